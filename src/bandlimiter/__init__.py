@@ -1,0 +1,48 @@
+"""Post-averaging for PyTorch classifiers, and what averaging around an input really buys.
+
+>>> import torch
+>>> from bandlimiter import PostAverage
+>>> defended = PostAverage(torch.nn.Linear(2, 2), radius=0.1, scale=1.0)
+>>> defended.evaluations
+91
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bandlimiter.data import load_data
+    from bandlimiter.defence import PostAverage, Prediction
+    from bandlimiter.errors import BandlimiterError
+    from bandlimiter.evaluation import Evaluation, evaluate
+    from bandlimiter.models import load_model
+    from bandlimiter.tensors import Normalise
+
+__all__ = [
+    "BandlimiterError",
+    "Evaluation",
+    "Normalise",
+    "PostAverage",
+    "Prediction",
+    "evaluate",
+    "load_data",
+    "load_model",
+]
+
+_HOMES = {
+    "BandlimiterError": "bandlimiter.errors",
+    "Evaluation": "bandlimiter.evaluation",
+    "Normalise": "bandlimiter.tensors",
+    "PostAverage": "bandlimiter.defence",
+    "Prediction": "bandlimiter.defence",
+    "evaluate": "bandlimiter.evaluation",
+    "load_data": "bandlimiter.data",
+    "load_model": "bandlimiter.models",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Late, so that ``bandlimiter --help`` does not wait for torch.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

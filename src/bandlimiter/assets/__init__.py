@@ -1,0 +1,1 @@
+"""The packaged model and images; made by the scripts in ``tools/``."""

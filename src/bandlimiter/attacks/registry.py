@@ -1,0 +1,61 @@
+"""Attacks by name, protocol and preset. A new one is a file in this room and a line here."""
+
+from collections.abc import Callable
+
+from bandlimiter.attacks.base import Attack
+from bandlimiter.attacks.carlini_wagner import CarliniWagner, MinimalCarliniWagner
+from bandlimiter.attacks.deepfool import DeepFool, MinimalDeepFool
+from bandlimiter.attacks.fgsm import FGSM, MinimalFGSM
+from bandlimiter.attacks.pgd import PGD, MinimalPGD
+from bandlimiter.errors import ConfigurationError
+
+PROTOCOLS = ("minimal", "fixed")
+
+_QUICK_DEEPFOOL = MinimalDeepFool(steps=20, candidates=4)
+_QUICK_CW = MinimalCarliniWagner(searches=3, iterations=40, rate=2e-2, constant=1.0)
+
+# name -> protocol -> (full, quick); None where there is nothing to make quicker.
+_Factory = Callable[[], Attack]
+ATTACKS: dict[str, dict[str, tuple[_Factory, _Factory]]] = {
+    "fgsm": {
+        "minimal": (MinimalFGSM, lambda: MinimalFGSM(steps=250, refined=10, largest=0.25)),
+        "fixed": (FGSM, FGSM),
+    },
+    "pgd": {
+        "minimal": (MinimalPGD, lambda: MinimalPGD(steps=10, rate=0.1, start=0.02, searches=6)),
+        "fixed": (PGD, lambda: PGD(steps=10, rate=0.25)),
+    },
+    "deepfool": {
+        "minimal": (MinimalDeepFool, lambda: _QUICK_DEEPFOOL),
+        "fixed": (DeepFool, lambda: DeepFool(_QUICK_DEEPFOOL)),
+    },
+    "cw": {
+        "minimal": (MinimalCarliniWagner, lambda: _QUICK_CW),
+        "fixed": (CarliniWagner, lambda: CarliniWagner(_QUICK_CW)),
+    },
+}
+
+
+def build_attack(name: str, protocol: str, *, quick: bool = False) -> Attack:
+    """Return the attack ``name`` under ``protocol``.
+
+    Parameters
+    ----------
+    name
+        ``"fgsm"``, ``"pgd"``, ``"deepfool"`` or ``"cw"``.
+    protocol
+        ``"minimal"`` or ``"fixed"``; see `Attack`.
+    quick
+        Fewer steps, for demonstrations; the numbers are not the paper's.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown name or protocol; the message lists the known ones.
+    """
+    if name not in ATTACKS:
+        raise ConfigurationError(f"expected an attack of {', '.join(ATTACKS)}; got {name!r}")
+    if protocol not in ATTACKS[name]:
+        known = ", ".join(ATTACKS[name])
+        raise ConfigurationError(f"expected a protocol of {known}; got {protocol!r}")
+    return ATTACKS[name][protocol][int(quick)]()

@@ -1,0 +1,1 @@
+"""The ``bandlimiter`` command: thin, everything it does is a call of the library."""

@@ -1,0 +1,40 @@
+"""Errors as one line, exit code 2; Ctrl-C says what was kept."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from bandlimiter.errors import BandlimiterError
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command: its own errors end it in one line, unless ``debug`` is set."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BandlimiterError as error:
+            if kwargs.get("debug"):
+                raise
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            print(f"interrupted: {_kept(kwargs.get('out'))}", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def _kept(out: Path | None) -> str:
+    from bandlimiter.results.store import ROWS
+
+    path = None if out is None else out / ROWS
+    if path is None or not path.is_file():
+        return "no rows were kept; --out DIR keeps them as they come"
+    with path.open() as file:
+        return f"the {sum(1 for _ in file)} rows so far are in {path}"

@@ -1,0 +1,39 @@
+"""The command's entry: each sub-command in a file of its own."""
+
+import typer
+
+from bandlimiter.cli.demo import demo
+from bandlimiter.cli.evaluate import evaluate
+from bandlimiter.cli.predict import predict
+
+app = typer.Typer(
+    name="bandlimiter",
+    help="Post-average a trained classifier, attack it, and see what the average buys.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(evaluate)
+app.command()(predict)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("bandlimiter"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and end."
+    ),
+) -> None:
+    """Post-average a trained classifier, attack it, and see what the average buys.
+
+    Start with [bold]bandlimiter demo[/bold]: a packaged model and images, no downloads.
+    """

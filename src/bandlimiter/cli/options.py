@@ -1,0 +1,97 @@
+"""Options that commands share, and how their values are read."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bandlimiter.errors import ConfigurationError
+
+Model = Annotated[
+    str,
+    typer.Option(
+        help="sample, cifar-resnet20 ... cifar-resnet110, torchvision:NAME, timm:NAME, "
+        "efficientnet-lite0, or MODULE:FACTORY (yours; takes pixels in [0, 1]).",
+        rich_help_panel="Model and data",
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        help="A safetensors file or a torch checkpoint.", rich_help_panel="Model and data"
+    ),
+]
+Radius = Annotated[
+    float | None,
+    typer.Option(
+        help="r, a length in the network's normalised input space. Default: the paper's "
+        "(6 for CIFAR-10, 30 for ImageNet), converted to this model's normaliser.",
+        rich_help_panel="Defence",
+    ),
+]
+Directions = Annotated[
+    int,
+    typer.Option(help="K; an answer costs 6K + 1 evaluations.", rich_help_panel="Defence"),
+]
+SamplerName = Annotated[
+    str,
+    typer.Option(
+        "--sampler",
+        help="directions (the paper's), orthogonal, ball, sphere or gaussian.",
+        rich_help_panel="Defence",
+    ),
+]
+VoteName = Annotated[
+    str,
+    typer.Option(
+        "--vote",
+        help="softmax (mean probabilities), logits, majority or weighted.",
+        rich_help_panel="Defence",
+    ),
+]
+Randomness = Annotated[
+    str,
+    typer.Option(
+        help="fixed: one draw for all images; fresh: one an image.", rich_help_panel="Defence"
+    ),
+]
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        help="The normaliser's std, for a MODULE:FACTORY that hides its own; 1 states the "
+        "radius in pixels.",
+        rich_help_panel="Defence",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Names every random draw.", rich_help_panel="Run")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel="Run")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="One JSON document on stdout and nothing else.", rich_help_panel="Run"
+    ),
+]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Run"),
+]
+
+
+def parse_epsilon(text: str) -> float:
+    """Read ``8/255`` or ``0.031``.
+
+    Raises
+    ------
+    ConfigurationError
+        For anything else.
+
+    Examples
+    --------
+    >>> parse_epsilon("51/255")
+    0.2
+    """
+    above, slash, below = text.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise ConfigurationError(f"expected epsilon like 8/255 or 0.03, got {text!r}") from None

@@ -1,0 +1,84 @@
+"""The points at which a classifier is evaluated, for a whole batch at once."""
+
+import math
+
+import torch
+
+from bandlimiter.sampling import Sampler
+from bandlimiter.tensors import Key, generator
+
+
+def draw_vectors(
+    sampler: Sampler, directions: int, shape: torch.Size, seed: int, *name: Key
+) -> torch.Tensor:
+    """Draw a sampler's unit-radius vectors for inputs of ``shape``: [M, *shape] float32.
+
+    Rounded to float32 once, so that every dtype and device works with the same numbers.
+    """
+    rng = generator(seed, "post-average", *name)
+    vectors = sampler.vectors(directions, math.prod(shape), rng)
+    return vectors.to(torch.float32).view(-1, *shape)
+
+
+class Neighbourhood:
+    """The points of a whole batch's neighbourhoods in one numbering, input by input.
+
+    Input i owns the points i * P ... i * P + P - 1. Each is
+    ``x + scale * length * vector``; the centre, where the sampler has one, is the first
+    and simply has length zero, so that no point is a special case.
+
+    Parameters
+    ----------
+    x
+        [N, *shape] pixels.
+    vectors
+        [1, M, *shape] shared by all inputs, or [N, M, *shape], a set for each input.
+    sampler
+        Gives the steps and the centre.
+    radius
+        r, in the network's input space.
+    scale
+        Turns an offset in the network's input space into pixels: a number, or a tensor
+        that broadcasts against x.
+    """
+
+    def __init__(
+        self,
+        x: torch.Tensor,
+        vectors: torch.Tensor,
+        sampler: Sampler,
+        radius: float,
+        scale: float | torch.Tensor,
+    ) -> None:
+        self._x, self._vectors, self._scale = x, vectors, scale
+        index, lengths = [], []
+        if sampler.centre:
+            index, lengths = [0], [0.0]
+        for vector in range(vectors.shape[1]):
+            for step in sampler.steps:
+                index.append(vector)
+                lengths.append(radius * step)
+        self._index = torch.tensor(index, device=x.device)
+        self._lengths = torch.tensor(lengths, dtype=torch.float64, device=x.device)
+
+    @property
+    def points_per_input(self) -> int:
+        """P, the number of evaluations for one answer."""
+        return len(self._index)
+
+    def points(self, start: int, stop: int) -> torch.Tensor:
+        """Return the points numbered ``start`` to ``stop - 1``: [stop - start, *shape].
+
+        The sum is formed in float32 at least and rounded to x's dtype once.
+        """
+        number = torch.arange(start, stop, device=self._x.device)
+        owner = number // self.points_per_input
+        point = number % self.points_per_input
+
+        dtype = torch.promote_types(self._x.dtype, torch.float32)
+        drawn_for = owner if self._vectors.shape[0] > 1 else torch.zeros_like(owner)
+        vectors = self._vectors[drawn_for, self._index[point]].to(dtype)
+        lengths = self._lengths[point].to(dtype).view(-1, *[1] * (self._x.ndim - 1))
+        scale = self._scale.to(dtype) if isinstance(self._scale, torch.Tensor) else self._scale
+        offsets = lengths * vectors * scale
+        return (self._x[owner].to(dtype) + offsets).to(self._x.dtype)

@@ -1,0 +1,315 @@
+"""Post-averaging (paper, section 3): answer with the average over a small neighbourhood."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+from typing_extensions import override
+
+from bandlimiter.defence.neighbourhood import Neighbourhood, draw_vectors
+from bandlimiter.defence.prediction import Prediction
+from bandlimiter.defence.scale import resolve_scale, rms
+from bandlimiter.defence.votes import VOTES
+from bandlimiter.errors import ConfigurationError, InputError
+from bandlimiter.sampling import RandomDirections, Sampler, build_sampler
+from bandlimiter.tensors import ChunkLimit, Key, logits_of, map_chunks, require_finite
+
+# Inputs are taken in groups of about this many passes: enough that the last, shorter pass
+# hardly counts, few enough that the points' logits and fresh draws stay small.
+_PASSES_A_GROUP = 8
+
+
+class PostAverage(nn.Module):
+    """A trained classifier that answers with its average around the input. No retraining.
+
+    With K unit directions v_k and steps l in {r/3, 2r/3, r} (paper, eq. 7 and 8)::
+
+        f_C(x) = [f(x) + sum_k sum_l (f(x + l v_k) + f(x - l v_k))] / (6K + 1)
+
+    Neighbours are not clipped to [0, 1]. The model's ``training`` flag is left alone:
+    put it in eval mode, as for any prediction.
+
+    Parameters
+    ----------
+    model
+        Takes x [N, ...] and returns logits [N, classes], as a tensor, in a tuple, in a
+        mapping, or as an object with ``.logits``. Normalisation belongs inside.
+    radius
+        r >= 0 in the network's *normalised* input space (the paper: 6 for CIFAR-10, 30
+        for ImageNet); see `pixel_radius`. 0 is the plain model.
+    directions
+        K >= 1. The paper's 15 gives 91 evaluations.
+    sampler
+        The law of the offsets, or its name; None is the paper's `RandomDirections`.
+    vote
+        ``"softmax"`` (mean probabilities, the authors' default), ``"logits"``,
+        ``"majority"`` or ``"weighted"``.
+    scale
+        What turns normalised offsets into the units of x: a number or a tensor that
+        broadcasts against x. None reads the model's own `Normalise` layer. 1.0 states
+        the radius in the units of x.
+    seed
+        Names the draw.
+    randomness
+        ``"fixed"``: one draw for all inputs; the defended model is deterministic.
+        ``"fresh"``: a new draw for every input that passes, each from a stream of its
+        own: the n-th input since construction gets the n-th draw, however inputs are
+        batched.
+    chunk
+        The most inputs in one forward pass of the model; ``"auto"`` chooses. Halved, and
+        logged, when memory runs out.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) for settings out of range or unknown names.
+
+    Notes
+    -----
+    ``state_dict`` holds ``directions`` (the fixed draw, once there is one: call `draw`
+    or predict), ``seed`` and ``radius`` beside the model's own entries under ``model.``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Linear(4, 3).double()
+    >>> defended = PostAverage(model, radius=0.5, directions=2, scale=1.0)
+    >>> x = torch.zeros(5, 4, dtype=torch.float64)
+    >>> tuple(defended(x).shape), defended.evaluations
+    ((5, 3), 13)
+    >>> float(defended(x).exp().sum())  # the rows are log-probabilities
+    5.0
+    """
+
+    directions: torch.Tensor | None
+    scale: float | torch.Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        radius: float,
+        *,
+        directions: int = 15,
+        sampler: Sampler | str | None = None,
+        vote: str = "softmax",
+        scale: float | torch.Tensor | None = None,
+        seed: int = 0,
+        randomness: Literal["fixed", "fresh"] = "fixed",
+        chunk: int | Literal["auto"] = "auto",
+    ) -> None:
+        super().__init__()
+        if not (math.isfinite(radius) and radius >= 0):
+            raise ConfigurationError(f"expected a finite radius >= 0, got {radius}")
+        if not isinstance(directions, int) or directions < 1:
+            raise ConfigurationError(f"expected at least one direction, got {directions}")
+        if vote not in VOTES:
+            raise ConfigurationError(f"expected a vote of {', '.join(VOTES)}; got {vote!r}")
+        if randomness not in ("fixed", "fresh"):
+            raise ConfigurationError(f"expected randomness fixed or fresh, got {randomness!r}")
+        self.model = model
+        self.radius = float(radius)
+        self.seed = int(seed)
+        self.vote = vote
+        self.randomness = randomness
+        self.sampler = _sampler(sampler)
+        self.directions_count = directions
+        self._keep_scale(resolve_scale(model, scale))
+        self._limit = ChunkLimit(chunk)
+        self._inputs_seen = 0
+        self.register_buffer("directions", None)
+
+    # --- what it computes -------------------------------------------------------------
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the averaged scores: [N, ...] -> [N, classes].
+
+        Differentiable; a backward pass recomputes the network chunk by chunk, so that
+        memory does not grow with the 6K + 1 evaluations.
+
+        Parameters
+        ----------
+        x
+            [N, ...] floating point, N >= 1, in the units that the model takes (pixels).
+
+        Returns
+        -------
+        torch.Tensor
+            Float32 at least. For the vote ``softmax``, the log of the mean probability,
+            so that ``softmax(output)`` is the average of eq. 7 and the module can stand
+            wherever a model with logits is expected; for other votes, their raw scores.
+
+        Raises
+        ------
+        InputError
+            (a ValueError) for an empty batch, NaN in x or NaN in the model's logits.
+        """
+        return self._scores(x, None)
+
+    @torch.no_grad()
+    def predict(
+        self,
+        x: torch.Tensor,
+        *,
+        stop: Literal["never"] = "never",
+        alpha: float = 1e-3,
+        keys: Sequence[Key] | None = None,
+    ) -> Prediction:
+        """Return labels, probabilities and what they cost.
+
+        Parameters
+        ----------
+        x
+            As for `forward`.
+        stop
+            ``"never"``: all 6K + 1 evaluations.
+        alpha
+            Level of an early stop; without effect under ``"never"``.
+        keys
+            With ``randomness="fresh"``: a name for each input's draw (an image id), which
+            then depends on seed and name alone. Without, inputs are counted.
+
+        Raises
+        ------
+        InputError
+            As `forward`; also if there is not one key an input.
+        ConfigurationError
+            For an unknown ``stop``.
+        """
+        if stop != "never":
+            raise ConfigurationError(f"expected stop='never', got {stop!r}")
+        scores = self._scores(x, keys)
+        return Prediction(
+            labels=scores.argmax(dim=1),
+            probabilities=VOTES[self.vote].probabilities(scores),
+            samples=torch.full((len(x),), self.evaluations, device=x.device),
+            decided=torch.ones(len(x), dtype=torch.bool, device=x.device),
+        )
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for one answer, 6K + 1."""
+        return 6 * self.directions_count + 1
+
+    @property
+    def pixel_radius(self) -> float:
+        """The radius in the units of x: r times the root-mean-square scale.
+
+        Exactly the length of the longest offset where all channels share one scale, and
+        its root mean square over isotropic directions elsewhere.
+        """
+        return self.radius * rms(self.scale)
+
+    def draw(self, shape: Sequence[int]) -> torch.Tensor:
+        """Make the fixed draw for inputs of ``shape`` (without batch) and return it.
+
+        Returns
+        -------
+        torch.Tensor
+            [M, *shape], also kept as ``directions``. Drawn by itself at the first call.
+        """
+        shape = torch.Size(shape)
+        if self.directions is None or self.directions.shape[1:] != shape:
+            self.directions = draw_vectors(self.sampler, self.directions_count, shape, self.seed)
+        return self.directions
+
+    def neighbours(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the points at which one input x [...] is evaluated: [6K + 1, ...].
+
+        The centre is first where the sampler has one. Shows the fixed draw; for
+        ``fresh``, the draw that the next input will get.
+        """
+        vectors = self._vectors(x[None], [self._inputs_seen])
+        around = Neighbourhood(x[None], vectors, self.sampler, self.radius, self.scale)
+        return around.points(0, self.evaluations)
+
+    # --- how --------------------------------------------------------------------------
+
+    def _scores(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
+        if x.ndim < 2 or len(x) == 0:
+            raise InputError(f"expected a batch [N, ...] of inputs, got shape {tuple(x.shape)}")
+        require_finite(x.detach(), "inputs")
+        if keys is None:
+            keys = range(self._inputs_seen, self._inputs_seen + len(x))
+            self._inputs_seen += len(x)
+        elif len(keys) != len(x):
+            raise InputError(f"expected {len(x)} keys, one an input, got {len(keys)}")
+
+        size = max(1, _PASSES_A_GROUP * self._limit.resolve(x) // self.evaluations)
+        groups = zip(torch.split(x, size), _split(keys, size), strict=True)
+        return torch.cat([self._group_scores(part, names) for part, names in groups])
+
+    def _group_scores(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        vectors = self._vectors(x, keys)
+        around = Neighbourhood(x, vectors, self.sampler, self.radius, self.scale)
+
+        def logits(start: int, stop: int) -> torch.Tensor:
+            return logits_of(self.model(around.points(start, stop)))
+
+        def recomputed(start: int, stop: int) -> torch.Tensor:
+            # Only the logits are kept; points and activations are made again on the way back.
+            kept: torch.Tensor = checkpoint(logits, start, stop, use_reentrant=False)
+            return kept
+
+        pass_ = recomputed if torch.is_grad_enabled() else logits
+        flat = map_chunks(pass_, len(x) * self.evaluations, self._limit, x)
+        require_finite(flat.detach(), "logits")
+        flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+        return VOTES[self.vote].scores(flat.view(len(x), self.evaluations, -1))
+
+    def _vectors(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        """Return the draw: [1, M, ...] shared, or [N, M, ...] for fresh draws."""
+        if self.randomness == "fixed":
+            self.directions = self.draw(x.shape[1:]).to(x.device)
+            return self.directions[None]
+        fresh = [
+            draw_vectors(self.sampler, self.directions_count, x.shape[1:], self.seed, "input", key)
+            for key in keys
+        ]
+        return torch.stack(fresh).to(x.device)
+
+    # --- how it is kept ---------------------------------------------------------------
+
+    def _keep_scale(self, scale: float | torch.Tensor) -> None:
+        if isinstance(scale, torch.Tensor):  # as a buffer it follows the module's device
+            self.register_buffer("scale", scale, persistent=False)
+        else:
+            self.scale = scale
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        # Tensors, so that any format of checkpoints holds them; float64, so that no
+        # .half() of the module can round the radius.
+        destination[prefix + "radius"] = torch.tensor(self.radius, dtype=torch.float64)
+        destination[prefix + "seed"] = torch.tensor(self.seed, dtype=torch.int64)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        if prefix + "radius" in state_dict:
+            self.radius = float(state_dict.pop(prefix + "radius"))
+        if prefix + "seed" in state_dict:
+            self.seed = int(state_dict.pop(prefix + "seed"))
+        saved = state_dict.get(prefix + "directions")
+        self.directions = None if saved is None else torch.empty_like(saved)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    @override
+    def extra_repr(self) -> str:
+        return (
+            f"radius={self.radius}, evaluations={self.evaluations}, sampler={self.sampler.name}, "
+            f"vote={self.vote}, randomness={self.randomness}, seed={self.seed}"
+        )
+
+
+def _sampler(sampler: Sampler | str | None) -> Sampler:
+    if sampler is None:
+        return RandomDirections()
+    return build_sampler(sampler) if isinstance(sampler, str) else sampler
+
+
+def _split(keys: Sequence[Key], size: int) -> list[Sequence[Key]]:
+    return [keys[start : start + size] for start in range(0, len(keys), size)]

@@ -1,0 +1,50 @@
+"""From the network's input space, where the radius lives, to the units of x."""
+
+import math
+
+import torch
+from torch import nn
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.tensors import find_normaliser
+
+
+def resolve_scale(model: nn.Module, scale: float | torch.Tensor | None) -> float | torch.Tensor:
+    """Return the factor between an offset in normalised space and the same offset in x.
+
+    ``normalise(x + l v std) = normalise(x) + l v`` exactly, so the factor is the
+    normaliser's std.
+
+    Parameters
+    ----------
+    model
+        Searched for our normaliser layer where ``scale`` is None.
+    scale
+        None, a positive number, or a positive tensor that broadcasts against x.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) if ``scale`` is None and the model has no `Normalise` layer of its
+        own, or if a factor is not positive and finite.
+    """
+    if scale is None:
+        normaliser = find_normaliser(model)
+        if normaliser is None:
+            raise ConfigurationError(
+                "expected a model with one bandlimiter Normalise layer to read the scale from, "
+                "found none; give scale (the normaliser's std, a number or a tensor that "
+                "broadcasts against x), or scale=1.0 for a radius in the units of x"
+            )
+        return normaliser.std.detach().clone()
+    factor = torch.as_tensor(scale)
+    if not bool(((factor > 0) & torch.isfinite(factor)).all()):
+        raise ConfigurationError(f"expected a positive, finite scale, got {scale}")
+    return scale.detach().clone() if isinstance(scale, torch.Tensor) else float(scale)
+
+
+def rms(scale: float | torch.Tensor) -> float:
+    """Root-mean-square factor: the length in x of an isotropic offset of length one."""
+    if isinstance(scale, torch.Tensor):
+        return math.sqrt(float(scale.double().square().mean()))
+    return scale

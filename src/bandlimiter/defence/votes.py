@@ -1,0 +1,61 @@
+"""Votes: how the outputs at the points of a neighbourhood become one score a class.
+
+Each function maps logits [N, P, classes] (N inputs, P points each) to scores
+[N, classes]. The names and the four rules are those of the authors' code; the paper
+reports ``softmax``.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+
+def softmax_scores(logits: torch.Tensor) -> torch.Tensor:
+    """Log of the mean probability, log((1/P) sum_p softmax(z_p)).
+
+    Computed by logsumexp of log-softmax, so that it is finite wherever the logits are,
+    and softmax of it gives the mean probabilities back.
+    """
+    return F.log_softmax(logits, dim=2).logsumexp(dim=1) - math.log(logits.shape[1])
+
+
+def logits_scores(logits: torch.Tensor) -> torch.Tensor:
+    """Mean logits."""
+    return logits.mean(dim=1)
+
+
+def majority_scores(logits: torch.Tensor) -> torch.Tensor:
+    """Share of the points at which each class comes first; piecewise constant, no gradient."""
+    winners = logits.argmax(dim=2)
+    return F.one_hot(winners, logits.shape[2]).to(logits.dtype).mean(dim=1)
+
+
+def weighted_scores(logits: torch.Tensor) -> torch.Tensor:
+    """Mean logits times the number of votes; a class without a vote scores zero."""
+    return logits_scores(logits) * majority_scores(logits) * logits.shape[1]
+
+
+def _softmax(scores: torch.Tensor) -> torch.Tensor:
+    return scores.softmax(dim=1)
+
+
+def _unchanged(scores: torch.Tensor) -> torch.Tensor:
+    return scores
+
+
+class Vote(NamedTuple):
+    """A rule: points' logits to scores, and scores to probabilities."""
+
+    scores: Callable[[torch.Tensor], torch.Tensor]
+    probabilities: Callable[[torch.Tensor], torch.Tensor]
+
+
+VOTES = {
+    "softmax": Vote(softmax_scores, _softmax),
+    "logits": Vote(logits_scores, _softmax),
+    "majority": Vote(majority_scores, _unchanged),
+    "weighted": Vote(weighted_scores, _softmax),
+}

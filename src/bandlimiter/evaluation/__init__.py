@@ -1,0 +1,16 @@
+"""The protocol: clean and attacked accuracy of a plain and a defended model, row by row."""
+
+from bandlimiter.evaluation.adversarial_sets import (
+    SavedImages,
+    read_adversarial,
+    write_adversarial,
+)
+from bandlimiter.evaluation.evaluate import Evaluation, evaluate
+
+__all__ = [
+    "Evaluation",
+    "SavedImages",
+    "evaluate",
+    "read_adversarial",
+    "write_adversarial",
+]

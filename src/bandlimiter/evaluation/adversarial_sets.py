@@ -1,0 +1,87 @@
+"""Adversarial images in files, so that one set can be judged against many defences."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from typing_extensions import override
+
+from bandlimiter.attacks import Attack, Problem
+from bandlimiter.errors import InputError, LoadError
+
+
+def write_adversarial(path: Path, images: torch.Tensor, ids: torch.Tensor, *, attack: str) -> None:
+    """Write adversarial images as safetensors.
+
+    Parameters
+    ----------
+    path
+        The file, by custom ``*.safetensors``.
+    images
+        [N, C, H, W] float32 pixels in [0, 1].
+    ids
+        [N] int64: the number of each one's original in the set of images.
+    attack
+        What made them; kept as metadata and shown in tables.
+    """
+    content = {"images": images.contiguous().cpu(), "ids": ids.to(torch.int64).cpu()}
+    save_file(content, path, metadata={"attack": attack})
+
+
+def read_adversarial(path: Path) -> "SavedImages":
+    """Read such a file as an attack that only delivers the saved images.
+
+    Raises
+    ------
+    LoadError
+        If the file is missing, damaged, or has other tensors than ``images`` and ``ids``.
+    InputError
+        If the shapes do not fit together.
+    """
+    if not path.is_file():
+        raise LoadError(f"expected adversarial images, found no file at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            images, ids = file.get_tensor("images"), file.get_tensor("ids")
+            made_by = (file.metadata() or {}).get("attack", path.stem)
+    except (SafetensorError, OSError) as error:
+        raise LoadError(
+            f"expected a safetensors file with images and ids, {path} is not: {error}"
+        ) from error
+    if images.ndim < 2 or not images.is_floating_point() or ids.shape != images.shape[:1]:
+        raise InputError(
+            f"expected images [N, ...] in floating point and ids [N] in {path}, got "
+            f"{tuple(images.shape)} {images.dtype} and {tuple(ids.shape)}"
+        )
+    return SavedImages(made_by, images, ids.tolist())
+
+
+class SavedImages(Attack):
+    """Delivers images that were made before, by image id; the base judges them like any."""
+
+    protocol: ClassVar[str] = "saved"
+
+    def __init__(self, made_by: str, images: torch.Tensor, ids: Sequence[int]) -> None:
+        self.name = made_by  # type: ignore[misc]  # one name an instance here
+        self._images = images
+        self._place = {key: place for place, key in enumerate(ids)}
+
+    @override
+    def run(self, problem: Problem) -> torch.Tensor:
+        candidates = problem.images.clone()
+        for row, key in enumerate(problem.ids):
+            place = self._place.get(int(key))
+            if place is not None:
+                candidates[row] = self._fitting(self._images[place], problem.images[row])
+        return candidates
+
+    def _fitting(self, image: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        if image.shape != like.shape:
+            raise InputError(
+                f"expected adversarial images of shape {tuple(like.shape)}, as the originals, "
+                f"got {tuple(image.shape)}"
+            )
+        return image.to(like.device, like.dtype)

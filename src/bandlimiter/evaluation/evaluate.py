@@ -1,0 +1,184 @@
+"""A run: every image through every attack, both models judged, one row each (paper, 4.2)."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bandlimiter.attacks import PROTOCOLS, Attack, build_attack
+from bandlimiter.data import ImageSet
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.evaluation.adversarial_sets import write_adversarial
+from bandlimiter.evaluation.judge import Judge
+from bandlimiter.results import Row, RowWriter, summarise
+from bandlimiter.results.store import RESULT
+from bandlimiter.tensors import ChunkLimit
+
+Progress = Callable[[int, int, str], None]
+"""Called with rows done, rows in all, and what comes next."""
+
+_MOST_IMAGES_A_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes
+    ----------
+    rows
+        One for each image and attack.
+    tables
+        The JSON document made from them: ``settings``, ``clean``, ``results``,
+        ``worst_case``, ``verdict``; see `results.summarise`.
+    """
+
+    rows: list[Row]
+    tables: dict[str, Any]
+
+
+def evaluate(
+    model: nn.Module,
+    defence: nn.Module,
+    data: ImageSet,
+    attacks: Sequence[str | Attack] = ("fgsm", "pgd", "deepfool", "cw"),
+    *,
+    protocol: str = "both",
+    epsilon: float = 8 / 255,
+    out: Path | str | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    save_adversarial: bool = False,
+    settings: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Attack the plain model; judge the plain and the defended one on the same images.
+
+    The paper's sets (section 4.2): the Clean set is ``data``. In the Attacked set each
+    correctly classified image is replaced by the attack's where one was found within
+    ``epsilon``; all others stay. The attacks do not know the defence.
+
+    Parameters
+    ----------
+    model
+        The plain classifier, pixels in [0, 1] -> logits, in eval mode.
+    defence
+        The defended one, for example ``PostAverage(model, radius=6)``.
+    data
+        Images and labels; see `load_data`.
+    attacks
+        Names (``fgsm``, ``pgd``, ``deepfool``, ``cw``) or `Attack` objects.
+    protocol
+        For attacks given by name: ``"minimal"`` (the paper's: the smallest perturbation
+        found, counted if within epsilon), ``"fixed"`` (the full budget) or ``"both"``.
+    epsilon
+        L-inf budget in pixels, in (0, 1].
+    out
+        A new folder for rows (written as they come), timings, settings and the result.
+    seed
+        Names all random draws of the attacks.
+    quick
+        Attacks with fewer steps; marked in every row and table.
+    save_adversarial
+        Also write each attack's adversarial images (safetensors) into ``out``.
+    settings
+        More facts to keep with the result.
+    progress
+        Called as rows come.
+
+    Returns
+    -------
+    Evaluation
+        Rows and tables.
+
+    Raises
+    ------
+    ConfigurationError
+        For settings out of range, unknown names, or an ``out`` that holds a run.
+    InputError
+        For images outside [0, 1], NaN in images or logits, labels out of range.
+    """
+    if not 0 < epsilon <= 1:
+        raise ConfigurationError(f"expected epsilon in (0, 1], in pixels; got {epsilon}")
+    if save_adversarial and out is None:
+        raise ConfigurationError("expected a folder (out) to save adversarial images to")
+    chosen = _resolve(attacks, protocol, quick)
+    device = _device_of(model)
+    facts = {**(settings or {}), "epsilon": epsilon, "protocol": protocol, "seed": seed}
+    facts["attacks"] = [f"{attack.name}/{attack.protocol}" for attack in chosen]
+
+    judge = Judge(model, defence, epsilon=epsilon, seed=seed, quick=quick)
+    kept = _Kept(chosen) if save_adversarial else None
+    total = len(data) * len(chosen)
+    with RowWriter(None if out is None else Path(out), facts) as writer:
+        try:
+            for start, stop in _batches(data):
+                images = data.images(start, stop).to(device)
+                batch = judge.clean(images, data.labels[start:stop], data.ids[start:stop])
+                for attack in chosen:
+                    if progress:
+                        progress(len(writer.rows), total, f"{attack.name} {attack.protocol}")
+                    started = time.perf_counter()
+                    rows, found = judge.attack(attack, batch)
+                    writer.add(rows)
+                    writer.add_timing(
+                        attack=attack.name,
+                        protocol=attack.protocol,
+                        images=len(rows),
+                        seconds=time.perf_counter() - started,
+                    )
+                    if kept:
+                        kept.add(attack, *found)
+        finally:
+            if kept and out is not None:
+                kept.write(Path(out))
+        tables = summarise(writer.rows, facts)
+        writer.write_document(RESULT, tables)
+    if progress:
+        progress(total, total, "done")
+    return Evaluation(writer.rows, tables)
+
+
+def _resolve(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> list[Attack]:
+    if protocol not in (*PROTOCOLS, "both"):
+        raise ConfigurationError(f"expected protocol minimal, fixed or both; got {protocol!r}")
+    if not attacks:
+        raise ConfigurationError("expected at least one attack, got none")
+    protocols = PROTOCOLS if protocol == "both" else (protocol,)
+    named = [attack for attack in attacks if isinstance(attack, str)]
+    given = [attack for attack in attacks if isinstance(attack, Attack)]
+    built = [build_attack(name, each, quick=quick) for each in protocols for name in named]
+    return built + given
+
+
+def _batches(data: ImageSet) -> list[tuple[int, int]]:
+    size = min(_MOST_IMAGES_A_BATCH, ChunkLimit("auto").resolve(data.images(0, 1)))
+    return [(start, min(start + size, len(data))) for start in range(0, len(data), size)]
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    tensors = [*model.parameters(), *model.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
+
+
+class _Kept:
+    """The adversarial images of each attack, until they are written."""
+
+    def __init__(self, attacks: Sequence[Attack]) -> None:
+        self._found: dict[tuple[str, str], list[tuple[torch.Tensor, torch.Tensor]]] = {
+            (attack.name, attack.protocol): [] for attack in attacks
+        }
+
+    def add(self, attack: Attack, images: torch.Tensor, ids: torch.Tensor) -> None:
+        self._found[attack.name, attack.protocol].append((images.cpu(), ids))
+
+    def write(self, folder: Path) -> None:
+        for (name, protocol), parts in self._found.items():
+            if parts:
+                images, ids = (torch.cat(column) for column in zip(*parts, strict=True))
+                path = folder / f"adversarial-{name}-{protocol}.safetensors"
+                write_adversarial(path, images, ids, attack=name)

@@ -1,0 +1,106 @@
+"""Rows as JSON lines, written and flushed as they come."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import ValidationError
+
+from bandlimiter.errors import ConfigurationError, LoadError
+from bandlimiter.results.rows import Row
+
+ROWS = "rows.jsonl"
+SETTINGS = "settings.json"
+RESULT = "result.json"
+TIMINGS = "timings.jsonl"
+
+
+class RowWriter:
+    """A run's directory while the run goes on.
+
+    ``rows.jsonl`` holds what is compared between runs; seconds lie beside it, in
+    ``timings.jsonl``. Whatever stops the run, the rows so far stay.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing; None keeps nothing on disk.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder already holds rows: they are not overwritten.
+    """
+
+    def __init__(self, folder: Path | None, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self.rows: list[Row] = []
+        if folder is None:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._rows = (folder / ROWS).open("x")
+        except FileExistsError as error:
+            raise ConfigurationError(
+                f"expected a new or empty folder for results, {folder} already holds a run or is "
+                "a file; name another one"
+            ) from error
+        except OSError as error:
+            raise ConfigurationError(f"cannot write to {folder}: {error.strerror}") from error
+        self._timings = (folder / TIMINGS).open("w")
+        self.write_document(SETTINGS, settings)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Append rows and flush them."""
+        new = list(rows)
+        self.rows.extend(new)
+        if self.folder is not None:
+            self._rows.writelines(row.model_dump_json() + "\n" for row in new)
+            self._rows.flush()
+
+    def add_timing(self, **timing: Any) -> None:
+        """Append what one batch took."""
+        if self.folder is not None:
+            self._timings.write(json.dumps(timing) + "\n")
+            self._timings.flush()
+
+    def write_document(self, name: str, document: dict[str, Any]) -> None:
+        """Write a JSON document beside the rows."""
+        if self.folder is not None:
+            (self.folder / name).write_text(json.dumps(document, indent=2) + "\n")
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.folder is not None:
+            self._rows.close()
+            self._timings.close()
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Read a run's rows back.
+
+    Raises
+    ------
+    LoadError
+        If there are none, or a line is not a row.
+    """
+    path = folder / ROWS
+    if not path.is_file():
+        raise LoadError(f"expected a run with {ROWS} in {folder}, found none")
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            rows.append(Row.model_validate_json(line))
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise LoadError(f"expected a row in line {number} of {path}: {reason}") from error
+    return rows

@@ -1,0 +1,51 @@
+"""Samplers that walk six steps along each of K directions (paper, eq. 8)."""
+
+import torch
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.sampling.base import unit_vectors
+
+STEPS = (1 / 3, -1 / 3, 2 / 3, -2 / 3, 1.0, -1.0)
+"""Eq. 8's step sizes as multiples of the radius."""
+
+
+class RandomDirections:
+    """The paper's sampler: K independent isotropic unit directions.
+
+    Offsets are ``lambda * v`` with ``lambda`` in {+-r/3, +-2r/3, +-r} and the centre
+    (section 3.2). The offsets lie on three spheres, not uniformly in the ball of eq. 5.
+    """
+
+    name = "directions"
+    steps = STEPS
+    centre = True
+
+    def vectors(self, directions: int, dim: int, rng: torch.Generator) -> torch.Tensor:
+        """Draw [K, n] unit vectors; see `Sampler.vectors`."""
+        return unit_vectors(directions, dim, rng)
+
+
+class OrthogonalDirections:
+    """K isotropic unit directions at right angles to each other.
+
+    Each one is uniform on the sphere, as in `RandomDirections`, and together they are a
+    uniformly distributed frame (the Q of a QR decomposition of a normal matrix with signs
+    fixed; Mezzadri, "How to generate random matrices from the classical compact groups",
+    2007). Needs K <= n.
+    """
+
+    name = "orthogonal"
+    steps = STEPS
+    centre = True
+
+    def vectors(self, directions: int, dim: int, rng: torch.Generator) -> torch.Tensor:
+        """Draw [K, n] orthonormal vectors; see `Sampler.vectors`."""
+        if directions > dim:
+            raise ConfigurationError(
+                f"expected at most {dim} orthogonal directions in {dim} dimensions, got "
+                f"{directions}; lower directions or take another sampler"
+            )
+        normal = torch.randn(dim, directions, generator=rng, dtype=torch.float64)
+        q, r = torch.linalg.qr(normal)
+        frame: torch.Tensor = q * torch.sign(torch.diagonal(r))
+        return frame.T.contiguous()

@@ -1,0 +1,22 @@
+"""What every room needs of torch: normaliser, seeded streams, chunked passes, checks."""
+
+from bandlimiter.tensors.checks import require_finite, require_images, require_labels
+from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
+from bandlimiter.tensors.device import resolve_device
+from bandlimiter.tensors.normalise import Normalise, find_normaliser
+from bandlimiter.tensors.outputs import logits_of
+from bandlimiter.tensors.seeding import Key, generator
+
+__all__ = [
+    "ChunkLimit",
+    "Key",
+    "Normalise",
+    "find_normaliser",
+    "generator",
+    "logits_of",
+    "map_chunks",
+    "require_finite",
+    "require_images",
+    "require_labels",
+    "resolve_device",
+]

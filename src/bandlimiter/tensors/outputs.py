@@ -1,0 +1,43 @@
+"""One view on what models return: a tensor of logits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from bandlimiter.errors import InputError
+
+
+def logits_of(output: Any) -> torch.Tensor:
+    """Return the logits [N, classes] in a model's output.
+
+    Accepts a tensor; an object with ``.logits`` (Hugging Face); a mapping with the key
+    ``"logits"``, or with one entry; a tuple or list whose first entry is the logits
+    (torchvision's Inception in training mode, models with auxiliary heads).
+
+    Raises
+    ------
+    InputError
+        If no such tensor is there, or if it is not two-dimensional.
+    """
+    logits = _find(output)
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else None
+        raise InputError(
+            f"expected a model that returns logits of shape [N, classes], got "
+            f"{type(output).__name__}{'' if shape is None else f' with shape {shape}'}; "
+            "wrap the model in a module that returns its logits"
+        )
+    return logits
+
+
+def _find(output: Any) -> Any:
+    if isinstance(output, torch.Tensor):
+        return output
+    if hasattr(output, "logits"):
+        return output.logits
+    if isinstance(output, Mapping):
+        return next(iter(output.values())) if len(output) == 1 else output.get("logits")
+    if isinstance(output, (tuple, list)) and output:
+        return output[0]
+    return None
