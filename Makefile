@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check docs-check table1 imagenet clean help
+.PHONY: help demo test check table1 table1-cw table1-fixed imagenet clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -35,6 +35,24 @@ check: .venv/.check-ready  ## Lint, format, types, import rules
 .venv/.check-ready: .venv/.test-ready
 	$(PIP) --editable '.[check]'
 	@touch $@
+
+# The paper's Table 1 with your files: make table1 WEIGHTS=resnet110.th DATA=cifar10:FOLDER
+MODEL ?= cifar-resnet110
+TABLE1 := .venv/bin/bandlimiter evaluate --model $(MODEL) --weights $(WEIGHTS) --data $(DATA)
+THREE := --attack fgsm --attack pgd --attack deepfool
+
+table1: .venv/.demo-ready  ## FGSM, PGD, DeepFool, minimal, 200 images (needs WEIGHTS, DATA)
+	$(TABLE1) --limit 200 $(THREE) --protocol minimal --save-adversarial --out runs/table1
+
+table1-cw: .venv/.demo-ready  ## C&W, minimal, 40 images
+	$(TABLE1) --limit 40 --attack cw --protocol minimal --save-adversarial --out runs/table1-cw
+
+table1-fixed: .venv/.demo-ready  ## FGSM and PGD with the whole budget, 200 images
+	$(TABLE1) --limit 200 --attack fgsm --attack pgd --protocol fixed --out runs/table1-fixed
+
+imagenet: .venv/.test-ready  ## EfficientNet-Lite0, FGSM and PGD, minimal, 20 images (needs DATA)
+	/usr/bin/time -v .venv/bin/bandlimiter evaluate --model efficientnet-lite0 --data $(DATA) \
+		--limit 20 --attack fgsm --attack pgd --protocol minimal --out runs/imagenet
 
 clean:  ## Remove the .venv and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

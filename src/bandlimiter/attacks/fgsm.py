@@ -45,7 +45,7 @@ class MinimalFGSM(Attack):
 
         again = ((first >= 0) & (first < self.refined)).nonzero().flatten()
         if len(again):
-            fractions = torch.arange(1, self.refined + 1, device=grid.device) / self.refined
+            fractions = torch.arange(1, self.refined + 1).to(grid) / self.refined
             finer = size[again, None] * fractions
             better = _first_success(problem.select(again), direction[again], finer)
             rows = torch.arange(len(again), device=grid.device)

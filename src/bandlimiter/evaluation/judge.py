@@ -8,6 +8,7 @@ from torch import nn
 
 from bandlimiter.attacks import Attack, AttackResult, Target
 from bandlimiter.defence import PostAverage
+from bandlimiter.errors import BandlimiterError, InputError
 from bandlimiter.results import Row
 from bandlimiter.tensors import (
     Key,
@@ -56,7 +57,7 @@ class Judge:
     def clean(self, images: torch.Tensor, labels: torch.Tensor, ids: torch.Tensor) -> CleanBatch:
         """Check a batch and let both models answer it."""
         require_images(images)
-        logits = self._target.logits(images)
+        logits = self._first_logits(images)
         require_labels(labels, len(images), logits.shape[1])
         keys = [f"{key}/clean" for key in ids.tolist()]
         return CleanBatch(
@@ -106,6 +107,19 @@ class Judge:
         place = {image: position for position, image in enumerate(right.tolist())}
         rows = [self._row(attack, batch, i, outcomes, place.get(i)) for i in range(len(batch.ids))]
         return rows, (result.images[result.found], ids[result.found.cpu()])
+
+    def _first_logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Evaluate the plain model where shapes that it does not take come to light."""
+        try:
+            return self._target.logits(images)
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, (BandlimiterError, torch.OutOfMemoryError)):
+                raise
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"expected images that the model takes, got shape {tuple(images.shape[1:])}; "
+                f"the model says: {reason}"
+            ) from error
 
     @torch.no_grad()
     def _defended_labels(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:

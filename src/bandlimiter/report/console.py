@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from bandlimiter.report.paper import TABLE1
@@ -24,6 +25,9 @@ def result_table(document: dict[str, Any]) -> Table:
         title=f"{clean['images']} images, clean accuracy: plain "
         f"{_rate(clean, 'accuracy')}, defended {_rate(clean, 'defended_accuracy')}",
         title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column("protocol")
     table.add_column("attack")

@@ -1,0 +1,84 @@
+"""No attack grades itself: the base clips, predicts again and measures."""
+
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from bandlimiter.attacks import Attack, Target
+from bandlimiter.attacks.base import grade
+from bandlimiter.errors import ConfigurationError, InputError
+
+
+class Fixed(Attack):
+    """Returns what it is told to."""
+
+    name: ClassVar[str] = "fixed answer"
+    protocol: ClassVar[str] = "fixed"
+
+    def __init__(self, images):
+        self.images = images
+
+    def run(self, problem):
+        return self.images
+
+
+class FirstPixel(nn.Module):
+    """Class 1 where the first pixel is above one half."""
+
+    def forward(self, x):
+        first = x.flatten(1)[:, :1]
+        return torch.cat([torch.full_like(first, 0.5), first], dim=1)
+
+
+X = torch.tensor([[0.4, 0.2], [0.4, 0.2], [0.4, 0.2], [0.4, 0.2], [0.4, 0.2]])
+Y = torch.zeros(5, dtype=torch.int64)
+
+
+def test_success_and_budget_are_measured_not_claimed():
+    claimed = torch.tensor(
+        [[0.6, 0.2], [0.45, 0.2], [0.9, 0.2], [7.0, 0.2], [torch.nan, 0.2]],
+    )
+    result = Fixed(claimed)(Target(FirstPixel()), X, Y, epsilon=0.25)
+    assert result.found.tolist() == [True, False, True, True, False]
+    assert result.within.tolist() == [True, False, False, False, False]
+    assert result.labels.tolist() == [1, 0, 1, 1, 0]
+    # The third lies 0.5 away, the fourth is clipped to 1 first; what failed is the original.
+    torch.testing.assert_close(
+        result.linf, torch.tensor([0.2, 0, 0.5, 0.6, 0], dtype=torch.float64), atol=1e-6, rtol=0
+    )
+    assert torch.equal(result.images[1], X[1])
+    assert torch.equal(result.images[4], X[4])
+    assert float(result.images.max()) <= 1
+
+
+def test_a_perturbation_of_exactly_the_budget_is_within():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(1000, 2, generator=generator) * 0.4
+    epsilon = 8 / 255
+    moved = x + epsilon
+    target = Target(_AlwaysOne())
+    zeros = torch.zeros(1000, dtype=torch.int64)
+    assert grade(target, x, zeros, moved, epsilon).within.all()
+    assert not grade(target, x, zeros, x + epsilon * 1.0001, epsilon).within.any()
+
+
+class _AlwaysOne(nn.Module):
+    def forward(self, x):
+        return torch.tensor([[0.0, 1.0]]).repeat(len(x), 1)
+
+
+def test_bad_images_and_budgets_are_refused():
+    attack, target = Fixed(X), Target(FirstPixel())
+    with pytest.raises(InputError, match="pixels in"):
+        attack(target, X * 3, Y, epsilon=0.1)
+    with pytest.raises(ConfigurationError, match="epsilon"):
+        attack(target, X, Y, epsilon=0)
+
+
+def test_queries_and_gradients_are_counted():
+    target = Target(FirstPixel())
+    target.predict(X)
+    target.loss_gradient(X[:3], Y[:3])
+    assert (target.queries, target.gradients) == (5, 3)

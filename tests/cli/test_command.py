@@ -1,0 +1,187 @@
+"""The command as a person meets it: help, JSON, one-line errors, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from bandlimiter.cli.options import parse_epsilon
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.models import CifarResNet
+from bandlimiter.results import read_rows
+
+COMMAND = [sys.executable, "-c", "from bandlimiter.cli.main import app; app()"]
+ENVIRONMENT = {**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=300,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["evaluate"], ["predict"]])
+def test_help_teaches(command):
+    result = run(*command, "--help")
+    assert result.returncode == 0
+    assert "Usage" in result.stdout
+    for word in {"evaluate": ["8/255", "minimal", "fixed"], "predict": ["IMAGE"]}.get(
+        command[0] if command else "", ["bandlimiter"]
+    ):
+        assert word in result.stdout
+
+
+def test_help_does_not_load_torch():
+    code = (
+        "import sys; from bandlimiter.cli.main import app\n"
+        "try: app(['evaluate', '--help'])\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True
+    )
+    assert result.stdout.strip().endswith("False")
+
+
+def test_evaluate_prints_one_json_document_and_nothing_else(tmp_path):
+    out = tmp_path / "run"
+    result = run(
+        *("evaluate", "--limit", 3, "--attack", "fgsm", "--protocol", "both"),
+        *("--directions", 2, "--json", "--out", out),
+    )
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert {"settings", "clean", "results", "worst_case", "verdict"} == set(document)
+    assert document["settings"]["radius"] == 6
+    assert document["settings"]["evaluations"] == 13
+    assert [r["protocol"] for r in document["results"]] == ["minimal", "fixed"]
+    assert len(read_rows(out)) == 6
+
+
+def test_predict_names_classes_plain_and_defended(photos, tmp_path):
+    paths = []
+    for i in range(2):
+        pixels = (photos.images(i, i + 1)[0].permute(1, 2, 0).numpy() * 255).round()
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(pixels.astype(np.uint8)).save(paths[-1])
+    table = run("predict", *paths)
+    assert table.returncode == 0, table.stderr
+    assert "cat" in table.stdout
+    assert "ship" in table.stdout
+    answers = json.loads(run("predict", *paths, "--json").stdout)["predictions"]
+    assert [answer["defended"]["name"] for answer in answers] == ["cat", "ship"]
+    assert all(0 < answer["plain"]["score"] <= 1 for answer in answers)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Files that are wrong in every way."""
+    folder = tmp_path_factory.mktemp("bad")
+    x, y = np.zeros((2, 32, 32, 3), np.float32), np.array([0, 1])
+    np.savez(folder / "range.npz", x=x + 255, y=y)
+    np.savez(folder / "nan.npz", x=x * np.nan, y=y)
+    np.savez(folder / "labels.npz", x=x, y=y + 10)
+    np.savez(folder / "empty.npz", x=x[:0], y=y[:0])
+    save_file(CifarResNet(32).state_dict(), folder / "resnet32.safetensors")
+    whole = folder / "whole.pt"
+    torch.save(CifarResNet(20).state_dict(), whole)
+    (folder / "truncated.pt").write_bytes(whole.read_bytes()[:100_000])
+    torch.save({"state_dict": CifarResNet(20)}, folder / "code.pt")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "npz:{}/missing.npz"], "found none"),
+        (["--data", "npz:{}/range.npz"], "pixels in [0, 1]"),
+        (["--data", "npz:{}/nan.npz"], "without NaN"),
+        (["--data", "npz:{}/labels.npz"], "labels from 0 to 9"),
+        (["--data", "npz:{}/empty.npz"], "at least one image"),
+        (["--limit", "0"], "at least one image"),
+        (["--model", "cifar-resnet20", "--weights", "{}/missing.pt"], "found none"),
+        (["--model", "cifar-resnet20", "--weights", "{}/truncated.pt"], "damaged"),
+        (["--model", "cifar-resnet20", "--weights", "{}/code.pt"], "run the file's code"),
+        (["--model", "cifar-resnet20", "--weights", "{}/resnet32.safetensors"], "architecture"),
+        (["--model", "resnet"], "expected a model of"),
+        (["--radius", "-1"], "radius"),
+        (["--directions", "0"], "direction"),
+        (["--attack", "pgdd"], "an attack of fgsm, pgd, deepfool, cw"),
+        (["--protocol", "maximal"], "minimal, fixed or both"),
+        (["--epsilon", "8/0"], "epsilon like 8/255"),
+        (["--epsilon", "8"], "epsilon in (0, 1]"),
+        (["--sampler", "cube"], "a sampler of directions"),
+        (["--vote", "loudest"], "a vote of softmax"),
+        (["--device", "abacus"], "device"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(files, arguments, message):
+    filled = [argument.replace("{}", str(files)) for argument in arguments]
+    defaults = [] if "--limit" in arguments else ["--limit", "2"]
+    protocol = [] if "--protocol" in arguments else ["--protocol", "fixed"]
+    attack = [] if "--attack" in arguments else ["--attack", "fgsm"]
+    result = run("evaluate", *filled, *defaults, *protocol, *attack)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+
+
+def test_debug_shows_the_traceback():
+    result = run("evaluate", "--radius", "-1", "--debug")
+    assert result.returncode != 0
+    assert "Traceback" in result.stderr
+
+
+def test_an_unknown_option_is_exit_code_2():
+    result = run("evaluate", "--atack", "pgd")
+    assert result.returncode == 2
+    assert "No such option" in result.stderr
+
+
+def test_ctrl_c_keeps_the_rows_and_says_where_they_are(tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        [*COMMAND, "evaluate", "--limit", "200", "--attack", "fgsm", "--attack", "pgd"]
+        + ["--protocol", "minimal", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    rows = out / "rows.jsonl"
+    deadline = time.monotonic() + 120
+    while not (rows.exists() and rows.stat().st_size):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
+    kept = read_rows(out)
+    assert kept
+    assert f"the {len(kept)} rows so far are in {rows}" in message
+
+
+def test_epsilon_is_read_as_a_fraction_or_a_number():
+    assert parse_epsilon("8/255") == 8 / 255
+    assert parse_epsilon("0.03") == 0.03
+    for text in ("", "a", "1/", "1/2/3"):
+        with pytest.raises(ConfigurationError):
+            parse_epsilon(text)

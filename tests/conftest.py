@@ -1,0 +1,60 @@
+"""Small real things that many tests use: the packaged model and images, and tiny networks."""
+
+import pytest
+import torch
+from torch import nn
+
+from bandlimiter.data import ImageSet, load_data
+from bandlimiter.models import Classifier, load_model
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def sample() -> Classifier:
+    """The packaged ResNet-20."""
+    classifier = load_model("sample")
+    classifier.module.requires_grad_(False)
+    return classifier
+
+
+@pytest.fixture(scope="session")
+def photos() -> ImageSet:
+    """The packaged images."""
+    return load_data("sample")
+
+
+@pytest.fixture
+def mlp() -> nn.Module:
+    """A smooth, untrained network from 6 numbers to 4 classes, float64."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 4)).double().eval()
+
+
+@pytest.fixture
+def convnet() -> nn.Module:
+    """A small untrained convolutional network from 3x8x8 to 5 classes, float64."""
+    torch.manual_seed(0)
+    return (
+        nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(8 * 16, 5),
+        )
+        .double()
+        .eval()
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out the tests marked slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        skip = pytest.mark.skip(reason="slow, left out by --fast")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)

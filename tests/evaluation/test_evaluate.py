@@ -1,0 +1,184 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from bandlimiter import PostAverage, evaluate
+from bandlimiter.attacks import build_attack
+from bandlimiter.data import ArrayImages
+from bandlimiter.errors import ConfigurationError, InputError, LoadError
+from bandlimiter.evaluation import read_adversarial, write_adversarial
+from bandlimiter.results import Status, read_rows
+
+
+@pytest.fixture(scope="module")
+def defended(sample):
+    return PostAverage(sample.module, 6, directions=2)
+
+
+@pytest.fixture(scope="module")
+def evaluation(sample, defended, photos, tmp_path_factory):
+    """A small real run, under both protocols, with the images saved."""
+    out = tmp_path_factory.mktemp("evaluation") / "run"
+    images = photos.limited(20, None, 0)
+    attacks = ["fgsm", "deepfool"]
+    result = evaluate(
+        sample.module, defended, images, attacks, quick=True, out=out, save_adversarial=True
+    )
+    return result, out
+
+
+def test_one_row_an_image_and_attack(evaluation):
+    result, out = evaluation
+    assert len(result.rows) == 20 * 4
+    keys = {(row.image, row.attack, row.protocol) for row in result.rows}
+    assert len(keys) == 80
+    assert read_rows(out) == result.rows
+    assert json.loads((out / "result.json").read_text()) == result.tables
+    timings = [json.loads(line) for line in (out / "timings.jsonl").read_text().splitlines()]
+    assert sum(timing["images"] for timing in timings) == 80
+    assert "seconds" not in (out / "rows.jsonl").read_text()
+
+
+def test_rows_say_what_the_models_say(evaluation, sample, defended, photos):
+    result, out = evaluation
+    for name in ("fgsm", "deepfool"):
+        attack = read_adversarial(out / f"adversarial-{name}-minimal.safetensors")
+        rows = {r.image: r for r in result.rows if (r.attack, r.protocol) == (name, "minimal")}
+        found = [image for image, row in rows.items() if row.found]
+        assert sorted(attack._place) == found
+        with torch.no_grad():
+            for image, place in attack._place.items():
+                x = attack._images[place][None]
+                row = rows[image]
+                difference = (x - photos.images(image, image + 1)).double()
+                assert int(sample.module(x).argmax()) == row.plain_adversarial != row.label
+                assert int(defended(x).argmax()) == row.defended_adversarial
+                assert float(difference.abs().max()) == pytest.approx(row.linf, abs=1e-7)
+                assert float(difference.norm()) == pytest.approx(row.l2, rel=1e-5)
+                normalised = sample.module[0](x) - sample.module[0](photos.images(image, image + 1))
+                # float32 normalisation of nearly equal images: a few 1e-7 a pixel of 3072.
+                assert float(normalised.norm()) == pytest.approx(row.l2_normalised, rel=1e-3)
+
+
+def test_the_tables_keys(evaluation):
+    tables = evaluation[0].tables
+    assert {"settings", "clean", "results", "worst_case", "verdict"} == set(tables)
+    assert {"accuracy", "defended_accuracy"} <= set(tables["clean"])
+    for result in tables["results"]:
+        for key in ("attacked_accuracy", "defended_attacked_accuracy", "defence_rate"):
+            assert {key, f"{key}_interval"} <= set(result)
+        assert {"attack", "protocol", "threat", "adversarials"} <= set(result)
+        assert result["quick"] is True
+
+
+def test_misclassified_images_are_not_attacked(sample, defended, photos):
+    wrong = ArrayImages("wrong", photos.images(0, 8), (photos.labels[:8] + 1) % 10)
+    result = evaluate(sample.module, defended, wrong, ["fgsm"], protocol="fixed")
+    misclassified = [row for row in result.rows if row.status is Status.MISCLASSIFIED]
+    assert len(misclassified) >= 7
+    assert all(row.linf == 0 and not row.found for row in misclassified)
+
+
+@pytest.mark.parametrize("randomness", ["fixed", "fresh"])
+def test_rows_do_not_depend_on_which_images_are_taken(sample, photos, randomness):
+    def rows(images):
+        defended = PostAverage(sample.module, 6, directions=2, randomness=randomness)
+        result = evaluate(sample.module, defended, images, ["pgd"], protocol="minimal", quick=True)
+        return {row.image: row for row in result.rows}
+
+    whole = rows(photos.limited(12, None, 0))
+    part = rows(photos.take(torch.tensor([3, 5, 11])))
+    for image, row in part.items():
+        # Other batch sizes round convolutions differently in the last place: the lengths of
+        # what a search ends at agree to its resolution, the labels exactly.
+        other = whole[image]
+        assert (row.status, row.defended_clean) == (other.status, other.defended_clean)
+        assert row.linf == pytest.approx(other.linf, abs=2e-3)
+
+
+def test_saved_images_are_judged_again_and_by_another_defence(evaluation, sample, photos):
+    result, out = evaluation
+    saved = read_adversarial(out / "adversarial-fgsm-minimal.safetensors")
+    images = photos.limited(20, None, 0)
+    stronger = PostAverage(sample.module, 12, directions=2)
+    again = evaluate(sample.module, stronger, images, [saved])
+    before = {r.image: r for r in result.rows if (r.attack, r.protocol) == ("fgsm", "minimal")}
+    for row in again.rows:
+        assert row.protocol == "saved"
+        assert row.linf == before[row.image].linf
+        assert row.plain_adversarial == before[row.image].plain_adversarial
+
+
+def test_an_attack_object_of_one_s_own(sample, defended, photos):
+    attack = build_attack("fgsm", "fixed")
+    result = evaluate(sample.module, defended, photos.limited(4, None, 0), [attack])
+    assert [row.protocol for row in result.rows] == ["fixed"] * 4
+
+
+def test_any_module_can_be_the_defence(sample, photos):
+    result = evaluate(
+        sample.module, sample.module, photos.limited(4, None, 0), ["fgsm"], protocol="fixed"
+    )
+    assert all(row.defended_clean == row.plain_clean for row in result.rows)
+    assert result.tables["results"][0]["defence_rate"] == 0
+
+
+def test_progress_ends_at_the_total(sample, defended, photos):
+    calls = []
+    images = photos.limited(3, None, 0)
+    evaluate(
+        sample.module,
+        defended,
+        images,
+        ["fgsm"],
+        protocol="fixed",
+        progress=lambda *call: calls.append(call),
+    )
+    assert calls[0] == (0, 3, "fgsm fixed")
+    assert calls[-1] == (3, 3, "done")
+
+
+class Broken(nn.Module):
+    def forward(self, x):
+        return torch.full((len(x), 10), torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"epsilon": 0}, ConfigurationError, "epsilon"),
+        ({"epsilon": 8}, ConfigurationError, "epsilon"),
+        ({"protocol": "maximal"}, ConfigurationError, "minimal, fixed or both"),
+        ({"attacks": []}, ConfigurationError, "at least one attack"),
+        ({"attacks": ["pgdd"]}, ConfigurationError, "fgsm, pgd, deepfool, cw"),
+        ({"save_adversarial": True}, ConfigurationError, "folder"),
+        ({"model": Broken()}, InputError, "logits without NaN"),
+        ({"scale": 255}, InputError, r"pixels in \[0, 1\]"),
+        ({"scale": torch.nan}, InputError, "images without NaN"),
+        ({"shift": 100}, InputError, "labels from 0 to 9"),
+        ({"channels": 1}, InputError, "that the model takes"),
+    ],
+)
+def test_bad_input(sample, defended, photos, change, error, message):
+    pixels = photos.images(0, 2) * change.pop("scale", 1)
+    pixels = pixels[:, : change.pop("channels", 3)]
+    data = ArrayImages("bad", pixels, photos.labels[:2] + change.pop("shift", 0))
+    arguments = {"model": sample.module, "attacks": ["fgsm"], "protocol": "fixed", **change}
+    model, attacks = arguments.pop("model"), arguments.pop("attacks")
+    with pytest.raises(error, match=message):
+        evaluate(model, defended, data, attacks, **arguments)
+
+
+def test_saved_files_that_do_not_fit(tmp_path, sample, defended, photos):
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(LoadError, match="found no file"):
+        read_adversarial(path)
+    path.write_bytes(b"\0" * 100)
+    with pytest.raises(LoadError, match="safetensors"):
+        read_adversarial(path)
+    write_adversarial(path, torch.zeros(1, 3, 8, 8), torch.tensor([0]), attack="mine")
+    images = photos.limited(1, None, 0)
+    with pytest.raises(InputError, match="of shape"):
+        evaluate(sample.module, defended, images, [read_adversarial(path)])

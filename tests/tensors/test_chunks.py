@@ -1,0 +1,71 @@
+import logging
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.tensors import ChunkLimit, map_chunks
+
+
+@given(st.integers(1, 200), st.integers(1, 70))
+def test_chunks_cover_everything_once_within_the_limit(count, size):
+    x = torch.arange(count)
+    seen: list[int] = []
+
+    def run(start, stop):
+        seen.append(stop - start)
+        return x[start:stop]
+
+    assert torch.equal(map_chunks(run, count, ChunkLimit(size), x), x)
+    assert max(seen) <= size
+    assert max(seen) - min(seen) <= 1  # no short last pass
+
+
+def test_a_pass_that_does_not_fit_is_halved_and_logged(caplog):
+    x = torch.arange(50)
+
+    def run(start, stop):
+        if stop - start > 7:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x[start:stop]
+
+    limit = ChunkLimit(50)
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(map_chunks(run, 50, limit, x), x)
+    assert limit.resolve(x) <= 7
+    assert "out of memory with 50 inputs a pass; going on with 25" in caplog.text
+
+
+def test_one_input_that_does_not_fit_is_an_error():
+    def run(start, stop):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        map_chunks(run, 8, ChunkLimit(8), torch.arange(8))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    def run(start, stop):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        map_chunks(run, 8, ChunkLimit(8), torch.arange(8))
+
+
+def test_a_real_failure_of_the_cpu_allocator_is_recognised():
+    x = torch.arange(4)
+
+    def run(start, stop):
+        if stop - start > 1:
+            torch.empty(2**62, dtype=torch.uint8)  # more than any machine has
+        return x[start:stop]
+
+    assert torch.equal(map_chunks(run, 4, ChunkLimit(4), x), x)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "large", None])
+def test_a_chunk_is_auto_or_a_positive_number(size):
+    with pytest.raises(ConfigurationError, match="chunk"):
+        ChunkLimit(size)
