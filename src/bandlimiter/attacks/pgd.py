@@ -90,15 +90,19 @@ class MinimalPGD(Attack):
         x = (part.images + epsilon * part.uniform("pgd", *purpose)).clamp(0, 1)
         success = torch.zeros(len(index), dtype=torch.bool, device=index.device)
         active = torch.arange(len(index), device=index.device)
-        for _ in range(self.steps):
+        gradient = problem.target.loss_gradient(x, part.labels)
+        for step in range(1, self.steps + 1):
             images, labels = part.images[active], part.labels[active]
-            gradient = problem.target.loss_gradient(x, labels)
             x = _project(x + epsilon * self.rate * gradient.sign(), images, epsilon)
-            hit = problem.target.fooled(x, labels)
+            if step < self.steps:  # one pass tells whether to stop and where to go on
+                hit, gradient = problem.target.fooled_and_gradient(x, labels)
+            else:
+                hit = problem.target.fooled(x, labels)
             if hit.any():
                 _keep_closer(best, problem.images, index[active[hit]], x[hit])
                 success[active[hit]] = True
-                x, epsilon, active = x[~hit], epsilon[~hit], active[~hit]
+                left = ~hit
+                x, epsilon, active, gradient = x[left], epsilon[left], active[left], gradient[left]
             if not len(active):
                 break
         return success

@@ -42,14 +42,25 @@ class Target:
 
     def loss_gradient(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Gradient of the cross-entropy with respect to x: [N, ...]."""
+        return self.fooled_and_gradient(x, labels)[1]
+
+    def fooled_and_gradient(
+        self, x: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `fooled` and `loss_gradient` from one pass: [N] bool and [N, ...]."""
+        fooled: list[torch.Tensor] = []
 
         def gradient(start: int, stop: int) -> torch.Tensor:
-            part = x[start:stop].detach().requires_grad_()
-            loss = F.cross_entropy(self._logits(part), labels[start:stop], reduction="sum")
-            return torch.autograd.grad(loss, part)[0]
+            part, own = x[start:stop].detach().requires_grad_(), labels[start:stop]
+            logits = self._logits(part)
+            loss = F.cross_entropy(logits, own, reduction="sum")
+            slope = torch.autograd.grad(loss, part)[0]
+            fooled.append(logits.detach().argmax(dim=1) != own)  # last: as in margin_gradients
+            return slope
 
         with torch.enable_grad():
-            return map_chunks(gradient, len(x), self._limit, x)
+            gradients = map_chunks(gradient, len(x), self._limit, x)
+        return torch.cat(fooled), gradients
 
     def margin_gradients(
         self, x: torch.Tensor, labels: torch.Tensor, rivals: torch.Tensor
