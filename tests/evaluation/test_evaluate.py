@@ -158,7 +158,7 @@ class Broken(nn.Module):
         ({"scale": 255}, InputError, r"pixels in \[0, 1\]"),
         ({"scale": torch.nan}, InputError, "images without NaN"),
         ({"shift": 100}, InputError, "labels from 0 to 9"),
-        ({"channels": 1}, InputError, "that the model takes"),
+        ({"channels": 1}, InputError, "3 channels"),
     ],
 )
 def test_bad_input(sample, defended, photos, change, error, message):

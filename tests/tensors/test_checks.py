@@ -52,6 +52,12 @@ def test_a_normaliser_needs_positive_stds(mean, std):
         Normalise(mean, std)
 
 
+@pytest.mark.parametrize("shape", [(2, 1, 4, 4), (2, 4, 4, 3), (4, 4)])
+def test_a_normaliser_does_not_broadcast_channels(shape):
+    with pytest.raises(InputError, match="3 channels"):
+        Normalise([0.5] * 3, [0.2] * 3)(torch.zeros(shape))
+
+
 def test_the_one_normaliser_is_found():
     layer = Normalise([0.5], [0.2])
     assert find_normaliser(torch.nn.Sequential(layer, torch.nn.Flatten())) is layer

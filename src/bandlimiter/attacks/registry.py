@@ -12,7 +12,8 @@ from bandlimiter.errors import ConfigurationError
 PROTOCOLS = ("minimal", "fixed")
 
 _QUICK_DEEPFOOL = MinimalDeepFool(steps=20, candidates=4)
-_QUICK_CW = MinimalCarliniWagner(searches=3, iterations=40, rate=2e-2, constant=1.0)
+# At larger rates its points land deep in the wrong class and are no minimal ones at all.
+_QUICK_CW = MinimalCarliniWagner(searches=3, iterations=60, constant=0.1)
 
 # name -> protocol -> (full, quick); None where there is nothing to make quicker.
 _Factory = Callable[[], Attack]

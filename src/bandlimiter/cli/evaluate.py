@@ -95,14 +95,13 @@ def evaluate(
     paper's protocol; [bold]fixed[/bold] spends the whole budget; the two say very different
     things.
 
-    Examples
-    --------
-      bandlimiter evaluate --limit 50 --attack pgd --attack fgsm
+    For instance, from quick to thorough:
 
-      bandlimiter evaluate --model cifar-resnet110 --weights resnet110.th --data cifar10:DIR
-      --subset 500 --out runs/r110
+      bandlimiter evaluate --limit 20 --attack fgsm --attack pgd
 
-      bandlimiter evaluate --model torchvision:resnet152 --data imagefolder:val --subset 100
+      bandlimiter evaluate --model torchvision:resnet50 --data imagefolder:val
+
+      bandlimiter evaluate --model cifar-resnet56 --weights FILE --data cifar10:DIR
     """
     from bandlimiter.attacks import ATTACKS
     from bandlimiter.cli.progress import rows_progress

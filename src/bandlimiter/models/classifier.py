@@ -80,7 +80,7 @@ def paper_radius(data: str, std: Sequence[float]) -> float:
     >>> paper_radius("cifar10", [0.229, 0.224, 0.225])
     6.0
     """
-    return _PAPER_RADIUS[data] * _rms(_PAPER_STD) / _rms(std)
+    return _PAPER_RADIUS[data] * (_rms(_PAPER_STD) / _rms(std))
 
 
 def _rms(values: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.errors import ConfigurationError
+from bandlimiter.errors import ConfigurationError, InputError
 
 
 class Normalise(nn.Module):
@@ -52,7 +52,17 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(shape), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise ``x``: [N, C, H, W] pixels -> [N, C, H, W]."""
+        """Normalise ``x``: [N, C, H, W] pixels -> [N, C, H, W].
+
+        Raises
+        ------
+        InputError
+            If x has another number of channels: one channel would broadcast to three.
+        """
+        if x.ndim < 3 or x.shape[-3] != len(self.mean):
+            raise InputError(
+                f"expected images with {len(self.mean)} channels, got shape {tuple(x.shape)}"
+            )
         return (x - self.mean) / self.std
 
     @override
