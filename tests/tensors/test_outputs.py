@@ -25,7 +25,8 @@ def test_logits_are_found(output):
 
 
 @pytest.mark.parametrize(
-    "output", [None, (), {"a": Z, "b": Z}, "logits", torch.zeros(3), torch.zeros(1, 2, 3)]
+    "output",
+    [None, (), {"a": Z, "b": Z}, "logits", torch.zeros(3), torch.zeros(2, 1), torch.zeros(1, 2, 3)],
 )
 def test_anything_else_is_refused(output):
     with pytest.raises(InputError, match="logits of shape"):

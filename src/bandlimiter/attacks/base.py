@@ -94,10 +94,13 @@ class Attack(ABC):
     protocol
         ``"minimal"``: the smallest perturbation that the attack finds, which counts only
         if it lies within the budget. ``"fixed"``: the full budget.
+    quick
+        Whether it takes fewer steps than the paper's; noted in every row.
     """
 
     name: ClassVar[str]
     protocol: ClassVar[str]
+    quick: bool = False
 
     @abstractmethod
     def run(self, problem: Problem) -> torch.Tensor:

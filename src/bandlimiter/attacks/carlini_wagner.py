@@ -27,6 +27,7 @@ class MinimalCarliniWagner(Attack):
     iterations: int = 1000
     rate: float = 5e-3
     constant: float = 1e-2
+    quick: bool = False
     name: ClassVar[str] = "cw"
     protocol: ClassVar[str] = "minimal"
 
@@ -78,6 +79,7 @@ class CarliniWagner(Attack):
 
     def __init__(self, search: MinimalCarliniWagner | None = None) -> None:
         self.search = search or MinimalCarliniWagner()
+        self.quick = self.search.quick
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:

@@ -22,6 +22,7 @@ class MinimalDeepFool(Attack):
     steps: int = 100
     candidates: int = 10
     overshoot: float = 1.05
+    quick: bool = False
     name: ClassVar[str] = "deepfool"
     protocol: ClassVar[str] = "minimal"
 
@@ -49,6 +50,7 @@ class DeepFool(Attack):
 
     def __init__(self, search: MinimalDeepFool | None = None) -> None:
         self.search = search or MinimalDeepFool()
+        self.quick = self.search.quick
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:

@@ -8,6 +8,9 @@ from typing_extensions import override
 
 from bandlimiter.attacks.base import Attack, Problem
 
+_FULL_PASS = 128
+"""Points a pass, from which on larger passes are no faster."""
+
 
 class FGSM(Attack):
     """The full budget in one step: x + epsilon * sign(gradient)."""
@@ -32,6 +35,7 @@ class MinimalFGSM(Attack):
     steps: int = 1000
     refined: int = 20
     largest: float = 1.0
+    quick: bool = False
     name: ClassVar[str] = "fgsm"
     protocol: ClassVar[str] = "minimal"
 
@@ -73,7 +77,7 @@ def _first_success(problem: Problem, direction: torch.Tensor, grid: torch.Tensor
     active = torch.arange(count, device=grid.device)
     column = 0
     while column < columns and len(active):
-        width = min(columns - column, max(1, 128 // len(active)))
+        width = min(columns - column, max(1, _FULL_PASS // len(active)))
         sizes = grid[active, column : column + width]
         owner = active.repeat_interleave(width)
         tried = _moved(problem.images[owner], direction[owner], sizes.flatten())

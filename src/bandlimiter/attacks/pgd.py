@@ -16,6 +16,7 @@ class PGD(Attack):
     steps: int = 40
     rate: float = 1 / 30
     random_start: bool = True
+    quick: bool = False
     name: ClassVar[str] = "pgd"
     protocol: ClassVar[str] = "fixed"
 
@@ -46,6 +47,7 @@ class MinimalPGD(Attack):
     start: float = 0.3
     growth: float = 1.5
     searches: int = 20
+    quick: bool = False
     name: ClassVar[str] = "pgd"
     protocol: ClassVar[str] = "minimal"
 

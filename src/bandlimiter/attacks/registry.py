@@ -11,20 +11,22 @@ from bandlimiter.errors import ConfigurationError
 
 PROTOCOLS = ("minimal", "fixed")
 
-_QUICK_DEEPFOOL = MinimalDeepFool(steps=20, candidates=4)
+_QUICK_FGSM = MinimalFGSM(steps=250, refined=10, largest=0.25, quick=True)
+_QUICK_PGD = MinimalPGD(steps=10, rate=0.1, start=0.02, searches=6, quick=True)
+_QUICK_DEEPFOOL = MinimalDeepFool(steps=20, candidates=4, quick=True)
 # At larger rates its points land deep in the wrong class and are no minimal ones at all.
-_QUICK_CW = MinimalCarliniWagner(searches=3, iterations=60, constant=0.1)
+_QUICK_CW = MinimalCarliniWagner(searches=3, iterations=60, constant=0.1, quick=True)
 
-# name -> protocol -> (full, quick); None where there is nothing to make quicker.
+# name -> protocol -> (full, quick); the same twice where there is nothing to make quicker.
 _Factory = Callable[[], Attack]
 ATTACKS: dict[str, dict[str, tuple[_Factory, _Factory]]] = {
     "fgsm": {
-        "minimal": (MinimalFGSM, lambda: MinimalFGSM(steps=250, refined=10, largest=0.25)),
+        "minimal": (MinimalFGSM, lambda: _QUICK_FGSM),
         "fixed": (FGSM, FGSM),
     },
     "pgd": {
-        "minimal": (MinimalPGD, lambda: MinimalPGD(steps=10, rate=0.1, start=0.02, searches=6)),
-        "fixed": (PGD, lambda: PGD(steps=10, rate=0.25)),
+        "minimal": (MinimalPGD, lambda: _QUICK_PGD),
+        "fixed": (PGD, lambda: PGD(steps=10, rate=0.25, quick=True)),
     },
     "deepfool": {
         "minimal": (MinimalDeepFool, lambda: _QUICK_DEEPFOOL),

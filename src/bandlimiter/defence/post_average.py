@@ -110,6 +110,8 @@ class PostAverage(nn.Module):
             raise ConfigurationError(f"expected a vote of {', '.join(VOTES)}; got {vote!r}")
         if randomness not in ("fixed", "fresh"):
             raise ConfigurationError(f"expected randomness fixed or fresh, got {randomness!r}")
+        if not -(2**63) <= seed < 2**63:
+            raise ConfigurationError(f"expected a seed that fits 64 bits, got {seed}")
         self.model = model
         self.radius = float(radius)
         self.seed = int(seed)

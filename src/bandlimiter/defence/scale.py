@@ -32,9 +32,9 @@ def resolve_scale(model: nn.Module, scale: float | torch.Tensor | None) -> float
         normaliser = find_normaliser(model)
         if normaliser is None:
             raise ConfigurationError(
-                "expected a model with one bandlimiter Normalise layer to read the scale from, "
-                "found none; give scale (the normaliser's std, a number or a tensor that "
-                "broadcasts against x), or scale=1.0 for a radius in the units of x"
+                "expected a model with exactly one bandlimiter Normalise layer to read the scale "
+                "from, found none or several; give scale (the normaliser's std, a number or a "
+                "tensor that broadcasts against x), or scale=1.0 for a radius in the units of x"
             )
         return normaliser.std.detach().clone()
     factor = torch.as_tensor(scale)

@@ -5,7 +5,7 @@ from bandlimiter.evaluation.adversarial_sets import (
     read_adversarial,
     write_adversarial,
 )
-from bandlimiter.evaluation.evaluate import Evaluation, evaluate
+from bandlimiter.evaluation.run import Evaluation, evaluate
 
 __all__ = [
     "Evaluation",

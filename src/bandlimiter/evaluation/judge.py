@@ -42,16 +42,12 @@ class Judge:
         L-inf budget in pixels.
     seed
         Of the attacks' draws.
-    quick
-        Whether the attacks are the quick ones; only noted in the rows.
     """
 
-    def __init__(
-        self, model: nn.Module, defence: nn.Module, *, epsilon: float, seed: int, quick: bool
-    ) -> None:
+    def __init__(self, model: nn.Module, defence: nn.Module, *, epsilon: float, seed: int) -> None:
         self._target = Target(model)
         self._defence = defence
-        self._epsilon, self._seed, self._quick = epsilon, seed, quick
+        self._epsilon, self._seed = epsilon, seed
         self._scale = _scale_of(model, defence)
 
     def clean(self, images: torch.Tensor, labels: torch.Tensor, ids: torch.Tensor) -> CleanBatch:
@@ -152,7 +148,7 @@ class Judge:
                 "attack": attack.name,
                 "protocol": attack.protocol,
                 "threat": "transfer",
-                "quick": self._quick,
+                "quick": attack.quick,
                 "epsilon": self._epsilon,
                 "plain_clean": int(batch.plain[i]),
                 "defended_clean": int(batch.defended[i]),

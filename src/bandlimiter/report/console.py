@@ -26,6 +26,8 @@ def result_table(document: dict[str, Any]) -> Table:
         f"{_rate(clean, 'accuracy')}, defended {_rate(clean, 'defended_accuracy')}",
         title_justify="left",
         box=SIMPLE_HEAD,
+        caption=_defence(document["settings"]),
+        caption_justify="left",
         pad_edge=False,
         collapse_padding=True,
     )
@@ -56,6 +58,16 @@ def result_table(document: dict[str, Any]) -> Table:
             cells.append("-" if row is None else f"{row.defence_rate:.2f}")
         table.add_row(*cells)
     return table
+
+
+def _defence(settings: dict[str, Any]) -> str | None:
+    if "radius" not in settings:
+        return None
+    return (
+        f"r = {settings['radius']:.4g} in the network's input space, "
+        f"{settings['radius_pixels']:.3g} in pixels; {settings['evaluations']} evaluations an "
+        f"answer; {settings['threads']} threads"
+    )
 
 
 def _share(value: float | None) -> str:

@@ -4,7 +4,6 @@ from bandlimiter.results.rows import Row, Status
 from bandlimiter.results.statistics import Rate, mcnemar, rate
 from bandlimiter.results.store import RowWriter, read_rows
 from bandlimiter.results.summary import summarise
-from bandlimiter.results.verdict import verdict
 
 __all__ = [
     "Rate",
@@ -15,5 +14,4 @@ __all__ = [
     "rate",
     "read_rows",
     "summarise",
-    "verdict",
 ]

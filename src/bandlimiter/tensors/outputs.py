@@ -18,13 +18,13 @@ def logits_of(output: Any) -> torch.Tensor:
     Raises
     ------
     InputError
-        If no such tensor is there, or if it is not two-dimensional.
+        If no such tensor is there, or if it is not two-dimensional with two columns or more.
     """
     logits = _find(output)
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else None
         raise InputError(
-            f"expected a model that returns logits of shape [N, classes], got "
+            f"expected a model that returns logits of shape [N, classes], 2 or more, got "
             f"{type(output).__name__}{'' if shape is None else f' with shape {shape}'}; "
             "wrap the model in a module that returns its logits"
         )

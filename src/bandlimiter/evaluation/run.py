@@ -111,7 +111,7 @@ def evaluate(
     facts = {**(settings or {}), "epsilon": epsilon, "protocol": protocol, "seed": seed}
     facts["attacks"] = [f"{attack.name}/{attack.protocol}" for attack in chosen]
 
-    judge = Judge(model, defence, epsilon=epsilon, seed=seed, quick=quick)
+    judge = Judge(model, defence, epsilon=epsilon, seed=seed)
     kept = _Kept(chosen) if save_adversarial else None
     total = len(data) * len(chosen)
     with RowWriter(None if out is None else Path(out), facts) as writer:
