@@ -118,6 +118,15 @@ def test_an_attack_object_of_one_s_own(sample, defended, photos):
     assert [row.protocol for row in result.rows] == ["fixed"] * 4
 
 
+def test_tensors_serve_as_data(sample, defended, photos):
+    x, y = photos.images(0, 3), photos.labels[:3]
+    given = evaluate(sample.module, defended, (x, y), ["fgsm"], protocol="fixed")
+    named = evaluate(
+        sample.module, defended, photos.limited(3, None, 0), ["fgsm"], protocol="fixed"
+    )
+    assert given.rows == named.rows
+
+
 def test_any_module_can_be_the_defence(sample, photos):
     result = evaluate(
         sample.module, sample.module, photos.limited(4, None, 0), ["fgsm"], protocol="fixed"

@@ -30,6 +30,16 @@ class CleanBatch:
     plain: torch.Tensor
     defended: torch.Tensor
 
+    def select(self, index: torch.Tensor) -> "CleanBatch":
+        """Return the images numbered in ``index``: [n] int64."""
+        return CleanBatch(
+            self.images[index],
+            self.labels[index],
+            self.ids[index.cpu()],
+            self.plain[index],
+            self.defended[index],
+        )
+
 
 class Judge:
     """Holds the two models and the rules of a run.
@@ -77,32 +87,24 @@ class Judge:
             The adversarial images found, within the budget or not, and their ids.
         """
         right = (batch.plain == batch.labels).nonzero().flatten()
-        if not len(right):
-            rows = [self._row(attack, batch, i, None, None) for i in range(len(batch.ids))]
-            return rows, (batch.images[:0], batch.ids[:0])
-
-        ids = batch.ids[right.cpu()]
-        result = attack(
-            self._target,
-            batch.images[right],
-            batch.labels[right],
-            epsilon=self._epsilon,
-            ids=ids.tolist(),
-            seed=self._seed,
-        )
-        defended = batch.defended[right].clone()
-        if result.found.any():
-            keys = [
-                f"{key}/{attack.name}/{attack.protocol}" for key in ids[result.found.cpu()].tolist()
-            ]
-            defended[result.found] = self._defended_labels(result.images[result.found], keys)
-
-        outcomes = _outcomes(
-            result, defended, self._lengths_normalised(batch.images[right], result)
-        )
-        place = {image: position for position, image in enumerate(right.tolist())}
-        rows = [self._row(attack, batch, i, outcomes, place.get(i)) for i in range(len(batch.ids))]
-        return rows, (result.images[result.found], ids[result.found.cpu()])
+        outcomes: dict[int, _Outcome] = {}
+        found = batch.images[:0], batch.ids[:0]
+        if len(right):
+            part = batch.select(right)
+            result = attack(
+                self._target,
+                part.images,
+                part.labels,
+                epsilon=self._epsilon,
+                ids=part.ids.tolist(),
+                seed=self._seed,
+            )
+            outcomes = dict(zip(right.tolist(), self._outcomes(attack, part, result), strict=True))
+            found = result.images[result.found], part.ids[result.found.cpu()]
+        rows = [
+            self._row(attack, batch, i, outcomes.get(i, _NOTHING)) for i in range(len(batch.ids))
+        ]
+        return rows, found
 
     def _first_logits(self, images: torch.Tensor) -> torch.Tensor:
         """Evaluate the plain model where shapes that it does not take come to light."""
@@ -125,22 +127,35 @@ class Judge:
         require_finite(logits, "logits of the defended model")
         return logits.argmax(dim=1)
 
-    def _lengths_normalised(self, images: torch.Tensor, result: AttackResult) -> list[float | None]:
+    def _outcomes(self, attack: Attack, part: CleanBatch, result: AttackResult) -> list["_Outcome"]:
+        """What the rows say of the attacked images."""
+        defended = part.defended.clone()
+        if result.found.any():
+            names = part.ids[result.found.cpu()].tolist()
+            keys = [f"{name}/{attack.name}/{attack.protocol}" for name in names]
+            defended[result.found] = self._defended_labels(result.images[result.found], keys)
+        columns = zip(
+            result.found.tolist(),
+            result.within.tolist(),
+            result.labels.tolist(),
+            defended.tolist(),
+            result.linf.tolist(),
+            result.l2.tolist(),
+            self._normalised_lengths(part.images, result.images),
+            strict=True,
+        )
+        return [dict(zip(_NOTHING, row, strict=True)) if row[0] else _NOTHING for row in columns]
+
+    def _normalised_lengths(
+        self, images: torch.Tensor, adversarial: torch.Tensor
+    ) -> list[float] | list[None]:
         if self._scale is None:
             return [None] * len(images)
-        difference = (result.images.double() - images.double()) / self._scale
-        lengths: list[float | None] = difference.flatten(1).norm(dim=1).tolist()
+        difference = (adversarial.double() - images.double()) / self._scale
+        lengths: list[float] = difference.flatten(1).norm(dim=1).tolist()
         return lengths
 
-    def _row(
-        self,
-        attack: Attack,
-        batch: CleanBatch,
-        i: int,
-        outcomes: list[dict[str, object]] | None,
-        place: int | None,
-    ) -> Row:
-        outcome = _NOTHING if outcomes is None or place is None else outcomes[place]
+    def _row(self, attack: Attack, batch: CleanBatch, i: int, outcome: "_Outcome") -> Row:
         return Row.model_validate(
             {
                 "image": int(batch.ids[i]),
@@ -157,7 +172,10 @@ class Judge:
         )
 
 
-_NOTHING: dict[str, object] = {
+_Outcome = dict[str, object]
+"""The part of a `Row` that an attack decides."""
+
+_NOTHING: _Outcome = {
     "found": False,
     "within_budget": False,
     "plain_adversarial": None,
@@ -166,22 +184,6 @@ _NOTHING: dict[str, object] = {
     "l2": 0.0,
     "l2_normalised": None,
 }
-
-
-def _outcomes(
-    result: AttackResult, defended: torch.Tensor, normalised: list[float | None]
-) -> list[dict[str, object]]:
-    columns = zip(
-        result.found.tolist(),
-        result.within.tolist(),
-        result.labels.tolist(),
-        defended.tolist(),
-        result.linf.tolist(),
-        result.l2.tolist(),
-        normalised,
-        strict=True,
-    )
-    return [dict(zip(_NOTHING, row, strict=True)) if row[0] else _NOTHING for row in columns]
 
 
 def _scale_of(model: nn.Module, defence: nn.Module) -> float | torch.Tensor | None:

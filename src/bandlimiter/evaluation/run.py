@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bandlimiter.attacks import PROTOCOLS, Attack, build_attack
-from bandlimiter.data import ImageSet
+from bandlimiter.data import ArrayImages, ImageSet
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.adversarial_sets import write_adversarial
 from bandlimiter.evaluation.judge import Judge
@@ -44,7 +44,7 @@ class Evaluation:
 def evaluate(
     model: nn.Module,
     defence: nn.Module,
-    data: ImageSet,
+    data: ImageSet | tuple[torch.Tensor, torch.Tensor],
     attacks: Sequence[str | Attack] = ("fgsm", "pgd", "deepfool", "cw"),
     *,
     protocol: str = "both",
@@ -69,7 +69,8 @@ def evaluate(
     defence
         The defended one, for example ``PostAverage(model, radius=6)``.
     data
-        Images and labels; see `load_data`.
+        Images and labels: a set from `load_data`, or two tensors, x [N, ...] pixels in
+        [0, 1] and y [N] class indices.
     attacks
         Names (``fgsm``, ``pgd``, ``deepfool``, ``cw``) or `Attack` objects.
     protocol
@@ -107,18 +108,19 @@ def evaluate(
     if save_adversarial and out is None:
         raise ConfigurationError("expected a folder (out) to save adversarial images to")
     chosen = _resolve(attacks, protocol, quick)
+    images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
     device = _device_of(model)
     facts = {**(settings or {}), "epsilon": epsilon, "protocol": protocol, "seed": seed}
     facts["attacks"] = [f"{attack.name}/{attack.protocol}" for attack in chosen]
 
     judge = Judge(model, defence, epsilon=epsilon, seed=seed)
     kept = _Kept(chosen) if save_adversarial else None
-    total = len(data) * len(chosen)
+    total = len(images) * len(chosen)
     with RowWriter(None if out is None else Path(out), facts) as writer:
         try:
-            for start, stop in _batches(data):
-                images = data.images(start, stop).to(device)
-                batch = judge.clean(images, data.labels[start:stop], data.ids[start:stop])
+            for start, stop in _batches(images):
+                pixels = images.images(start, stop).to(device)
+                batch = judge.clean(pixels, images.labels[start:stop], images.ids[start:stop])
                 for attack in chosen:
                     if progress:
                         progress(len(writer.rows), total, f"{attack.name} {attack.protocol}")

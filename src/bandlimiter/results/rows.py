@@ -46,7 +46,7 @@ class Row(BaseModel):
     l2: float
     """L2, pixels."""
     l2_normalised: float | None
-    """L2 in the network's input space; None where the model's scale is not known."""
+    """L2 in the network's input space; None where nothing was found or the scale is unknown."""
 
     @property
     def status(self) -> Status:
