@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 
@@ -98,8 +97,8 @@ class Attack(ABC):
         Whether it takes fewer steps than the paper's; noted in every row.
     """
 
-    name: ClassVar[str]
-    protocol: ClassVar[str]
+    name: str
+    protocol: str
     quick: bool = False
 
     @abstractmethod

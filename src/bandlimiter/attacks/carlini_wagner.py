@@ -2,13 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from typing_extensions import override
 
 from bandlimiter.attacks.base import Attack, Problem
-from bandlimiter.attacks.budget import stretch_to_budget
 from bandlimiter.attacks.target import Target
 
 
@@ -28,8 +26,8 @@ class MinimalCarliniWagner(Attack):
     rate: float = 5e-3
     constant: float = 1e-2
     quick: bool = False
-    name: ClassVar[str] = "cw"
-    protocol: ClassVar[str] = "minimal"
+    name = "cw"
+    protocol = "minimal"
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:
@@ -69,21 +67,6 @@ class MinimalCarliniWagner(Attack):
                 if not len(active):
                     break
         return success
-
-
-class CarliniWagner(Attack):
-    """The direction that C&W finds, followed to the full L-inf budget."""
-
-    name: ClassVar[str] = "cw"
-    protocol: ClassVar[str] = "fixed"
-
-    def __init__(self, search: MinimalCarliniWagner | None = None) -> None:
-        self.search = search or MinimalCarliniWagner()
-        self.quick = self.search.quick
-
-    @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        return stretch_to_budget(problem.images, self.search.run(problem), problem.epsilon)
 
 
 def _penalised(

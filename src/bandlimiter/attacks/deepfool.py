@@ -1,13 +1,11 @@
 """DeepFool (Moosavi-Dezfooli et al. 2016): step to the nearest linearised boundary."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from typing_extensions import override
 
 from bandlimiter.attacks.base import Attack, Problem
-from bandlimiter.attacks.budget import stretch_to_budget
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,8 @@ class MinimalDeepFool(Attack):
     candidates: int = 10
     overshoot: float = 1.05
     quick: bool = False
-    name: ClassVar[str] = "deepfool"
-    protocol: ClassVar[str] = "minimal"
+    name = "deepfool"
+    protocol = "minimal"
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:
@@ -40,21 +38,6 @@ class MinimalDeepFool(Attack):
                 break
             x[active] = (x[active] + self.overshoot * _step(margins, gradients)).clamp(0, 1)
         return x
-
-
-class DeepFool(Attack):
-    """The direction that DeepFool finds, followed to the full L-inf budget."""
-
-    name: ClassVar[str] = "deepfool"
-    protocol: ClassVar[str] = "fixed"
-
-    def __init__(self, search: MinimalDeepFool | None = None) -> None:
-        self.search = search or MinimalDeepFool()
-        self.quick = self.search.quick
-
-    @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        return stretch_to_budget(problem.images, self.search.run(problem), problem.epsilon)
 
 
 def _rivals(logits: torch.Tensor, labels: torch.Tensor, candidates: int) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """FGSM (Goodfellow et al. 2014): one step along the sign of the loss gradient."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from typing_extensions import override
@@ -15,8 +14,8 @@ _FULL_PASS = 128
 class FGSM(Attack):
     """The full budget in one step: x + epsilon * sign(gradient)."""
 
-    name: ClassVar[str] = "fgsm"
-    protocol: ClassVar[str] = "fixed"
+    name = "fgsm"
+    protocol = "fixed"
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:
@@ -36,8 +35,8 @@ class MinimalFGSM(Attack):
     refined: int = 20
     largest: float = 1.0
     quick: bool = False
-    name: ClassVar[str] = "fgsm"
-    protocol: ClassVar[str] = "minimal"
+    name = "fgsm"
+    protocol = "minimal"
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:

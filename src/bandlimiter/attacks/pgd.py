@@ -1,7 +1,6 @@
 """PGD (Madry et al. 2017): steps along the gradient's sign, projected back to the budget."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from typing_extensions import override
@@ -17,8 +16,8 @@ class PGD(Attack):
     rate: float = 1 / 30
     random_start: bool = True
     quick: bool = False
-    name: ClassVar[str] = "pgd"
-    protocol: ClassVar[str] = "fixed"
+    name = "pgd"
+    protocol = "fixed"
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:
@@ -48,8 +47,8 @@ class MinimalPGD(Attack):
     growth: float = 1.5
     searches: int = 20
     quick: bool = False
-    name: ClassVar[str] = "pgd"
-    protocol: ClassVar[str] = "minimal"
+    name = "pgd"
+    protocol = "minimal"
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:

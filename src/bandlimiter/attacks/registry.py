@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from bandlimiter.attacks.base import Attack
-from bandlimiter.attacks.carlini_wagner import CarliniWagner, MinimalCarliniWagner
-from bandlimiter.attacks.deepfool import DeepFool, MinimalDeepFool
+from bandlimiter.attacks.carlini_wagner import MinimalCarliniWagner
+from bandlimiter.attacks.deepfool import MinimalDeepFool
 from bandlimiter.attacks.fgsm import FGSM, MinimalFGSM
 from bandlimiter.attacks.pgd import PGD, MinimalPGD
+from bandlimiter.attacks.stretched import Stretched
 from bandlimiter.errors import ConfigurationError
 
 PROTOCOLS = ("minimal", "fixed")
@@ -30,11 +31,11 @@ ATTACKS: dict[str, dict[str, tuple[_Factory, _Factory]]] = {
     },
     "deepfool": {
         "minimal": (MinimalDeepFool, lambda: _QUICK_DEEPFOOL),
-        "fixed": (DeepFool, lambda: DeepFool(_QUICK_DEEPFOOL)),
+        "fixed": (lambda: Stretched(MinimalDeepFool()), lambda: Stretched(_QUICK_DEEPFOOL)),
     },
     "cw": {
         "minimal": (MinimalCarliniWagner, lambda: _QUICK_CW),
-        "fixed": (CarliniWagner, lambda: CarliniWagner(_QUICK_CW)),
+        "fixed": (lambda: Stretched(MinimalCarliniWagner()), lambda: Stretched(_QUICK_CW)),
     },
 }
 

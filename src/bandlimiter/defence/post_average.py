@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
 from bandlimiter.defence.neighbourhood import Neighbourhood, draw_vectors
+from bandlimiter.defence.passes import logits_at_points
 from bandlimiter.defence.prediction import Prediction
 from bandlimiter.defence.scale import resolve_scale, rms
 from bandlimiter.defence.votes import VOTES
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import RandomDirections, Sampler, build_sampler
-from bandlimiter.tensors import ChunkLimit, Key, logits_of, map_chunks, require_finite
+from bandlimiter.tensors import ChunkLimit, Key, require_finite
 
 # Inputs are taken in groups of about this many passes: enough that the last, shorter pass
 # hardly counts, few enough that the points' logits and fresh draws stay small.
@@ -247,20 +247,8 @@ class PostAverage(nn.Module):
     def _group_scores(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         vectors = self._vectors(x, keys)
         around = Neighbourhood(x, vectors, self.sampler, self.radius, self.scale)
-
-        def logits(start: int, stop: int) -> torch.Tensor:
-            return logits_of(self.model(around.points(start, stop)))
-
-        def recomputed(start: int, stop: int) -> torch.Tensor:
-            # Only the logits are kept; points and activations are made again on the way back.
-            kept: torch.Tensor = checkpoint(logits, start, stop, use_reentrant=False)
-            return kept
-
-        pass_ = recomputed if torch.is_grad_enabled() else logits
-        flat = map_chunks(pass_, len(x) * self.evaluations, self._limit, x)
-        require_finite(flat.detach(), "logits")
-        flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
-        return VOTES[self.vote].scores(flat.view(len(x), self.evaluations, -1))
+        logits = logits_at_points(self.model, around, x, self._limit)
+        return VOTES[self.vote].scores(logits)
 
     def _vectors(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         """Return the draw: [1, M, ...] shared, or [N, M, ...] for fresh draws."""

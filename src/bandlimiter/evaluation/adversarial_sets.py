@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -62,10 +61,10 @@ def read_adversarial(path: Path) -> "SavedImages":
 class SavedImages(Attack):
     """Delivers images that were made before, by image id; the base judges them like any."""
 
-    protocol: ClassVar[str] = "saved"
+    protocol = "saved"
 
     def __init__(self, made_by: str, images: torch.Tensor, ids: Sequence[int]) -> None:
-        self.name = made_by  # type: ignore[misc]  # one name an instance here
+        self.name = made_by
         self._images = images
         self._place = {key: place for place, key in enumerate(ids)}
 

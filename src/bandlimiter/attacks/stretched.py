@@ -1,0 +1,35 @@
+"""What a minimal attack becomes when it may spend the whole budget."""
+
+import torch
+from typing_extensions import override
+
+from bandlimiter.attacks.base import Attack, Problem
+
+
+class Stretched(Attack):
+    """The direction that a minimal attack finds, followed to the full L-inf budget.
+
+    Each perturbation is scaled so that its largest change of a pixel is epsilon, and the
+    result clipped to [0, 1]; a perturbation beyond the budget is scaled back to it.
+    Images for which the search found nothing stay as they are.
+
+    Parameters
+    ----------
+    search
+        The attack that finds the direction.
+    """
+
+    protocol = "fixed"
+
+    def __init__(self, search: Attack) -> None:
+        self.search = search
+        self.name = search.name
+        self.quick = search.quick
+
+    @override
+    def run(self, problem: Problem) -> torch.Tensor:
+        images, found = problem.images, self.search.run(problem)
+        difference = found - images
+        length = difference.flatten(1).abs().amax(dim=1).view(-1, *[1] * (images.ndim - 1))
+        factor = torch.where(length > 0, problem.epsilon / length.clamp_min(1e-30), 0)
+        return images + factor * difference

@@ -1,0 +1,41 @@
+"""The network's logits at every point, in passes of bounded size, forward and backward."""
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from bandlimiter.defence.neighbourhood import Neighbourhood
+from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks, require_finite
+
+
+def logits_at_points(
+    model: nn.Module, around: Neighbourhood, x: torch.Tensor, limit: ChunkLimit
+) -> torch.Tensor:
+    """Evaluate ``model`` at all points around the batch ``x``: [N, P, classes].
+
+    For a gradient, only these logits are kept: points and activations are made again,
+    pass by pass, on the way back. Its memory is that of one pass, whatever P is.
+
+    Returns
+    -------
+    torch.Tensor
+        In the model's dtype, float32 at least.
+
+    Raises
+    ------
+    InputError
+        Where a logit is NaN.
+    """
+
+    def logits(start: int, stop: int) -> torch.Tensor:
+        return logits_of(model(around.points(start, stop)))
+
+    def recomputed(start: int, stop: int) -> torch.Tensor:
+        kept: torch.Tensor = checkpoint(logits, start, stop, use_reentrant=False)
+        return kept
+
+    one_pass = recomputed if torch.is_grad_enabled() else logits
+    flat = map_chunks(one_pass, len(x) * around.points_per_input, limit, x)
+    require_finite(flat.detach(), "logits")
+    flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+    return flat.view(len(x), around.points_per_input, -1)
