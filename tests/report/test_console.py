@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from bandlimiter.report import TABLE1, result_table
@@ -15,18 +16,51 @@ def shown(settings, width=80):
     return console.export_text()
 
 
-def test_the_paper_s_figure_stands_beside_the_minimal_protocol_only():
-    text = shown({"paper_data": "cifar10"})
-    (minimal,) = [line for line in text.splitlines() if "minimal" in line]
-    (fixed,) = [line for line in text.splitlines() if "fixed" in line]
-    assert "0.900 (0.60-0.98)" in minimal
-    assert "0.93" in minimal
-    assert "0.93" not in fixed
-    assert "0.000 (0.00-0.28)" in fixed
+PAPER = {
+    "paper_data": "cifar10",
+    "paper_radius": 6.0,
+    "radius": 6.0,
+    "radius_pixels": 1.36,
+    "evaluations": 91,
+    "directions": 15,
+    "sampler": "directions",
+    "vote": "softmax",
+    "epsilon": 8 / 255,
+}
 
 
-def test_without_a_counterpart_in_the_paper_there_is_no_such_column():
-    assert "paper" not in shown({})
+def test_the_paper_s_row_stands_below_the_minimal_protocol_s():
+    lines = shown(PAPER).splitlines()
+    (minimal,) = [i for i, line in enumerate(lines) if "minimal" in line]
+    (fixed,) = [i for i, line in enumerate(lines) if "fixed" in line]
+    assert "0.900 (0.60-0.98)" in lines[minimal]
+    assert "0.000 (0.00-0.28)" in lines[fixed]
+    (paper,) = [i for i, line in enumerate(lines) if "(paper)" in line]
+    assert paper == minimal + 1
+    assert lines[paper].split()[1:] == ["9368", "0.000", "0.884", "0.933"]
+    assert "r = 6 in the network's input space, 1.36 in pixels; 91 evaluations" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"paper_data": None},
+        {"epsilon": 1 / 255},
+        {"radius": 3.0},
+        {"directions": 6},
+        {"vote": "majority"},
+        {"sampler": "ball"},
+    ],
+)
+def test_the_paper_s_figures_stand_beside_its_own_defence_only(change):
+    assert "(paper)" not in shown({**PAPER, **change})
+
+
+def test_names_from_outside_are_not_read_as_markup():
+    rows = [row(0, found=0.01, after=3, attack="mine[/x]")]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(result_table(summarise(rows, {})))
+    assert "mine[/x]" in console.export_text()
 
 
 def test_the_paper_s_figures_agree_with_each_other():

@@ -119,10 +119,18 @@ def test_the_verdict_says_both_protocols():
     sentence = summarise(rows, {})["verdict"]
     assert "100 % of the smallest" in sentence
     assert "0 % of those that use the whole budget" in sentence
-    assert "none of these attacks knew the defence" in sentence
-    assert "whole budget" not in summarise(rows[:9], {})["verdict"]
+    assert "None of these attacks knew the defence" in sentence
+    assert "the whole budget was not tried" in summarise(rows[:9], {})["verdict"]
     assert "smallest" not in summarise(rows[9:], {})["verdict"]
     assert "nothing was tested" in summarise([NOT_FOUND], {})["verdict"]
+
+
+def test_the_verdict_claims_nothing_about_images_of_others():
+    given = row(0, found=0.01, after=3, protocol="saved").model_copy(update={"threat": "unknown"})
+    sentence = summarise([given], {})["verdict"]
+    assert "100 % of the given adversarial images" in sentence
+    assert "not known" in sentence
+    assert "None of these attacks" not in sentence
 
 
 @given(st.integers(0, 300), st.integers(1, 300))
@@ -169,6 +177,8 @@ def test_rows_survive_what_stops_the_run(tmp_path):
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
+    with RowWriter(tmp_path, {}):
+        pass  # nothing came: the folder is as good as new
     with RowWriter(tmp_path, {}) as writer:
         writer.add([WRONG])
     with pytest.raises(ConfigurationError, match="already holds a run"):

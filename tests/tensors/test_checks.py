@@ -5,9 +5,9 @@ from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import (
     Normalise,
     find_normaliser,
-    require_finite,
     require_images,
     require_labels,
+    require_no_nan,
     resolve_device,
 )
 
@@ -32,7 +32,7 @@ def test_good_images_pass():
 
 
 def test_infinite_is_not_nan():
-    require_finite(torch.tensor([-torch.inf]), "logits")
+    require_no_nan(torch.tensor([-torch.inf]), "logits")
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,12 @@ def test_the_one_normaliser_is_found():
 
 def test_devices():
     assert resolve_device("cpu").type == "cpu"
-    with pytest.raises(ConfigurationError):
-        resolve_device("abacus")
+    for name in ("abacus", "meta", "cuda:x", "cuda:", "mps", "cpu:0"):
+        with pytest.raises(ConfigurationError, match="auto, cpu, cuda"):
+            resolve_device(name)
+    with pytest.raises(ConfigurationError, match="found"):
+        resolve_device("cuda:99")
     if not torch.cuda.is_available():
         assert resolve_device("auto").type == "cpu"
-        with pytest.raises(ConfigurationError, match="--device cpu"):
+        with pytest.raises(ConfigurationError, match="use cpu"):
             resolve_device("cuda")

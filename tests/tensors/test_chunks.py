@@ -16,9 +16,11 @@ def test_chunks_cover_everything_once_within_the_limit(count, size):
 
     def run(start, stop):
         seen.append(stop - start)
-        return x[start:stop]
+        return x[start:stop], x[start:stop] * 2
 
-    assert torch.equal(map_chunks(run, count, ChunkLimit(size), x), x)
+    same, doubled = map_chunks(run, count, ChunkLimit(size), x)
+    assert torch.equal(same, x)
+    assert torch.equal(doubled, 2 * x)
     assert max(seen) <= size
     assert max(seen) - min(seen) <= 1  # no short last pass
 
@@ -29,11 +31,11 @@ def test_a_pass_that_does_not_fit_is_halved_and_logged(caplog):
     def run(start, stop):
         if stop - start > 7:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return x[start:stop]
+        return (x[start:stop],)
 
     limit = ChunkLimit(50)
     with caplog.at_level(logging.WARNING):
-        assert torch.equal(map_chunks(run, 50, limit, x), x)
+        assert torch.equal(map_chunks(run, 50, limit, x)[0], x)
     assert limit.resolve(x) <= 7
     assert "out of memory with 50 inputs a pass; going on with 25" in caplog.text
 
@@ -60,9 +62,19 @@ def test_a_real_failure_of_the_cpu_allocator_is_recognised():
     def run(start, stop):
         if stop - start > 1:
             torch.empty(2**62, dtype=torch.uint8)  # more than any machine has
-        return x[start:stop]
+        return (x[start:stop],)
 
-    assert torch.equal(map_chunks(run, 4, ChunkLimit(4), x), x)
+    assert torch.equal(map_chunks(run, 4, ChunkLimit(4), x)[0], x)
+
+
+def test_auto_follows_the_input_and_keeps_what_was_learnt():
+    limit = ChunkLimit("auto")
+    small, large = torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 224, 224)
+    assert limit.resolve(small) > limit.resolve(large) >= 1
+    assert limit.resolve(torch.zeros(1, 6)) <= 1024  # a wide network may follow
+    limit.halve(64)
+    assert limit.resolve(small) == 32
+    assert limit.resolve(large) < 32
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "large", None])

@@ -31,3 +31,14 @@ def test_logits_are_found(output):
 def test_anything_else_is_refused(output):
     with pytest.raises(InputError, match="logits of shape"):
         logits_of(output)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_overflow_is_refused(bad):
+    with pytest.raises(InputError, match="NaN or"):
+        logits_of(torch.tensor([[0.0, bad]]))
+
+
+def test_an_impossible_class_is_no_overflow():
+    certain = torch.tensor([[0.0, -torch.inf]])
+    assert logits_of(certain) is certain

@@ -66,9 +66,9 @@ class AttackResult:
     images
         [N, ...] in [0, 1]: the attack's image where it fools the model, else the original.
     found
-        [N] bool, the model's prediction on it differs from the label.
+        [N] bool: the attack changed the image, and the model's prediction is not the label.
     labels
-        [N] the model's prediction on ``images``.
+        [N] the model's prediction where something was found, else the given label.
     linf, l2
         [N] float64 lengths of the perturbation, in pixels; 0 where nothing was found.
     within
@@ -95,11 +95,15 @@ class Attack(ABC):
         if it lies within the budget. ``"fixed"``: the full budget.
     quick
         Whether it takes fewer steps than the paper's; noted in every row.
+    threat
+        What it knows: ``"transfer"``, the plain model only; ``"unknown"`` for images that
+        others made.
     """
 
     name: str
     protocol: str
     quick: bool = False
+    threat: str = "transfer"
 
     @abstractmethod
     def run(self, problem: Problem) -> torch.Tensor:
@@ -156,12 +160,15 @@ def grade(
 ) -> AttackResult:
     """Clip candidates to [0, 1], predict them again and measure them.
 
-    Also judges adversarial images that others made. NaN counts as not found.
+    Also judges adversarial images that others made. A candidate with NaN counts as not
+    found, and so does one that is the original.
     """
-    clipped = torch.where(torch.isnan(candidates), images, candidates.clamp(0, 1))
-    predicted = target.predict(clipped)
-    found = predicted != labels
     shape = (-1, *[1] * (images.ndim - 1))
+    broken = torch.isnan(candidates.flatten(1)).any(dim=1).view(shape)
+    clipped = torch.where(broken, images, candidates.clamp(0, 1))
+    predicted = target.predict(clipped)
+    changed = (clipped != images).flatten(1).any(dim=1)
+    found = changed & (predicted != labels)
     kept = torch.where(found.view(shape), clipped, images)
     difference = (kept.double() - images.double()).flatten(1)
     linf, l2 = difference.abs().amax(dim=1), difference.norm(dim=1)

@@ -9,8 +9,8 @@ from bandlimiter.attacks.base import Attack, Problem
 class Stretched(Attack):
     """The direction that a minimal attack finds, followed to the full L-inf budget.
 
-    Each perturbation is scaled so that its largest change of a pixel is epsilon, and the
-    result clipped to [0, 1]; a perturbation beyond the budget is scaled back to it.
+    Each perturbation is scaled so that its largest change of a pixel is epsilon, also where
+    it was larger; the base clips to [0, 1].
     Images for which the search found nothing stay as they are.
 
     Parameters

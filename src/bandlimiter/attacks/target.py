@@ -1,16 +1,29 @@
 """The classifier as an attack sees it: logits, labels and gradients, each one counted."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks, require_finite
+from bandlimiter.errors import BandlimiterError, InputError
+from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks
+
+_Pass = Callable[..., tuple[torch.Tensor, ...]]
 
 
 class Target:
-    """A model under attack, evaluated in chunks of bounded size.
+    """A model under attack, evaluated in passes of bounded size.
 
-    Works on any module from pixels to logits, plain or defended.
+    Works on any module from pixels to logits, plain or defended. An `InputError` comes
+    where its logits hold NaN, or where a gradient is asked for and none can be had.
+
+    Parameters
+    ----------
+    model
+        [N, ...] pixels -> logits [N, classes].
+    heartbeat
+        Called with the target after each pass: a sign of life for long attacks.
 
     Attributes
     ----------
@@ -18,19 +31,46 @@ class Target:
         Evaluations of single inputs so far, without and with a gradient.
     """
 
-    def __init__(self, model: nn.Module, chunk: ChunkLimit | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, heartbeat: Callable[["Target"], None] | None = None
+    ) -> None:
         self.model = model
         self.queries = 0
         self.gradients = 0
-        self._limit = chunk or ChunkLimit("auto")
+        self._limit = ChunkLimit("auto")
+        self._heartbeat = heartbeat
 
     @torch.no_grad()
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, ...] -> [N, classes]; an `InputError` where the model answers NaN."""
-        self.queries += len(x)
-        return map_chunks(
-            lambda start, stop: _checked(self.model(x[start:stop])), len(x), self._limit, x
-        )
+        """[N, ...] -> [N, classes]."""
+
+        def one_pass(start: int, stop: int) -> tuple[torch.Tensor]:
+            logits = logits_of(self.model(x[start:stop]))
+            self.queries += stop - start
+            self._beat()
+            return (logits,)
+
+        (logits,) = map_chunks(one_pass, len(x), self._limit, x)
+        return logits
+
+    def count_classes(self, x: torch.Tensor) -> int:
+        """Return the number of logits for inputs like x: [N, ...].
+
+        Raises
+        ------
+        InputError
+            In one line, where the model does not take inputs of this shape or dtype.
+        """
+        try:
+            return self.logits(x[:1]).shape[1]
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, (BandlimiterError, torch.OutOfMemoryError)):
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"expected inputs that the model takes, got shape {tuple(x.shape[1:])} and "
+                f"{x.dtype}; the model says: {reason}"
+            ) from error
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """[N, ...] -> [N] predicted labels."""
@@ -48,19 +88,28 @@ class Target:
         self, x: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `fooled` and `loss_gradient` from one pass: [N] bool and [N, ...]."""
-        fooled: list[torch.Tensor] = []
 
-        def gradient(start: int, stop: int) -> torch.Tensor:
-            part, own = x[start:stop].detach().requires_grad_(), labels[start:stop]
-            logits = self._logits(part)
+        def one_pass(part: torch.Tensor, own: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            logits = self._with_graph(part)
             loss = F.cross_entropy(logits, own, reduction="sum")
-            slope = torch.autograd.grad(loss, part)[0]
-            fooled.append(logits.detach().argmax(dim=1) != own)  # last: as in margin_gradients
-            return slope
+            return logits.detach().argmax(dim=1) != own, torch.autograd.grad(loss, part)[0]
 
-        with torch.enable_grad():
-            gradients = map_chunks(gradient, len(x), self._limit, x)
-        return torch.cat(fooled), gradients
+        fooled, gradient = self._differentiate(one_pass, x, labels)
+        return fooled, gradient
+
+    def rival_margin(
+        self, x: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return max over other classes of z_class - z_label: [N], and its gradient [N, ...]."""
+
+        def one_pass(part: torch.Tensor, own: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            logits = self._with_graph(part)
+            others = logits.scatter(1, own[:, None], -torch.inf).amax(dim=1)
+            margin = others - logits.gather(1, own[:, None])[:, 0]
+            return margin.detach(), torch.autograd.grad(margin.sum(), part)[0]
+
+        margin, gradient = self._differentiate(one_pass, x, labels)
+        return margin, gradient
 
     def margin_gradients(
         self, x: torch.Tensor, labels: torch.Tensor, rivals: torch.Tensor
@@ -82,51 +131,45 @@ class Target:
             [N, R] values z_rival - z_label and [N, R, ...] their gradients. A difference
             of logits is the difference of cross-entropies, exactly.
         """
-        margins: list[torch.Tensor] = []
 
-        def gradient(start: int, stop: int) -> torch.Tensor:
-            part = x[start:stop].detach().requires_grad_()
-            logits = self._logits(part)
-            own = logits.gather(1, labels[start:stop, None])
-            margin = logits.gather(1, rivals[start:stop]) - own
-            columns = [
-                torch.autograd.grad(margin[:, r].sum(), part, retain_graph=True)[0]
-                for r in range(margin.shape[1])
+        def one_pass(
+            part: torch.Tensor, own: torch.Tensor, others: torch.Tensor
+        ) -> tuple[torch.Tensor, ...]:
+            logits = self._with_graph(part)
+            margins = logits.gather(1, others) - logits.gather(1, own[:, None])
+            slopes = [
+                torch.autograd.grad(margins[:, r].sum(), part, retain_graph=True)[0]
+                for r in range(margins.shape[1])
             ]
-            stacked = torch.stack(columns, dim=1)
-            margins.append(margin.detach())  # last: a pass that fails for memory leaves none
-            return stacked
+            return margins.detach(), torch.stack(slopes, dim=1)
 
-        with torch.enable_grad():
-            gradients = map_chunks(gradient, len(x), self._limit, x)
-        return torch.cat(margins), gradients
+        margins, gradients = self._differentiate(one_pass, x, labels, rivals)
+        return margins, gradients
 
-    def rival_margin(
-        self, x: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return max over other classes of z_class - z_label: [N], and its gradient [N, ...]."""
-        margins: list[torch.Tensor] = []
+    def _differentiate(
+        self, one_pass: _Pass, x: torch.Tensor, *others: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """Map ``one_pass(part of x, that part of the others)`` over passes of x."""
 
-        def gradient(start: int, stop: int) -> torch.Tensor:
+        def run(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = x[start:stop].detach().requires_grad_()
-            logits = self._logits(part)
-            own = labels[start:stop, None]
-            others = logits.scatter(1, own, -torch.inf).amax(dim=1)
-            margin = others - logits.gather(1, own)[:, 0]
-            slope = torch.autograd.grad(margin.sum(), part)[0]
-            margins.append(margin.detach())
-            return slope
+            result = one_pass(part, *(other[start:stop] for other in others))
+            self.gradients += stop - start
+            self._beat()
+            return result
 
         with torch.enable_grad():
-            gradients = map_chunks(gradient, len(x), self._limit, x)
-        return torch.cat(margins), gradients
+            return map_chunks(run, len(x), self._limit, x)
 
-    def _logits(self, x: torch.Tensor) -> torch.Tensor:
-        self.gradients += len(x)
-        return _checked(self.model(x))
+    def _with_graph(self, x: torch.Tensor) -> torch.Tensor:
+        logits = logits_of(self.model(x))
+        if not logits.requires_grad:
+            raise InputError(
+                "expected a model with a gradient for this attack, got one without (a forward "
+                "under no_grad, or a majority vote)"
+            )
+        return logits
 
-
-def _checked(output: object) -> torch.Tensor:
-    logits = logits_of(output)
-    require_finite(logits.detach(), "logits")
-    return logits
+    def _beat(self) -> None:
+        if self._heartbeat:
+            self._heartbeat(self)

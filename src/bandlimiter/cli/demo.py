@@ -1,14 +1,12 @@
 """``bandlimiter demo``: the main job on the packaged model and images."""
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
 from bandlimiter.cli import options
-from bandlimiter.cli.evaluate import show
 from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.output import show
 
 
 @guarded
@@ -30,18 +28,7 @@ def demo(
     from bandlimiter.data import load_data
     from bandlimiter.evaluation import evaluate
 
-    defended = build_defended(
-        "sample",
-        None,
-        radius=None,
-        directions=15,
-        sampler="directions",
-        vote="softmax",
-        randomness="fixed",
-        scale=None,
-        seed=seed,
-        device=device,
-    )
+    defended = build_defended(seed=seed, device=device)
     with rows_progress() as progress:
         evaluation = evaluate(
             defended.classifier.module,
@@ -53,8 +40,4 @@ def demo(
             settings={**defended.settings, "data": "sample", "limit": limit},
             progress=progress,
         )
-    if as_json:
-        json.dump(evaluation.tables, sys.stdout, indent=2)
-        print()
-        return
-    show(evaluation.tables)
+    show(evaluation.tables, as_json)

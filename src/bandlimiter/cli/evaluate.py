@@ -1,7 +1,5 @@
 """``bandlimiter evaluate``: attack a classifier and judge it plain and defended."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +7,7 @@ import typer
 
 from bandlimiter.cli import options
 from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.output import show
 
 
 @guarded
@@ -16,12 +15,13 @@ def evaluate(
     model: options.Model = "sample",
     weights: options.Weights = None,
     data: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="sample, cifar10:PATH, imagefolder:PATH, npz:FILE (keys x, y), foolbox:NAME.",
+            help="sample, cifar10:PATH, imagefolder:PATH, npz:FILE (keys x, y), foolbox:NAME. "
+            "Default: sample, for models of CIFAR-10.",
             rich_help_panel="Model and data",
         ),
-    ] = "sample",
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(help="Take the first N images.", rich_help_panel="Model and data"),
@@ -105,7 +105,7 @@ def evaluate(
     """
     from bandlimiter.attacks import ATTACKS
     from bandlimiter.cli.progress import rows_progress
-    from bandlimiter.cli.setup import build_defended
+    from bandlimiter.cli.setup import build_defended, default_data
     from bandlimiter.data import load_data
     from bandlimiter.evaluation import evaluate as run
     from bandlimiter.evaluation import read_adversarial
@@ -125,7 +125,10 @@ def evaluate(
         seed=seed,
         device=device,
     )
-    images = load_data(data, limit, subset, seed)
+    if data is None:
+        data = default_data(defended.classifier)
+    size = defended.classifier.input_size or 224
+    images = load_data(data, limit, subset, seed, size=size)
     settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
     with rows_progress() as progress:
         evaluation = run(
@@ -142,19 +145,4 @@ def evaluate(
             settings=settings,
             progress=progress,
         )
-    if as_json:
-        json.dump(evaluation.tables, sys.stdout, indent=2)
-        print()
-    else:
-        show(evaluation.tables)
-
-
-def show(document: dict[str, object]) -> None:
-    """Print the table and the sentence."""
-    from rich.console import Console
-
-    from bandlimiter.report import result_table
-
-    console = Console()
-    console.print(result_table(document))
-    console.print(document["verdict"], highlight=False)
+    show(evaluation.tables, as_json)

@@ -18,15 +18,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except BandlimiterError as error:
+        except (BandlimiterError, OSError) as error:  # a full disk is a user's matter too
             if kwargs.get("debug"):
                 raise
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            raise typer.Exit(2) from None
-        except OSError as error:  # a full disk, a folder without write permission
-            if kwargs.get("debug"):
-                raise
-            print(f"error: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             print(f"interrupted: {_kept(kwargs.get('out'))}", file=sys.stderr)

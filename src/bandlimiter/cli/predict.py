@@ -1,14 +1,18 @@
 """``bandlimiter predict``: labels of image files, plain and defended."""
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bandlimiter.cli import options
 from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.output import print_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from bandlimiter.models import Classifier
 
 
 @guarded
@@ -31,11 +35,9 @@ def predict(
 
     Images are cut to a centred square and scaled to the model's input size.
     """
-    import torch
-
+    from bandlimiter.attacks import Target
     from bandlimiter.cli.setup import build_defended
     from bandlimiter.data.files import read_image
-    from bandlimiter.tensors import logits_of
 
     defended = build_defended(
         model,
@@ -53,31 +55,35 @@ def predict(
     answers = []
     for path in images:
         x = read_image(path, classifier.input_size)[None].to(defended.device)
-        with torch.no_grad():
-            plain = logits_of(classifier.module(x)).softmax(dim=1)[0]
-        averaged = defended.defence.predict(x).probabilities[0]
+        target = Target(classifier.module)
+        target.count_classes(x)
+        plain = target.logits(x).softmax(dim=1)
+        averaged = defended.defence.predict(x, keys=[str(path)])
         answers.append(
             {
                 "image": str(path),
-                "plain": _answer(plain.tolist(), classifier.class_names),
-                "defended": _answer(averaged.tolist(), classifier.class_names),
+                "plain": _answer(plain.argmax(dim=1), plain, classifier),
+                "defended": _answer(averaged.labels, averaged.probabilities, classifier),
             }
         )
     if as_json:
-        json.dump({"settings": defended.settings, "predictions": answers}, sys.stdout, indent=2)
-        print()
+        settings = {**defended.settings, **defended.defence.settings}
+        print_json({"settings": settings, "predictions": answers})
     else:
         _show(answers)
 
 
-def _answer(scores: list[float], names: tuple[str, ...] | None) -> dict[str, Any]:
-    label = max(range(len(scores)), key=scores.__getitem__)
-    name = names[label] if names else str(label)
-    return {"label": label, "name": name, "score": scores[label]}
+def _answer(
+    labels: "torch.Tensor", scores: "torch.Tensor", classifier: "Classifier"
+) -> dict[str, Any]:
+    label = int(labels[0])
+    name = classifier.class_names[label] if classifier.class_names else str(label)
+    return {"label": label, "name": name, "score": float(scores[0, label])}
 
 
 def _show(answers: list[dict[str, Any]]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
@@ -86,7 +92,7 @@ def _show(answers: list[dict[str, Any]]) -> None:
     for answer in answers:
         plain, averaged = answer["plain"], answer["defended"]
         table.add_row(
-            answer["image"],
+            escape(answer["image"]),
             plain["name"],
             f"{plain['score']:.3f}",
             averaged["name"],

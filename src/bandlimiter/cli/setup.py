@@ -24,18 +24,25 @@ class Defended:
     settings: dict[str, Any]
 
 
+def default_data(classifier: Classifier) -> str:
+    """Return the packaged images where they fit the model; refuse to guess elsewhere."""
+    if classifier.paper_data != "cifar10":
+        raise ConfigurationError(f"expected --data for {classifier.name}; the sample is CIFAR-10")
+    return "sample"
+
+
 def build_defended(
-    model: str,
-    weights: Path | None,
+    model: str = "sample",
+    weights: Path | None = None,
     *,
-    radius: float | None,
-    directions: int,
-    sampler: str,
-    vote: str,
-    randomness: str,
-    scale: float | None,
-    seed: int,
-    device: str,
+    radius: float | None = None,
+    directions: int = 15,
+    sampler: str = "directions",
+    vote: str = "softmax",
+    randomness: str = "fixed",
+    scale: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
 ) -> Defended:
     """Load a model and wrap it; see the options for what the values mean."""
     place = resolve_device(device)
@@ -55,21 +62,15 @@ def build_defended(
         scale=scale,
         seed=seed,
         randomness=cast(Literal["fixed", "fresh"], randomness),
-    ).eval()
+    )
     settings = {
         "model": model,
         "weights": None if weights is None else weights.name,
         "paper_data": classifier.paper_data,
-        "radius": defence.radius,
-        "radius_pixels": defence.pixel_radius,
-        "directions": directions,
-        "evaluations": defence.evaluations,
-        "sampler": sampler,
-        "vote": vote,
-        "randomness": randomness,
+        "paper_radius": classifier.paper_radius,
         "device": str(place),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "versions": {name: version(name) for name in ("bandlimiter", "torch", "numpy")},
     }
-    return Defended(classifier, defence.to(place), place, settings)
+    return Defended(classifier, defence.eval().to(place), place, settings)

@@ -64,10 +64,10 @@ def _read_python_batch(path: Path) -> ArrayImages:
     try:
         with path.open("rb") as file:
             batch = _ArraysOnly(file, encoding="bytes").load()
-        pixels, labels = batch[b"data"], batch[b"labels"]
+        pixels, labels = np.reshape(batch[b"data"], (-1, 3, 32, 32)), batch[b"labels"]
     except Exception as error:  # pickle's failures have no common base
         raise LoadError(f"expected a CIFAR-10 python batch, {path} is not: {error}") from error
-    return from_arrays("cifar10", np.reshape(pixels, (-1, 3, 32, 32)), np.asarray(labels))
+    return from_arrays("cifar10", pixels, np.asarray(labels))
 
 
 def _read_png_batch(path: Path) -> ArrayImages:

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bandlimiter.errors import LoadError
 
 _IMAGENET_RESIZE = 256 / 224
+_DEEP = ("I", "I;16", "I;16B", "I;16L", "F")
+"""Pillow's modes of more than 8 bits, which it would cut to white in converting."""
+_FAILURES = (UnidentifiedImageError, Image.DecompressionBombError, OSError)
 
 
 def read_image(path: Path, size: int | None) -> torch.Tensor:
@@ -32,8 +35,11 @@ def read_image(path: Path, size: int | None) -> torch.Tensor:
     if not path.is_file():
         raise LoadError(f"expected an image file, found none at {path}")
     try:
-        image = Image.open(path).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        image = ImageOps.exif_transpose(Image.open(path))
+        if image.mode in _DEEP:
+            raise LoadError(f"expected 8 bits a channel, {path} has more; convert it first")
+        image = image.convert("RGB")
+    except (*_FAILURES, SyntaxError, ValueError) as error:
         raise LoadError(f"expected an image, {path} is not one: {error}") from error
     if size is not None and image.size != (size, size):
         image = _centre_crop(image, size, _IMAGENET_RESIZE if size >= 64 else 1.0)

@@ -23,7 +23,11 @@ class ImageSet(ABC):
     ids
         [N] int64, each image's number in its source: what rows and random draws refer
         to, whatever part of the set is taken.
+    class_count
+        How many classes the source itself shows (folders); None where labels are given.
     """
+
+    class_count: int | None = None
 
     def __init__(self, name: str, labels: torch.Tensor, ids: torch.Tensor | None = None) -> None:
         if len(labels) == 0:
@@ -87,6 +91,7 @@ class ArrayImages(ImageSet):
         labels: torch.Tensor,
         ids: torch.Tensor | None = None,
     ) -> None:
+        pixels, labels = torch.as_tensor(pixels), torch.as_tensor(labels)
         super().__init__(name, labels, ids)
         if len(pixels) != len(labels):
             raise InputError(
@@ -129,5 +134,7 @@ def from_arrays(name: str, x: np.ndarray, y: Sequence[int] | np.ndarray) -> Arra
         )
     if pixels.shape[3] in (1, 3):
         pixels = pixels.transpose(0, 3, 1, 2)
+    # Files may hold big-endian or long floating point numbers, which torch does not know.
+    pixels = pixels.astype(np.uint8 if pixels.dtype == np.uint8 else np.float32)
     contiguous = torch.from_numpy(np.ascontiguousarray(pixels))
     return ArrayImages(name, contiguous, torch.from_numpy(labels.astype(np.int64)))

@@ -7,18 +7,23 @@ from bandlimiter.data import arrays, cifar10, folders, foolbox_samples
 from bandlimiter.data.image_set import ImageSet
 from bandlimiter.errors import ConfigurationError
 
-SOURCES: dict[str, Callable[[str], ImageSet]] = {
-    "sample": lambda rest: arrays.load_sample(),
-    "cifar10": lambda rest: cifar10.load_cifar10(Path(rest)),
-    "imagefolder": lambda rest: folders.load_imagefolder(Path(rest)),
-    "npz": lambda rest: arrays.load_npz(Path(rest)),
-    "foolbox": foolbox_samples.load_foolbox,
+SOURCES: dict[str, Callable[[str, int], ImageSet]] = {
+    "sample": lambda rest, size: arrays.load_sample(),
+    "cifar10": lambda rest, size: cifar10.load_cifar10(Path(rest)),
+    "imagefolder": lambda rest, size: folders.load_imagefolder(Path(rest), size),
+    "npz": lambda rest, size: arrays.load_npz(Path(rest)),
+    "foolbox": lambda rest, size: foolbox_samples.load_foolbox(rest),
 }
-"""The part of a name before the colon -> a loader for the part after it."""
+"""The part of a name before the colon -> a loader for the part after it and a size."""
 
 
 def load_data(
-    name: str, limit: int | None = None, subset: int | None = None, seed: int = 0
+    name: str,
+    limit: int | None = None,
+    subset: int | None = None,
+    seed: int = 0,
+    *,
+    size: int = 224,
 ) -> ImageSet:
     """Return the images called ``name``.
 
@@ -33,6 +38,8 @@ def load_data(
         Take the first ``limit`` images.
     subset
         Take ``subset`` images at random, drawn by ``seed``.
+    size
+        Height and width of images from files; other sources have sizes of their own.
 
     Raises
     ------
@@ -47,4 +54,4 @@ def load_data(
             "expected data of sample, cifar10:PATH, imagefolder:PATH, npz:FILE, foolbox:NAME; "
             f"got {name!r}"
         )
-    return SOURCES[source](rest).limited(limit, subset, seed)
+    return SOURCES[source](rest, size).limited(limit, subset, seed)

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from bandlimiter.defence.neighbourhood import Neighbourhood
-from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks, require_finite
+from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks
 
 
 def logits_at_points(
@@ -14,7 +14,9 @@ def logits_at_points(
     """Evaluate ``model`` at all points around the batch ``x``: [N, P, classes].
 
     For a gradient, only these logits are kept: points and activations are made again,
-    pass by pass, on the way back. Its memory is that of one pass, whatever P is.
+    pass by pass, on the way back. Its memory is that of one pass, whatever P is. Where
+    that does not fit on the way back, PyTorch's error comes through: a pass can be cut
+    smaller only on the way forward (give a smaller ``chunk``).
 
     Returns
     -------
@@ -24,18 +26,17 @@ def logits_at_points(
     Raises
     ------
     InputError
-        Where a logit is NaN.
+        Where a logit is NaN or +inf.
     """
 
-    def logits(start: int, stop: int) -> torch.Tensor:
-        return logits_of(model(around.points(start, stop)))
+    def logits(start: int, stop: int) -> tuple[torch.Tensor]:
+        return (logits_of(model(around.points(start, stop))),)
 
-    def recomputed(start: int, stop: int) -> torch.Tensor:
-        kept: torch.Tensor = checkpoint(logits, start, stop, use_reentrant=False)
+    def recomputed(start: int, stop: int) -> tuple[torch.Tensor]:
+        kept: tuple[torch.Tensor] = checkpoint(logits, start, stop, use_reentrant=False)
         return kept
 
     one_pass = recomputed if torch.is_grad_enabled() else logits
-    flat = map_chunks(one_pass, len(x) * around.points_per_input, limit, x)
-    require_finite(flat.detach(), "logits")
+    (flat,) = map_chunks(one_pass, len(x) * around.points_per_input, limit, x)
     flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
     return flat.view(len(x), around.points_per_input, -1)

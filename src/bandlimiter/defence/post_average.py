@@ -1,21 +1,22 @@
 """Post-averaging (paper, section 3): answer with the average over a small neighbourhood."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.defence.neighbourhood import Neighbourhood, draw_vectors
+from bandlimiter.defence.neighbourhood import Neighbourhood, draw_vectors, require_cost
 from bandlimiter.defence.passes import logits_at_points
 from bandlimiter.defence.prediction import Prediction
 from bandlimiter.defence.scale import resolve_scale, rms
 from bandlimiter.defence.votes import VOTES
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import RandomDirections, Sampler, build_sampler
-from bandlimiter.tensors import ChunkLimit, Key, require_finite
+from bandlimiter.tensors import ChunkLimit, Key, require_no_nan
 
 # Inputs are taken in groups of about this many passes: enough that the last, shorter pass
 # hardly counts, few enough that the points' logits and fresh draws stay small.
@@ -71,6 +72,8 @@ class PostAverage(nn.Module):
     -----
     ``state_dict`` holds ``directions`` (the fixed draw, once there is one: call `draw`
     or predict), ``seed`` and ``radius`` beside the model's own entries under ``model.``.
+    Sampler, number of directions, vote and randomness are the constructor's; a draw that
+    does not fit them is refused.
 
     Examples
     --------
@@ -104,7 +107,7 @@ class PostAverage(nn.Module):
         super().__init__()
         if not (math.isfinite(radius) and radius >= 0):
             raise ConfigurationError(f"expected a finite radius >= 0, got {radius}")
-        if not isinstance(directions, int) or directions < 1:
+        if index(directions) < 1:
             raise ConfigurationError(f"expected at least one direction, got {directions}")
         if vote not in VOTES:
             raise ConfigurationError(f"expected a vote of {', '.join(VOTES)}; got {vote!r}")
@@ -118,7 +121,7 @@ class PostAverage(nn.Module):
         self.vote = vote
         self.randomness = randomness
         self.sampler = _sampler(sampler)
-        self.directions_count = directions
+        self.directions_count = index(directions)
         self._keep_scale(resolve_scale(model, scale))
         self._limit = ChunkLimit(chunk)
         self._inputs_seen = 0
@@ -147,7 +150,8 @@ class PostAverage(nn.Module):
         Raises
         ------
         InputError
-            (a ValueError) for an empty batch, NaN in x or NaN in the model's logits.
+            (a ValueError) for an empty batch, an integer dtype, NaN in x, or NaN or +inf in
+            the model's logits.
         """
         return self._scores(x, None)
 
@@ -200,10 +204,24 @@ class PostAverage(nn.Module):
     def pixel_radius(self) -> float:
         """The radius in the units of x: r times the root-mean-square scale.
 
-        Exactly the length of the longest offset where all channels share one scale, and
-        its root mean square over isotropic directions elsewhere.
+        The root-mean-square length in x of isotropic offsets of length r; exactly that of
+        each where all channels share one scale.
         """
         return self.radius * rms(self.scale)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What defines the average, as an evaluation's document states it."""
+        return {
+            "radius": self.radius,
+            "radius_pixels": self.pixel_radius,
+            "directions": self.directions_count,
+            "evaluations": self.evaluations,
+            "sampler": self.sampler.name,
+            "vote": self.vote,
+            "randomness": self.randomness,
+            "defence_seed": self.seed,
+        }
 
     def draw(self, shape: Sequence[int]) -> torch.Tensor:
         """Make the fixed draw for inputs of ``shape`` (without batch) and return it.
@@ -233,7 +251,9 @@ class PostAverage(nn.Module):
     def _scores(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
         if x.ndim < 2 or len(x) == 0:
             raise InputError(f"expected a batch [N, ...] of inputs, got shape {tuple(x.shape)}")
-        require_finite(x.detach(), "inputs")
+        if not x.is_floating_point():
+            raise InputError(f"expected floating point inputs, got {x.dtype}")
+        require_no_nan(x.detach(), "inputs")
         if keys is None:
             keys = range(self._inputs_seen, self._inputs_seen + len(x))
             self._inputs_seen += len(x)
@@ -269,6 +289,18 @@ class PostAverage(nn.Module):
         else:
             self.scale = scale
 
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "PostAverage":
+        # Moved with the module but not cast, so that every dtype uses the same offsets.
+        before = {
+            name: self._buffers[name] for name in ("directions", "scale") if name in self._buffers
+        }
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in before.items():
+            moved = self._buffers[name]
+            if buffer is not None and moved is not None:
+                self._buffers[name] = buffer.to(moved.device)
+        return self
+
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         # Tensors, so that any format of checkpoints holds them; float64, so that no
@@ -284,6 +316,8 @@ class PostAverage(nn.Module):
         if prefix + "seed" in state_dict:
             self.seed = int(state_dict.pop(prefix + "seed"))
         saved = state_dict.get(prefix + "directions")
+        if saved is not None:
+            require_cost(self.sampler, self.directions_count, len(saved))
         self.directions = None if saved is None else torch.empty_like(saved)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -298,7 +332,11 @@ class PostAverage(nn.Module):
 def _sampler(sampler: Sampler | str | None) -> Sampler:
     if sampler is None:
         return RandomDirections()
-    return build_sampler(sampler) if isinstance(sampler, str) else sampler
+    if isinstance(sampler, str):
+        return build_sampler(sampler)
+    if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+        raise ConfigurationError(f"expected a sampler or its name, got {sampler!r}")
+    return sampler
 
 
 def _split(keys: Sequence[Key], size: int) -> list[Sequence[Key]]:

@@ -34,7 +34,12 @@ def majority_scores(logits: torch.Tensor) -> torch.Tensor:
 
 
 def weighted_scores(logits: torch.Tensor) -> torch.Tensor:
-    """Mean logits times the number of votes; a class without a vote scores zero."""
+    """Mean logits times the number of votes; a class without a vote scores zero.
+
+    The authors' rule as it is, with its trap: it means what it says only where the likely
+    classes have positive logits. Where all are negative (log-probabilities, for example),
+    a class without a vote wins.
+    """
     return logits_scores(logits) * majority_scores(logits) * logits.shape[1]
 
 

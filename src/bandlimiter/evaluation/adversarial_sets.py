@@ -1,6 +1,5 @@
 """Adversarial images in files, so that one set can be judged against many defences."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +11,9 @@ from bandlimiter.attacks import Attack, Problem
 from bandlimiter.errors import InputError, LoadError
 
 
-def write_adversarial(path: Path, images: torch.Tensor, ids: torch.Tensor, *, attack: str) -> None:
+def write_adversarial(
+    path: Path, images: torch.Tensor, ids: torch.Tensor, *, attack: str, quick: bool = False
+) -> None:
     """Write adversarial images as safetensors.
 
     Parameters
@@ -25,9 +26,11 @@ def write_adversarial(path: Path, images: torch.Tensor, ids: torch.Tensor, *, at
         [N] int64: the number of each one's original in the set of images.
     attack
         What made them; kept as metadata and shown in tables.
+    quick
+        Whether that was a quick attack; kept too.
     """
     content = {"images": images.contiguous().cpu(), "ids": ids.to(torch.int64).cpu()}
-    save_file(content, path, metadata={"attack": attack})
+    save_file(content, path, metadata={"attack": attack, "quick": str(quick)})
 
 
 def read_adversarial(path: Path) -> "SavedImages":
@@ -38,14 +41,14 @@ def read_adversarial(path: Path) -> "SavedImages":
     LoadError
         If the file is missing, damaged, or has other tensors than ``images`` and ``ids``.
     InputError
-        If the shapes do not fit together.
+        If the shapes do not fit together, or an id comes twice.
     """
     if not path.is_file():
         raise LoadError(f"expected adversarial images, found no file at {path}")
     try:
         with safe_open(path, framework="pt") as file:
             images, ids = file.get_tensor("images"), file.get_tensor("ids")
-            made_by = (file.metadata() or {}).get("attack", path.stem)
+            facts = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise LoadError(
             f"expected a safetensors file with images and ids, {path} is not: {error}"
@@ -55,18 +58,42 @@ def read_adversarial(path: Path) -> "SavedImages":
             f"expected images [N, ...] in floating point and ids [N] in {path}, got "
             f"{tuple(images.shape)} {images.dtype} and {tuple(ids.shape)}"
         )
-    return SavedImages(made_by, images, ids.tolist())
+    if len(ids.unique()) < len(ids):
+        raise InputError(f"expected each id once in {path}, got some twice")
+    name = facts.get("attack", path.stem)
+    return SavedImages(name, images, ids, quick=facts.get("quick") == "True")
 
 
 class SavedImages(Attack):
-    """Delivers images that were made before, by image id; the base judges them like any."""
+    """Delivers images that were made before, by image id; the base judges them like any.
+
+    Parameters
+    ----------
+    name
+        What made them.
+    images, ids
+        [N, ...] pixels in [0, 1] and [N] int64, the numbers of their originals.
+    quick
+        Whether a quick attack made them.
+    """
 
     protocol = "saved"
+    threat = "unknown"
 
-    def __init__(self, made_by: str, images: torch.Tensor, ids: Sequence[int]) -> None:
-        self.name = made_by
+    def __init__(
+        self, name: str, images: torch.Tensor, ids: torch.Tensor, *, quick: bool = False
+    ) -> None:
+        self.name, self.quick = name, quick
         self._images = images
-        self._place = {key: place for place, key in enumerate(ids)}
+        self._place = {key: place for place, key in enumerate(ids.tolist())}
+
+    def require_some_of(self, ids: torch.Tensor) -> None:
+        """Refuse (InputError) where no saved image belongs to one of ``ids``."""
+        if not any(key in self._place for key in ids.tolist()):
+            raise InputError(
+                f"expected adversarial images ({self.name}) of the images that are evaluated, "
+                f"but none of their {len(self._place)} ids is among these {len(ids)}"
+            )
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:

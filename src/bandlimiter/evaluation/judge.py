@@ -1,6 +1,6 @@
 """Judges one batch: the plain and the defended model, clean and under one attack."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,16 +8,8 @@ from torch import nn
 
 from bandlimiter.attacks import Attack, AttackResult, Target
 from bandlimiter.defence import PostAverage
-from bandlimiter.errors import BandlimiterError, InputError
 from bandlimiter.results import Row
-from bandlimiter.tensors import (
-    Key,
-    find_normaliser,
-    logits_of,
-    require_finite,
-    require_images,
-    require_labels,
-)
+from bandlimiter.tensors import Key, find_normaliser, logits_of, require_images
 
 
 @dataclass(frozen=True)
@@ -52,25 +44,38 @@ class Judge:
         L-inf budget in pixels.
     seed
         Of the attacks' draws.
+    heartbeat
+        See `Target`.
     """
 
-    def __init__(self, model: nn.Module, defence: nn.Module, *, epsilon: float, seed: int) -> None:
-        self._target = Target(model)
+    def __init__(
+        self,
+        model: nn.Module,
+        defence: nn.Module,
+        *,
+        epsilon: float,
+        seed: int,
+        heartbeat: Callable[[Target], None] | None = None,
+    ) -> None:
+        self._target = Target(model, heartbeat)
         self._defence = defence
         self._epsilon, self._seed = epsilon, seed
         self._scale = _scale_of(model, defence)
 
+    def count_classes(self, images: torch.Tensor) -> int:
+        """See `Target.count_classes`."""
+        require_images(images)
+        return self._target.count_classes(images)
+
     def clean(self, images: torch.Tensor, labels: torch.Tensor, ids: torch.Tensor) -> CleanBatch:
         """Check a batch and let both models answer it."""
         require_images(images)
-        logits = self._first_logits(images)
-        require_labels(labels, len(images), logits.shape[1])
         keys = [f"{key}/clean" for key in ids.tolist()]
         return CleanBatch(
             images,
             labels.to(images.device),
             ids,
-            logits.argmax(dim=1),
+            self._target.predict(images),
             self._defended_labels(images, keys),
         )
 
@@ -106,26 +111,11 @@ class Judge:
         ]
         return rows, found
 
-    def _first_logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Evaluate the plain model where shapes that it does not take come to light."""
-        try:
-            return self._target.logits(images)
-        except (RuntimeError, ValueError) as error:
-            if isinstance(error, (BandlimiterError, torch.OutOfMemoryError)):
-                raise
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"expected images that the model takes, got shape {tuple(images.shape[1:])}; "
-                f"the model says: {reason}"
-            ) from error
-
     @torch.no_grad()
     def _defended_labels(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         if isinstance(self._defence, PostAverage):
             return self._defence.predict(images, keys=keys).labels
-        logits = logits_of(self._defence(images))
-        require_finite(logits, "logits of the defended model")
-        return logits.argmax(dim=1)
+        return logits_of(self._defence(images)).argmax(dim=1)
 
     def _outcomes(self, attack: Attack, part: CleanBatch, result: AttackResult) -> list["_Outcome"]:
         """What the rows say of the attacked images."""
@@ -134,17 +124,21 @@ class Judge:
             names = part.ids[result.found.cpu()].tolist()
             keys = [f"{name}/{attack.name}/{attack.protocol}" for name in names]
             defended[result.found] = self._defended_labels(result.images[result.found], keys)
-        columns = zip(
-            result.found.tolist(),
-            result.within.tolist(),
-            result.labels.tolist(),
-            defended.tolist(),
-            result.linf.tolist(),
-            result.l2.tolist(),
-            self._normalised_lengths(part.images, result.images),
-            strict=True,
-        )
-        return [dict(zip(_NOTHING, row, strict=True)) if row[0] else _NOTHING for row in columns]
+        lengths = self._normalised_lengths(part.images, result.images)
+        return [
+            {
+                "found": True,
+                "within_budget": bool(result.within[i]),
+                "plain_adversarial": int(result.labels[i]),
+                "defended_adversarial": int(defended[i]),
+                "linf": float(result.linf[i]),
+                "l2": float(result.l2[i]),
+                "l2_normalised": lengths[i],
+            }
+            if result.found[i]
+            else _NOTHING
+            for i in range(len(lengths))
+        ]
 
     def _normalised_lengths(
         self, images: torch.Tensor, adversarial: torch.Tensor
@@ -162,7 +156,7 @@ class Judge:
                 "label": int(batch.labels[i]),
                 "attack": attack.name,
                 "protocol": attack.protocol,
-                "threat": "transfer",
+                "threat": attack.threat,
                 "quick": attack.quick,
                 "epsilon": self._epsilon,
                 "plain_clean": int(batch.plain[i]),

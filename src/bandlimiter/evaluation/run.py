@@ -1,5 +1,6 @@
 """A run: every image through every attack, both models judged, one row each (paper, 4.2)."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,19 +10,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from bandlimiter.attacks import PROTOCOLS, Attack, build_attack
+from bandlimiter.attacks import PROTOCOLS, Attack, Target, build_attack
 from bandlimiter.data import ArrayImages, ImageSet
-from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.adversarial_sets import write_adversarial
+from bandlimiter.defence import PostAverage
+from bandlimiter.errors import ConfigurationError, InputError
+from bandlimiter.evaluation.adversarial_sets import SavedImages, write_adversarial
 from bandlimiter.evaluation.judge import Judge
 from bandlimiter.results import Row, RowWriter, summarise
 from bandlimiter.results.store import RESULT
-from bandlimiter.tensors import ChunkLimit
+from bandlimiter.tensors import ChunkLimit, require_labels
 
 Progress = Callable[[int, int, str], None]
-"""Called with rows done, rows in all, and what comes next."""
+"""Called with rows done, rows in all, and what goes on."""
 
-_MOST_IMAGES_A_BATCH = 100
+# Small enough that rows come while a person waits, large enough that passes stay full: from
+# 30 images a pass on, a CPU gains nothing.
+_MOST_IMAGES_A_BATCH = 25
 
 
 @dataclass(frozen=True)
@@ -99,31 +103,55 @@ def evaluate(
     Raises
     ------
     ConfigurationError
-        For settings out of range, unknown names, or an ``out`` that holds a run.
+        For settings out of range, unknown names, the same attack twice, a model in training
+        mode, or an ``out`` that holds a run.
     InputError
-        For images outside [0, 1], NaN in images or logits, labels out of range.
+        For images outside [0, 1] or of a shape that the model does not take, NaN in images
+        or logits, labels out of range, saved images that belong to none of these.
     """
     if not 0 < epsilon <= 1:
         raise ConfigurationError(f"expected epsilon in (0, 1], in pixels; got {epsilon}")
     if save_adversarial and out is None:
         raise ConfigurationError("expected a folder (out) to save adversarial images to")
+    _require_ready(model, defence)
     chosen = _resolve(attacks, protocol, quick)
     images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
-    device = _device_of(model)
-    facts = {**(settings or {}), "epsilon": epsilon, "protocol": protocol, "seed": seed}
-    facts["attacks"] = [f"{attack.name}/{attack.protocol}" for attack in chosen]
-
-    judge = Judge(model, defence, epsilon=epsilon, seed=seed)
+    facts = {
+        **(settings or {}),
+        **(defence.settings if isinstance(defence, PostAverage) else {}),
+        "attacks": [f"{attack.name}/{attack.protocol}" for attack in chosen],
+        "epsilon": epsilon,
+        "protocol": protocol,
+        "seed": seed,
+    }
     kept = _Kept(chosen) if save_adversarial else None
     total = len(images) * len(chosen)
+
     with RowWriter(None if out is None else Path(out), facts) as writer:
+
+        def show(what: str, target: Target | None = None) -> None:
+            if progress:
+                gradients = f", {target.gradients:,} gradients" if target else ""
+                progress(len(writer.rows), total, what + gradients)
+
+        doing = ""
+        judge = Judge(
+            model,
+            defence,
+            epsilon=epsilon,
+            seed=seed,
+            heartbeat=lambda target: show(doing, target),
+        )
+        place = _place_of(model)
+        _require_fitting(judge, images, chosen, place)
         try:
             for start, stop in _batches(images):
-                pixels = images.images(start, stop).to(device)
+                doing = "clean"
+                pixels = images.images(start, stop).to(**place)
                 batch = judge.clean(pixels, images.labels[start:stop], images.ids[start:stop])
                 for attack in chosen:
-                    if progress:
-                        progress(len(writer.rows), total, f"{attack.name} {attack.protocol}")
+                    doing = f"{attack.name} {attack.protocol}"
+                    show(doing)
                     started = time.perf_counter()
                     rows, found = judge.attack(attack, batch)
                     writer.add(rows)
@@ -136,13 +164,42 @@ def evaluate(
                     if kept:
                         kept.add(attack, *found)
         finally:
-            if kept and out is not None:
+            if kept and out is not None and writer.rows:
                 kept.write(Path(out))
         tables = summarise(writer.rows, facts)
         writer.write_document(RESULT, tables)
-    if progress:
-        progress(total, total, "done")
+        show("done")
     return Evaluation(writer.rows, tables)
+
+
+def _require_ready(model: nn.Module, defence: nn.Module) -> None:
+    for role, module in (("model", model), ("defence", defence)):
+        if not isinstance(module, nn.Module):
+            raise ConfigurationError(
+                f"expected the {role} as a torch.nn.Module, got {type(module).__name__}"
+                + ("; give its .module" if hasattr(module, "module") else "")
+            )
+    if any(module.training for module in model.modules()):
+        raise ConfigurationError(
+            "expected a model in eval mode, got one in training mode, whose answers depend on the "
+            "batch; call model.eval()"
+        )
+
+
+def _require_fitting(
+    judge: Judge, images: ImageSet, attacks: Sequence[Attack], place: dict[str, Any]
+) -> None:
+    """Find out before the first row whether model, images, labels and attacks fit together."""
+    classes = judge.count_classes(images.images(0, 1).to(**place))
+    require_labels(images.labels, len(images), classes)
+    if images.class_count not in (None, classes):
+        raise InputError(
+            f"expected a folder for each of the model's {classes} classes in {images.name}, got "
+            f"{images.class_count}; labels are positions in the alphabetical order of all of them"
+        )
+    for attack in attacks:
+        if isinstance(attack, SavedImages):
+            attack.require_some_of(images.ids)
 
 
 def _resolve(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> list[Attack]:
@@ -153,18 +210,28 @@ def _resolve(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> lis
     protocols = PROTOCOLS if protocol == "both" else (protocol,)
     named = [attack for attack in attacks if isinstance(attack, str)]
     given = [attack for attack in attacks if isinstance(attack, Attack)]
-    built = [build_attack(name, each, quick=quick) for each in protocols for name in named]
-    return built + given
+    chosen = [build_attack(name, each, quick=quick) for each in protocols for name in named] + given
+    names = [(attack.name, attack.protocol) for attack in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(
+                f"expected each attack once, got {name[0]} ({name[1]}) twice: their rows could not "
+                "be told apart"
+            )
+    return chosen
 
 
-def _batches(data: ImageSet) -> list[tuple[int, int]]:
-    size = min(_MOST_IMAGES_A_BATCH, ChunkLimit("auto").resolve(data.images(0, 1)))
-    return [(start, min(start + size, len(data))) for start in range(0, len(data), size)]
+def _batches(images: ImageSet) -> list[tuple[int, int]]:
+    size = min(_MOST_IMAGES_A_BATCH, ChunkLimit("auto").resolve(images.images(0, 1)))
+    return [(start, min(start + size, len(images))) for start in range(0, len(images), size)]
 
 
-def _device_of(model: nn.Module) -> torch.device:
-    tensors = [*model.parameters(), *model.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
+def _place_of(model: nn.Module) -> dict[str, Any]:
+    """Device and dtype in which the model takes its input."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return {"device": tensor.device, "dtype": tensor.dtype}
+    return {}
 
 
 class _Kept:
@@ -174,13 +241,17 @@ class _Kept:
         self._found: dict[tuple[str, str], list[tuple[torch.Tensor, torch.Tensor]]] = {
             (attack.name, attack.protocol): [] for attack in attacks
         }
+        self._quick = {(attack.name, attack.protocol): attack.quick for attack in attacks}
 
     def add(self, attack: Attack, images: torch.Tensor, ids: torch.Tensor) -> None:
-        self._found[attack.name, attack.protocol].append((images.cpu(), ids))
+        self._found[attack.name, attack.protocol].append((images.float().cpu(), ids))
 
     def write(self, folder: Path) -> None:
         for (name, protocol), parts in self._found.items():
             if parts:
                 images, ids = (torch.cat(column) for column in zip(*parts, strict=True))
-                path = folder / f"adversarial-{name}-{protocol}.safetensors"
-                write_adversarial(path, images, ids, attack=name)
+                file = re.sub(r"[^\w.-]+", "_", f"adversarial-{name}-{protocol}.safetensors")
+                made_by = f"{name}-{protocol}"
+                write_adversarial(
+                    folder / file, images, ids, attack=made_by, quick=self._quick[name, protocol]
+                )

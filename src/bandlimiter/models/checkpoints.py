@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,24 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(network: nn.Module, path: Path, rename: Callable[[str], str] = str) -> None:
     """Load the file at ``path`` into ``network``, every key and no other.
+
+    Parameters
+    ----------
+    network
+        Receives the weights.
+    path
+        See `read_weights`.
+    rename
+        Maps the file's keys to the network's.
 
     Raises
     ------
     LoadError
         As `read_weights`; also where names or shapes do not fit the architecture.
     """
-    weights = read_weights(path)
+    weights = {rename(key): value for key, value in read_weights(path).items()}
     expected = network.state_dict()
     missing = [name for name in expected if name not in weights]
     # BatchNorm's batch counter is newer than many published checkpoints and unused in eval.

@@ -2,11 +2,12 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
 
-from bandlimiter.errors import ConfigurationError, LoadError
+from bandlimiter.errors import BandlimiterError, ConfigurationError, LoadError
 from bandlimiter.models.checkpoints import load_weights
 from bandlimiter.models.classifier import Classifier
 
@@ -20,8 +21,17 @@ def load_factory(name: str, weights: Path | None) -> Classifier | None:
     module_name, colon, function_name = name.partition(":")
     if not colon:
         return None
-    build = _find(module_name, function_name, name)
-    model = build()  # type: ignore[operator]
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        model = _find(module_name, function_name, name)()
+    except BandlimiterError:
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise LoadError(f"expected {name} to build a model, it raised {reason}") from error
+    finally:
+        sys.path.remove(here)
     if not isinstance(model, nn.Module):
         raise ConfigurationError(
             f"expected {name} to return a torch.nn.Module, got {type(model).__name__}"
@@ -31,20 +41,17 @@ def load_factory(name: str, weights: Path | None) -> Classifier | None:
     return Classifier(name, model.eval())
 
 
-def _find(module_name: str, function_name: str, name: str) -> object:
-    sys.path.insert(0, str(Path.cwd()))
+def _find(module_name: str, function_name: str, name: str) -> Callable[[], object]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name != module_name.partition(".")[0] and error.name != module_name:
-            raise LoadError(f"expected {module_name} to import, it failed: {error}") from error
+        if error.name not in (module_name, module_name.partition(".")[0]):
+            raise
         raise ConfigurationError(
             f"expected a known model or MODULE:FACTORY, got {name!r} and found no module "
             f"{module_name!r}"
         ) from error
-    finally:
-        sys.path.pop(0)
-    function = getattr(module, function_name, None)
+    function: object = getattr(module, function_name, None)
     if not callable(function):
         raise ConfigurationError(
             f"expected a function {function_name!r} in {module_name}, found none"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bandlimiter.errors import ConfigurationError, MissingExtraError
+from bandlimiter.errors import ConfigurationError, LoadError, MissingExtraError
 from bandlimiter.models.checkpoints import load_weights
 from bandlimiter.models.classifier import Classifier, imagenet_classifier
 
@@ -22,7 +22,12 @@ def load_timm(name: str, weights: Path | None) -> Classifier | None:
     short = name.removeprefix(_PREFIX)
     if not timm.is_model(short):
         raise ConfigurationError(f"expected a model of timm (timm.list_models()), got {name!r}")
-    network: Any = timm.create_model(short, pretrained=weights is None)
+    try:
+        network: Any = timm.create_model(short, pretrained=weights is None)
+    except (RuntimeError, OSError) as error:
+        raise LoadError(
+            f"timm could not build {short}: {error}; without a network, give --weights FILE"
+        ) from error
     if weights is not None:
         load_weights(network, weights)
     config: dict[str, Any] = network.pretrained_cfg

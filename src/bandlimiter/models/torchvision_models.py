@@ -1,9 +1,10 @@
 """Any classification model of torchvision, by name."""
 
+import re
 from pathlib import Path
 from typing import Any
 
-from bandlimiter.errors import ConfigurationError, MissingExtraError
+from bandlimiter.errors import ConfigurationError, LoadError, MissingExtraError
 from bandlimiter.models.checkpoints import load_weights
 from bandlimiter.models.classifier import Classifier, imagenet_classifier
 
@@ -32,10 +33,15 @@ def load_torchvision(name: str, weights: Path | None) -> Classifier | None:
         )
     published: Any = models.get_model_weights(short).DEFAULT
     if weights is None:
-        network = models.get_model(short, weights=published)
+        try:
+            network = models.get_model(short, weights=published)
+        except (RuntimeError, OSError) as error:
+            raise LoadError(
+                f"torchvision could not download {short}: {error}; give --weights FILE"
+            ) from error
     else:
-        network = models.get_model(short, weights=None, **_without_extra_heads(short))
-        load_weights(network, weights)
+        network = models.get_model(short, weights=None, **_as_published(short))
+        load_weights(network, weights, rename=_modern_key)
     preprocessing = published.transforms()
     return imagenet_classifier(
         name,
@@ -47,6 +53,17 @@ def load_torchvision(name: str, weights: Path | None) -> Classifier | None:
     )
 
 
-def _without_extra_heads(name: str) -> dict[str, Any]:
-    """These two would otherwise spend a minute on an initialisation that is overwritten."""
-    return {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+def _as_published(name: str) -> dict[str, bool]:
+    """What torchvision itself sets for the published weights of its two Inceptions.
+
+    They were trained on input normalised in another way and convert it themselves; without
+    ``init_weights=False`` they also spend a minute on numbers that are overwritten.
+    """
+    if name in ("googlenet", "inception_v3"):
+        return {"transform_input": True, "init_weights": False}
+    return {}
+
+
+def _modern_key(key: str) -> str:
+    """Published DenseNet files say ``denselayer1.norm.1``; the module says ``norm1``."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)

@@ -3,9 +3,10 @@
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
-from bandlimiter.report.paper import TABLE1
+from bandlimiter.report.paper import TABLE1, PaperRow, is_paper_s_defence
 
 _ATTACKS = {"fgsm": "FGSM", "pgd": "PGD", "deepfool": "DeepFool", "cw": "C&W"}
 
@@ -13,51 +14,70 @@ _ATTACKS = {"fgsm": "FGSM", "pgd": "PGD", "deepfool": "DeepFool", "cw": "C&W"}
 def result_table(document: dict[str, Any]) -> Table:
     """Lay out an evaluation's document as a table.
 
+    Below each row of the minimal protocol stands the paper's, where the defence is the
+    paper's (eps, K, sampler, vote, radius) and so is the kind of data
+    (``settings["paper_data"]``).
+
     Parameters
     ----------
     document
-        As `results.summarise` makes it. ``settings["paper_data"]``, ``"cifar10"`` or
-        ``"imagenet"``, chooses the paper's rows to show beside the minimal protocol.
+        As `results.summarise` makes it.
     """
-    paper = TABLE1.get(document["settings"].get("paper_data") or "", {})
-    clean = document["clean"]
+    settings, clean = document["settings"], document["clean"]
     table = Table(
         title=f"{clean['images']} images, clean accuracy: plain "
         f"{_rate(clean, 'accuracy')}, defended {_rate(clean, 'defended_accuracy')}",
         title_justify="left",
-        box=SIMPLE_HEAD,
-        caption=_defence(document["settings"]),
+        caption=_defence(settings),
         caption_justify="left",
+        box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
     table.add_column("protocol")
     table.add_column("attack")
-    for heading in ("#adv", "L-inf\n/255", "plain\nattacked", "defended\nattacked"):
+    for heading in ("#adv", "beyond\nbudget", "L-inf\n/255", "plain\nattacked"):
         table.add_column(heading, justify="right")
-    table.add_column("defence rate\n(95 % interval)", justify="right", no_wrap=True)
-    if paper:
-        table.add_column("paper's\nrate", justify="right", style="dim")
+    table.add_column("defended\nattacked", justify="right")
+    table.add_column("defence rate\n(95 % interval)", no_wrap=True)
 
+    paper = TABLE1[settings["paper_data"]] if is_paper_s_defence(settings) else {}
     last = None
     for result in document["results"]:
         if last not in (None, result["protocol"]):
             table.add_section()
         last = result["protocol"]
-        cells = [
-            result["protocol"] + ("\n(quick)" if result["quick"] else ""),
-            _ATTACKS.get(result["attack"], result["attack"]),
-            str(result["adversarials"]),
-            "-" if result["mean_linf"] is None else f"{255 * result['mean_linf']:.2f}",
-            _share(result["attacked_accuracy"]),
-            _share(result["defended_attacked_accuracy"]),
-            _rate(result, "defence_rate"),
-        ]
-        if paper:
-            row = paper.get(result["attack"]) if result["protocol"] == "minimal" else None
-            cells.append("-" if row is None else f"{row.defence_rate:.2f}")
-        table.add_row(*cells)
+        table.add_row(*_cells(result))
+        if result["protocol"] == "minimal" and result["attack"] in paper:
+            table.add_row(*_paper_cells(paper[result["attack"]]), style="dim")
     return table
+
+
+def _cells(result: dict[str, Any]) -> list[str]:
+    linf = result["mean_linf"]
+    return [
+        result["protocol"] + (" (quick)" if result["quick"] else ""),
+        escape(_ATTACKS.get(result["attack"], result["attack"])),
+        str(result["adversarials"]),
+        str(result["beyond_budget"]),
+        "-" if linf is None else f"{255 * linf:.2f}",
+        _share(result["attacked_accuracy"]),
+        _share(result["defended_attacked_accuracy"]),
+        _rate(result, "defence_rate"),
+    ]
+
+
+def _paper_cells(row: PaperRow) -> list[str]:
+    return [
+        "",
+        "(paper)",
+        str(row.adversarials),
+        "",
+        "",
+        _share(row.attacked),
+        _share(row.defended_attacked),
+        _share(row.defence_rate),
+    ]
 
 
 def _defence(settings: dict[str, Any]) -> str | None:
@@ -66,7 +86,7 @@ def _defence(settings: dict[str, Any]) -> str | None:
     return (
         f"r = {settings['radius']:.4g} in the network's input space, "
         f"{settings['radius_pixels']:.3g} in pixels; {settings['evaluations']} evaluations an "
-        f"answer; {settings['threads']} threads"
+        "answer"
     )
 
 

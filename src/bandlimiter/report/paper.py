@@ -1,6 +1,7 @@
 """The figures that the paper prints, to stand beside ours."""
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 
 class PaperRow(NamedTuple):
@@ -27,3 +28,14 @@ TABLE1: dict[str, dict[str, PaperRow]] = {
         "cw": PaperRow(0.0322, 0.9257, 0.8902, 0.9367, 9046),
     },
 }
+
+
+def is_paper_s_defence(settings: dict[str, Any]) -> bool:
+    """Whether a run's settings are those of Table 1, so that its figures may stand beside."""
+    asked = {"directions": 15, "sampler": "directions", "vote": "softmax"}
+    return (
+        settings.get("paper_data") in TABLE1
+        and all(settings.get(key) == value for key, value in asked.items())
+        and math.isclose(settings.get("epsilon", 0), 8 / 255, rel_tol=1e-6)
+        and math.isclose(settings["radius"], settings.get("paper_radius") or 0, rel_tol=1e-6)
+    )

@@ -31,7 +31,7 @@ class Row(BaseModel):
     label: int
     attack: str
     protocol: Literal["minimal", "fixed", "saved"]
-    threat: Literal["transfer"]
+    threat: Literal["transfer", "unknown"]
     quick: bool
     epsilon: float
     plain_clean: int

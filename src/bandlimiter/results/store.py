@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import ValidationError
 
@@ -37,32 +37,39 @@ class RowWriter:
     def __init__(self, folder: Path | None, settings: dict[str, Any]) -> None:
         self.folder = folder
         self.rows: list[Row] = []
+        self._settings = settings
+        self._rows: TextIO | None = None
         if folder is None:
             return
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._rows = (folder / ROWS).open("x")
-        except FileExistsError as error:
+        if folder.is_file() or (folder / ROWS).exists():
             raise ConfigurationError(
                 f"expected a new or empty folder for results, {folder} already holds a run or is "
                 "a file; name another one"
-            ) from error
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"cannot write to {folder}: {error.strerror}") from error
+
+    def _open(self, folder: Path) -> TextIO:
+        """Make the files with the first rows: a run that fails before leaves no trace."""
+        rows = (folder / ROWS).open("x")
         self._timings = (folder / TIMINGS).open("w")
-        self.write_document(SETTINGS, settings)
+        self.write_document(SETTINGS, self._settings)
+        return rows
 
     def add(self, rows: Iterable[Row]) -> None:
         """Append rows and flush them."""
         new = list(rows)
         self.rows.extend(new)
         if self.folder is not None:
+            self._rows = self._rows or self._open(self.folder)
             self._rows.writelines(row.model_dump_json() + "\n" for row in new)
             self._rows.flush()
 
     def add_timing(self, **timing: Any) -> None:
-        """Append what one batch took."""
-        if self.folder is not None:
+        """Append what one batch took, after its rows."""
+        if self._rows is not None:
             self._timings.write(json.dumps(timing) + "\n")
             self._timings.flush()
 
@@ -80,7 +87,7 @@ class RowWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.folder is not None:
+        if self._rows is not None:
             self._rows.close()
             self._timings.close()
 

@@ -2,6 +2,12 @@
 
 from typing import Any
 
+_KINDS = {
+    "minimal": "of the smallest perturbations that fool the plain model",
+    "fixed": "of those that use the whole budget",
+    "saved": "of the given adversarial images",
+}
+
 
 def verdict(document: dict[str, Any]) -> str:
     """Say what follows from a summary, and what does not.
@@ -12,36 +18,19 @@ def verdict(document: dict[str, Any]) -> str:
         ``clean``, ``results`` and ``worst_case`` as `summarise` makes them.
     """
     results = document["results"]
-    minimal = _span(results, "minimal")
-    fixed = _span(results, "fixed")
+    parts = [f"{share} {_KINDS[kind]}" for kind in _KINDS if (share := _share(results, kind))]
+    if not parts:
+        return "No attack found an adversarial image within the budget, so nothing was tested."
     worst = _percent(document["worst_case"]["accuracy"])
-    quick = " (quick attacks: fewer steps than the paper's)" if _any_quick(results) else ""
-    unseen = "and none of these attacks knew the defence, so its robustness is not shown"
-
-    if minimal and fixed:
-        return (
-            f"Averaging brings back {minimal} of the smallest perturbations that fool the plain "
-            f"model, but {fixed} of those that use the whole budget{quick}: over all attacks "
-            f"{worst} of the images stay right, {unseen}."
-        )
-    if minimal:
-        return (
-            f"Averaging brings back {minimal} of the smallest perturbations that fool the plain "
-            f"model{quick}; such points lie just across a boundary, where any small average "
-            f"helps, {unseen}."
-        )
-    if fixed:
-        return (
-            f"Averaging brings back {fixed} of the perturbations that use the whole budget"
-            f"{quick}: over all attacks {worst} of the images stay right, {unseen}."
-        )
-    judged = _span(results, "saved")
-    if judged:
-        return f"Averaging brings back {judged} of the given adversarial images, {unseen}."
-    return "No attack found an adversarial image within the budget, so nothing was tested."
+    quick = any(result["quick"] for result in results)
+    return (
+        f"Averaging brings back {_joined(parts)}"
+        f"{' (quick attacks: fewer steps than the paper)' if quick else ''}: over all attacks "
+        f"{worst} of the images stay right. {_caveat(results)}"
+    )
 
 
-def _span(results: list[dict[str, Any]], protocol: str) -> str | None:
+def _share(results: list[dict[str, Any]], protocol: str) -> str | None:
     """The defence rates of a protocol as one figure or a range."""
     rates = [
         result["defence_rate"]
@@ -54,9 +43,24 @@ def _span(results: list[dict[str, Any]], protocol: str) -> str | None:
     return low if low == high else f"{low} to {high}"
 
 
+def _caveat(results: list[dict[str, Any]]) -> str:
+    protocols = {result["protocol"] for result in results}
+    said = []
+    if protocols == {"minimal"}:
+        said.append(
+            "Smallest perturbations lie just across a boundary, where nearly any small average "
+            "helps; the whole budget was not tried"
+        )
+    if any(result["threat"] == "unknown" for result in results):
+        said.append("What the makers of the given images knew is not known here")
+    if any(result["threat"] == "transfer" for result in results):
+        said.append("None of these attacks knew the defence: its robustness is not shown")
+    return ". ".join(said) + "."
+
+
+def _joined(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _any_quick(results: list[dict[str, Any]]) -> bool:
-    return any(result["quick"] for result in results)

@@ -17,8 +17,7 @@ class Sampler(Protocol):
     name
         What the command and the rows call it.
     steps
-        Multiples of the radius at which each vector is used. A step of 0 is the input
-        itself; ``centre`` adds it once.
+        Multiples of the radius at which each vector is used.
     centre
         Whether the input itself is one of the evaluated points.
     """

@@ -10,8 +10,7 @@ from bandlimiter.sampling.base import unit_vectors
 class UniformBall:
     """Offsets uniform in the ball of radius r: the average that eq. 5 writes as an integral.
 
-    The mean over draws is a true ball average, the only one here with a bandlimiting
-    transfer function and a certificate.
+    The mean over draws is the ball average whose transfer function the paper derives.
     """
 
     name = "ball"

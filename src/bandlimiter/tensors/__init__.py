@@ -1,6 +1,6 @@
 """What every room needs of torch: normaliser, seeded streams, chunked passes, checks."""
 
-from bandlimiter.tensors.checks import require_finite, require_images, require_labels
+from bandlimiter.tensors.checks import require_images, require_labels, require_no_nan
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import resolve_device
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
@@ -15,8 +15,8 @@ __all__ = [
     "generator",
     "logits_of",
     "map_chunks",
-    "require_finite",
     "require_images",
     "require_labels",
+    "require_no_nan",
     "resolve_device",
 ]

@@ -22,7 +22,7 @@ def require_images(images: torch.Tensor) -> None:
         raise InputError("expected at least one image, got none")
     if not images.is_floating_point():
         raise InputError(f"expected floating point pixels in [0, 1], got {images.dtype}")
-    require_finite(images, "images")
+    require_no_nan(images, "images")
     low, high = float(images.min()), float(images.max())
     if low < 0 or high > 1:
         raise InputError(
@@ -31,7 +31,7 @@ def require_images(images: torch.Tensor) -> None:
         )
 
 
-def require_finite(values: torch.Tensor, what: str) -> None:
+def require_no_nan(values: torch.Tensor, what: str) -> None:
     """Refuse NaN in ``values``; ``what`` names them in the message."""
     if torch.isnan(values).any():
         raise InputError(f"expected {what} without NaN, got {int(torch.isnan(values).sum())} NaN")

@@ -10,10 +10,13 @@ from bandlimiter.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-# How many input numbers go through the network at once under "auto". Past this a CPU's
-# caches overflow (ResNet-20 to ResNet-110 on 32x32 images are fastest at 100 to 400 images
-# a pass); a GPU needs far more to be busy.
-_AUTO_ELEMENTS = {"cpu": 3 * 2**18, "cuda": 3 * 2**24}
+# Under "auto": how many input numbers, and at the most how many inputs, go through the
+# network at once. ResNet-20 to ResNet-110 on 32x32 images are fastest on a CPU at 30 to 400
+# images a pass; a GPU needs more to be busy, and its memory must also hold a pass's
+# activations for a gradient. The bound on inputs keeps small inputs to wide networks from
+# filling the memory, which on a CPU ends the process before anything can be halved.
+_AUTO_ELEMENTS = {"cpu": 3 * 2**18, "cuda": 3 * 2**21}
+_AUTO_INPUTS = {"cpu": 2**10, "cuda": 2**14}
 
 
 class ChunkLimit:
@@ -23,7 +26,7 @@ class ChunkLimit:
     ----------
     size
         A positive number of inputs, or ``"auto"``: chosen from the size of an input and
-        the device at first use.
+        the device, at each use.
 
     Raises
     ------
@@ -36,28 +39,27 @@ class ChunkLimit:
             raise ConfigurationError(
                 f"expected chunk to be 'auto' or a positive number, got {size!r}"
             )
-        self._size: int | Literal["auto"] = size
+        self._size: int | None = None if size == "auto" else size
+        self._ceiling: int | None = None
 
     def resolve(self, x: torch.Tensor) -> int:
         """Return the limit for inputs like those of ``x``: [N, ...]."""
-        if isinstance(self._size, int):
-            return self._size
-        elements = max(1, x[:1].numel())
-        budget = _AUTO_ELEMENTS.get(x.device.type, _AUTO_ELEMENTS["cpu"])
-        size = max(1, budget // elements)
-        self._size = size
-        return size
+        size = self._size or _automatic(x)
+        return size if self._ceiling is None else min(size, self._ceiling)
 
     def halve(self, used: int) -> None:
-        """Lower the limit to half of ``used``, the size that did not fit, and log it."""
-        self._size = max(1, used // 2)
-        logger.warning("out of memory with %d inputs a pass; going on with %d", used, self._size)
+        """Keep to half of ``used``, the size that did not fit, from now on, and log it."""
+        self._ceiling = max(1, used // 2)
+        logger.warning("out of memory with %d inputs a pass; going on with %d", used, self._ceiling)
 
 
 def map_chunks(
-    function: Callable[[int, int], torch.Tensor], count: int, limit: ChunkLimit, like: torch.Tensor
-) -> torch.Tensor:
-    """Concatenate ``function(start, stop)`` over consecutive ranges that cover ``count`` inputs.
+    function: Callable[[int, int], tuple[torch.Tensor, ...]],
+    count: int,
+    limit: ChunkLimit,
+    like: torch.Tensor,
+) -> tuple[torch.Tensor, ...]:
+    """Concatenate what ``function(start, stop)`` returns over ranges that cover ``count`` inputs.
 
     The ranges have equal sizes up to one, none above the limit. Where a pass runs out of
     memory the limit is halved and the same range is tried again; a single input that does
@@ -66,15 +68,20 @@ def map_chunks(
     Parameters
     ----------
     function
-        Maps a half-open range of input numbers to a tensor with one row an input.
+        Maps a half-open range of input numbers to tensors with one row an input each.
     count
         Number of inputs, at least one.
     limit
         The bound, shared between calls so that what was learnt stays.
     like
         A batch of such inputs, to resolve ``"auto"``.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        As many as ``function`` returns, with ``count`` rows each.
     """
-    parts: list[torch.Tensor] = []
+    parts: list[tuple[torch.Tensor, ...]] = []
     start = 0
     while start < count:
         passes = -(-(count - start) // limit.resolve(like))
@@ -91,7 +98,13 @@ def map_chunks(
             limit.halve(stop - start)
         else:
             start = stop
-    return torch.cat(parts)
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def _automatic(x: torch.Tensor) -> int:
+    kind = "cuda" if x.device.type == "cuda" else "cpu"
+    elements = max(1, x[:1].numel())
+    return max(1, min(_AUTO_INPUTS[kind], _AUTO_ELEMENTS[kind] // elements))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -15,10 +15,13 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigurationError(f"expected device auto, cpu or cuda, got {name!r}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigurationError("expected a CUDA device, found none; use --device cpu")
-    return device
+    if name == "cpu":
+        return torch.device(name)
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not (number.isdigit() or name == "cuda"):
+        raise ConfigurationError(f"expected device auto, cpu, cuda or cuda:N, got {name!r}")
+    if int(number or 0) >= torch.cuda.device_count():
+        raise ConfigurationError(
+            f"expected a CUDA device for {name}, found {torch.cuda.device_count()}; use cpu"
+        )
+    return torch.device(name)

@@ -18,7 +18,8 @@ def logits_of(output: Any) -> torch.Tensor:
     Raises
     ------
     InputError
-        If no such tensor is there, or if it is not two-dimensional with two columns or more.
+        If no such tensor is there, if it is not two-dimensional with two columns or more,
+        or if it holds NaN or +inf (-inf is a probability of zero).
     """
     logits = _find(output)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
@@ -27,6 +28,10 @@ def logits_of(output: Any) -> torch.Tensor:
             f"expected a model that returns logits of shape [N, classes], 2 or more, got "
             f"{type(output).__name__}{'' if shape is None else f' with shape {shape}'}; "
             "wrap the model in a module that returns its logits"
+        )
+    if torch.isnan(logits).any() or torch.isposinf(logits).any():
+        raise InputError(
+            "expected logits without NaN or +inf, got some; the model overflows on these inputs"
         )
     return logits
 
