@@ -67,6 +67,27 @@ class _AlwaysOne(nn.Module):
         return torch.tensor([[0.0, 1.0]]).repeat(len(x), 1)
 
 
+def test_nan_in_one_pixel_and_the_unchanged_image_count_as_not_found():
+    target = Target(_AlwaysOne())
+    zeros = torch.zeros(2, dtype=torch.int64)
+    x = torch.full((2, 2), 0.4)
+    candidates = torch.stack([torch.tensor([0.6, torch.nan]), x[1]])
+    result = grade(target, x, zeros, candidates, 0.5)
+    assert not result.found.any()
+    assert torch.equal(result.images, x)
+
+
+@pytest.mark.parametrize("method", ["loss_gradient", "rival_margin"])
+def test_a_model_without_a_gradient_is_said_to_be_one(method):
+    class Frozen(FirstPixel):
+        @torch.no_grad()
+        def forward(self, x):
+            return super().forward(x)
+
+    with pytest.raises(InputError, match="with a gradient"):
+        getattr(Target(Frozen()), method)(X, Y)
+
+
 def test_bad_images_and_budgets_are_refused():
     attack, target = Fixed(X), Target(FirstPixel())
     with pytest.raises(InputError, match="pixels in"):

@@ -68,8 +68,10 @@ def test_minimal_pgd_finds_the_smallest_budget(binary):
     assert result.found.all()
     ratio = result.linf / linf
     assert float(ratio.min()) >= 1 - 1e-12
-    # 20 bisections of 0.3 end 3e-7 wide; the smallest distance here is above 1e-4.
-    assert float(ratio.max()) < 1.01
+    # 20 bisections of 0.3 end 3e-7 wide; the smallest distance here is 1e-4. The random start
+    # moves the last success by as much again.
+    assert float(linf.min()) > 1e-4
+    assert float(ratio.max()) < 1.005
 
 
 def test_foolbox_s_forty_steps_do_not_cross_the_ball(binary):

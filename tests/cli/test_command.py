@@ -78,6 +78,29 @@ def test_evaluate_prints_one_json_document_and_nothing_else(tmp_path):
     assert len(read_rows(out)) == 6
 
 
+def test_saved_images_are_judged_again_by_the_command(tmp_path):
+    common = ("evaluate", "--subset", 4, "--directions", 2, "--json")
+    first = run(
+        *(*common, "--attack", "fgsm", "--protocol", "minimal", "--quick"),
+        *("--save-adversarial", "--out", tmp_path / "run"),
+    )
+    assert first.returncode == 0, first.stderr
+    file = tmp_path / "run" / "adversarial-fgsm-minimal.safetensors"
+    again = run(*common, "--adversarial", file)
+    assert again.returncode == 0, again.stderr
+    (before,), (after,) = (json.loads(r.stdout)["results"] for r in (first, again))
+    assert after["defence_rate"] == before["defence_rate"]
+    assert after["quick"] is True
+
+
+@pytest.mark.slow
+def test_demo_prints_the_paper_s_table_and_a_sentence():
+    result = run("demo", "--limit", 4)
+    assert result.returncode == 0, result.stderr
+    for word in ("minimal", "(quick)", "(paper)", "DeepFool", "Averaging brings back"):
+        assert word in result.stdout
+
+
 def test_predict_names_classes_plain_and_defended(photos, tmp_path):
     paths = []
     for i in range(2):
@@ -100,6 +123,7 @@ def files(tmp_path_factory):
     x, y = np.zeros((2, 32, 32, 3), np.float32), np.array([0, 1])
     np.savez(folder / "range.npz", x=x + 255, y=y)
     np.savez(folder / "nan.npz", x=x * np.nan, y=y)
+    np.savez(folder / "grey.npz", x=x[..., :1], y=y)
     np.savez(folder / "labels.npz", x=x, y=y + 10)
     np.savez(folder / "empty.npz", x=x[:0], y=y[:0])
     save_file(CifarResNet(32).state_dict(), folder / "resnet32.safetensors")
@@ -133,6 +157,11 @@ def files(tmp_path_factory):
         (["--sampler", "cube"], "a sampler of directions"),
         (["--vote", "loudest"], "a vote of softmax"),
         (["--device", "abacus"], "device"),
+        (["--device", "meta"], "device"),
+        (["--out", "{}/nan.npz"], "folder"),
+        (["--model", "cifar-resnet20", "--weights", "{}"], "found none"),
+        (["--data", "npz:{}/grey.npz"], "3 channels"),
+        (["--adversarial", "{}/nan.npz"], "safetensors"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(files, arguments, message):

@@ -29,11 +29,17 @@ def test_the_packaged_sample():
     assert images.labels[:5].tolist() == [3, 8, 8, 0, 6]
 
 
-@pytest.mark.parametrize("layout", ["last", "first", "float"])
+@pytest.mark.parametrize("layout", ["last", "first", "float", "big-endian", "long"])
 def test_npz(tmp_path, layout):
     x, y = some_images()
-    stored = {"last": x, "first": x.transpose(0, 3, 1, 2), "float": (x / 255).astype(np.float32)}
-    np.savez(tmp_path / "d.npz", x=stored[layout], y=y)
+    stored = {
+        "last": x,
+        "first": x.transpose(0, 3, 1, 2),
+        "float": (x / 255).astype(np.float32),
+        "big-endian": (x / 255).astype(">f8"),
+        "long": (x / 255).astype(np.longdouble),
+    }
+    np.savez(tmp_path / "d.npz", x=stored[layout], y=y.astype(">i4"))
     images = load_data(f"npz:{tmp_path / 'd.npz'}")
     torch.testing.assert_close(images.images(3, 7), channels_first(x[3:7]))
     assert images.labels.tolist() == y.tolist()
@@ -84,6 +90,14 @@ def test_imagefolder(tmp_path):
     assert images.images(0, 4)[:, :, 0, 0].tolist() == [[0, 1, 0]] * 2 + [[1, 0, 0]] * 2
     subset = images.limited(None, 2, seed=1)
     assert torch.equal(subset.labels, images.labels[subset.ids])
+    assert (images.class_count, subset.class_count) == (2, 2)
+    (tmp_path / ".cache").mkdir()
+    smaller = load_data(f"imagefolder:{tmp_path}", size=64)
+    assert smaller.images(0, 1).shape == (1, 3, 64, 64)
+    assert smaller.labels.tolist() == [0, 0, 1, 1]
+    (tmp_path / "n00").mkdir()
+    with pytest.raises(LoadError, match="none in n00"):
+        load_data(f"imagefolder:{tmp_path}")
 
 
 def test_imagenet_preprocessing_agrees_with_torchvision_s(tmp_path):
@@ -95,9 +109,7 @@ def test_imagenet_preprocessing_agrees_with_torchvision_s(tmp_path):
     resize = transforms.Resize(256, interpolation=bicubic)
     expected = transforms.ToTensor()(transforms.CenterCrop(224)(resize(image)))
     ours = read_image(tmp_path / "i.png", 224)
-    # torchvision rounds the longer side down, we to the nearest: at most a pixel's shift.
-    assert ours.shape == expected.shape
-    assert float((ours - expected).abs().mean()) < 0.15
+    torch.testing.assert_close(ours, expected)
     square = Image.fromarray(x[0])
     square.save(tmp_path / "s.png")
     expected = transforms.ToTensor()(transforms.CenterCrop(224)(resize(square)))
@@ -191,3 +203,21 @@ def test_image_files(tmp_path):
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(LoadError, match="not one"):
         read_image(tmp_path / "cut.png", 32)
+
+
+def test_photos_are_turned_as_their_camera_was(tmp_path):
+    image = Image.new("RGB", (60, 40), (0, 0, 0))
+    image.paste((255, 255, 255), (0, 0, 60, 10))  # bright along the top
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    image.save(tmp_path / "p.png", exif=exif)
+    turned = read_image(tmp_path / "p.png", None)
+    assert turned.shape == (3, 60, 40)
+    assert float(turned[0, 30, -1]) == 1
+
+
+def test_deep_images_are_refused_rather_than_cut_to_white(tmp_path):
+    deep = Image.fromarray(np.linspace(0, 65535, 1024).astype(np.uint16).reshape(32, 32))
+    deep.save(tmp_path / "d.png")
+    with pytest.raises(LoadError, match="8 bits"):
+        read_image(tmp_path / "d.png", 32)

@@ -69,17 +69,33 @@ def test_batches_and_chunks_change_nothing(mlp, sampler, randomness):
         torch.testing.assert_close(defended(chunk)(x), whole, **TOLERANCE)
 
 
-@settings(max_examples=20, deadline=None)
-@given(n=st.integers(1, 9), k=st.integers(1, 5), chunk=st.integers(1, 40), seed=st.integers())
-def test_any_batch_any_chunk_any_seed(n, k, chunk, seed):
-    torch.manual_seed(0)
-    model = nn.Linear(3, 2).double()
-    x = batch(n, 3)
+class Squares(nn.Module):
+    """The squares of the input's coordinates."""
+
+    def forward(self, x):
+        return x.square()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    n=st.integers(1, 9),
+    k=st.integers(1, 5),
+    chunk=st.integers(1, 40),
+    seed=st.integers(-(2**63), 2**63 - 1),
+    radius=st.floats(0, 3),
+)
+def test_a_quadratic_gains_its_mean_square_offset(n, k, chunk, seed, radius):
+    """Steps come in pairs of opposite sign, so x^2 averages to x^2 + mean of (l v)^2.
+
+    Over the 6 steps of a direction, l^2 sums to 2 (1 + 4 + 9) / 9 r^2.
+    """
     defended = PostAverage(
-        model, 0.5, directions=k, scale=0.5, seed=seed, chunk=chunk, vote="logits"
+        Squares(), radius, directions=k, scale=0.5, seed=seed, chunk=chunk, vote="logits"
     )
-    # The directions come in pairs of opposite sign, so an affine model averages to itself.
-    torch.testing.assert_close(defended(x), model(x), **TOLERANCE)
+    x = batch(n, 3)
+    squares = defended.draw([3]).double().square().sum(dim=0)
+    gain = 28 / 9 * radius**2 * squares * 0.5**2 / (6 * k + 1)
+    torch.testing.assert_close(defended(x), x.square() + gain, **TOLERANCE)
 
 
 def test_the_gradient_equals_the_loop_s(convnet):
@@ -104,7 +120,7 @@ def test_gradients_of_parameters_come_through_too(mlp):
 
 
 def test_memory_for_the_gradient_does_not_grow_with_the_evaluations():
-    """What autograd keeps beside the logits is the same for 7 and for 181 evaluations."""
+    """Autograd keeps the logits of all points, and no activation of any."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(50, 2000), nn.ReLU(), nn.Linear(2000, 2))
     x = torch.rand(4, 50, requires_grad=True)
@@ -122,9 +138,9 @@ def test_memory_for_the_gradient_does_not_grow_with_the_evaluations():
             defended(x)
         return elements
 
-    # One hidden layer at 181 evaluations of 4 inputs would be 1.4 million numbers.
-    assert kept(30) < 20_000
-    assert kept(30) - kept(1) < 20_000
+    # 181 evaluations of 4 inputs keep their logits (two for the vote: 181 * 4 * 2 * 2) and
+    # the input; one hidden layer at all of them would be 1.4 million numbers.
+    assert kept(30) < 5_000
 
 
 def test_majority_has_no_gradient(mlp):
@@ -161,7 +177,7 @@ def test_lower_precision_agrees_with_double(convnet):
     # float32 networks of this size are right to a few 1e-7, bf16 ones to a few 1e-3.
     torch.testing.assert_close(single.double(), exact, atol=2e-6, rtol=0)
     half = PostAverage(convnet.bfloat16(), 0.8, scale=0.3)(x.bfloat16())
-    torch.testing.assert_close(half.double(), exact, atol=2e-2, rtol=0)
+    torch.testing.assert_close(half.double(), exact, atol=1e-2, rtol=0)
 
 
 def test_radius_zero_is_the_plain_model(mlp):
@@ -223,6 +239,52 @@ def test_state_dict_keeps_directions_seed_and_radius(mlp):
     other.load_state_dict(state)
     assert (other.seed, other.radius) == (9, 0.5)
     torch.testing.assert_close(other(x), scores, **TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "other", [{"directions": 15}, {"directions": 2}, {"sampler": "ball"}, {"sampler": "sphere"}]
+)
+def test_a_draw_of_another_kind_is_refused(mlp, other):
+    defended = PostAverage(mlp, 0.5, directions=4, scale=1.0)
+    defended(batch(1, 6))
+    wrong = PostAverage(mlp, 0.5, **{"directions": 4, "scale": 1.0, **other})
+    with pytest.raises(ConfigurationError, match="points from"):
+        wrong.load_state_dict(defended.state_dict())
+
+
+def test_casting_the_module_leaves_the_offsets_alone():
+    model = nn.Sequential(Normalise([0.4] * 3, [0.229, 0.224, 0.225]), nn.Flatten())
+    model.append(nn.Linear(48, 3))
+    defended = PostAverage(model, 1.0, directions=2)
+    x = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    defended(x)
+    before = defended.neighbours(x[0])
+    for cast in (torch.bfloat16, torch.float64):
+        defended.to(cast)
+        assert torch.equal(defended.neighbours(x[0]), before)
+        assert model[2].weight.dtype == cast
+
+
+class Cheap:
+    """A sampler that does not keep to its 6K + 1 evaluations."""
+
+    name, steps, centre = "cheap", (1.0,), False
+
+    def vectors(self, directions, dim, rng):
+        return torch.zeros(directions, dim, dtype=torch.float64)
+
+
+def test_a_sampler_that_spends_another_number_is_refused(mlp):
+    with pytest.raises(ConfigurationError, match="expected 25 points .* got 4"):
+        PostAverage(mlp, 0.5, directions=4, scale=1.0, sampler=Cheap())(batch(1, 6))
+    with pytest.raises(ConfigurationError, match="a sampler or its name"):
+        PostAverage(mlp, 0.5, scale=1.0, sampler=Cheap)
+
+
+def test_a_class_without_votes_wins_the_weighted_vote_where_logits_are_negative():
+    """The authors' rule, kept as it is: the docstring warns of it."""
+    logits = torch.tensor([-1.0, -2.0, -3.0]).expand(1, 7, 3)
+    assert VOTES["weighted"].scores(logits).tolist() == [[-7.0, 0.0, 0.0]]
 
 
 def test_a_seed_names_the_draw(mlp):
@@ -318,6 +380,8 @@ def test_bad_input_is_a_value_error(mlp):
         defended(torch.zeros(0, 6, dtype=torch.float64))
     with pytest.raises(ValueError, match="batch"):
         defended(torch.zeros(6, dtype=torch.float64))
+    with pytest.raises(ValueError, match="floating point inputs"):
+        defended(torch.zeros(1, 6, dtype=torch.int64))
     with pytest.raises(ValueError, match="inputs without NaN"):
         defended(torch.full((1, 6), torch.nan, dtype=torch.float64))
     nan = PostAverage(Wrapped(mlp, lambda z: z * torch.nan), 0.5, directions=1, scale=1.0)

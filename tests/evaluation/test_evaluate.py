@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from bandlimiter import PostAverage, evaluate
+from bandlimiter import PostAverage, evaluate, load_model
 from bandlimiter.attacks import build_attack
+from bandlimiter.attacks.pgd import PGD
 from bandlimiter.data import ArrayImages
 from bandlimiter.errors import ConfigurationError, InputError, LoadError
 from bandlimiter.evaluation import read_adversarial, write_adversarial
@@ -82,21 +83,36 @@ def test_misclassified_images_are_not_attacked(sample, defended, photos):
     assert all(row.linf == 0 and not row.found for row in misclassified)
 
 
-@pytest.mark.parametrize("randomness", ["fixed", "fresh"])
-def test_rows_do_not_depend_on_which_images_are_taken(sample, photos, randomness):
-    def rows(images):
-        defended = PostAverage(sample.module, 6, directions=2, randomness=randomness)
-        result = evaluate(sample.module, defended, images, ["pgd"], protocol="minimal", quick=True)
-        return {row.image: row for row in result.rows}
+def test_draws_belong_to_images_not_to_batches(sample, photos, tmp_path):
+    """Starts of PGD and fresh directions are the same whichever images come along."""
+    attack = PGD(steps=1, rate=0.01)  # hardly more than its random start
+    part = photos.take(torch.tensor([3, 5, 11]))
 
-    whole = rows(photos.limited(12, None, 0))
-    part = rows(photos.take(torch.tensor([3, 5, 11])))
-    for image, row in part.items():
-        # Other batch sizes round convolutions differently in the last place: the lengths of
-        # what a search ends at agree to its resolution, the labels exactly.
-        other = whole[image]
-        assert (row.status, row.defended_clean) == (other.status, other.defended_clean)
-        assert row.linf == pytest.approx(other.linf, abs=2e-3)
+    def run(images, name, seed=0):
+        # At this radius and K a label is mostly the draw's doing.
+        defended = PostAverage(
+            sample.module, 40, directions=1, randomness="fresh", seed=seed, sampler="sphere"
+        )
+        out = tmp_path / name
+        result = evaluate(
+            sample.module, defended, images, [attack], out=out, epsilon=1, seed=seed,
+            save_adversarial=True,
+        )  # fmt: skip
+        saved = read_adversarial(out / "adversarial-pgd-fixed.safetensors")
+        labels = {row.image: (row.defended_clean, row.defended_adversarial) for row in result.rows}
+        return {key: saved._images[place] for key, place in saved._place.items()}, labels
+
+    whole, whole_labels = run(photos.limited(12, None, 0), "whole")
+    few, few_labels = run(part, "few")
+    other, other_labels = run(photos.limited(12, None, 0), "other", seed=1)
+    assert {3, 5, 11} >= set(few) != set()
+    for key, image in few.items():
+        # The one step's sign may fall either way where a gradient is zero up to rounding.
+        assert float(((image - whole[key]).abs() > 1e-6).float().mean()) < 0.01
+        if key in other:
+            assert float(((image - other[key]).abs() > 1e-6).float().mean()) > 0.9
+    assert all(whole_labels[key] == labels for key, labels in few_labels.items())
+    assert whole_labels != other_labels
 
 
 def test_saved_images_are_judged_again_and_by_another_defence(evaluation, sample, photos):
@@ -107,9 +123,53 @@ def test_saved_images_are_judged_again_and_by_another_defence(evaluation, sample
     again = evaluate(sample.module, stronger, images, [saved])
     before = {r.image: r for r in result.rows if (r.attack, r.protocol) == ("fgsm", "minimal")}
     for row in again.rows:
-        assert row.protocol == "saved"
+        assert (row.protocol, row.attack) == ("saved", "fgsm-minimal")
+        assert (row.quick, row.threat) == (True, "unknown")
         assert row.linf == before[row.image].linf
         assert row.plain_adversarial == before[row.image].plain_adversarial
+
+
+def test_sets_saved_under_both_protocols_are_told_apart(evaluation, sample, defended, photos):
+    result, out = evaluation
+    names = ("fgsm-minimal", "fgsm-fixed")
+    saved = [read_adversarial(out / f"adversarial-{name}.safetensors") for name in names]
+    again = evaluate(sample.module, defended, photos.limited(20, None, 0), saved)
+    rates = {r["attack"]: r["defence_rate"] for r in again.tables["results"]}
+    for before in result.tables["results"][:2]:
+        if before["attack"] == "fgsm":
+            assert rates[f"fgsm-{before['protocol']}"] == before["defence_rate"]
+    assert set(rates) == set(names)
+
+
+def test_the_document_says_what_defended(evaluation):
+    settings = evaluation[0].tables["settings"]
+    assert (settings["radius"], settings["evaluations"], settings["vote"]) == (6, 13, "softmax")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_models_of_other_precisions(photos, dtype):
+    module = load_model("sample").module.to(dtype)
+    images = photos.limited(4, None, 0)
+    defended = PostAverage(module, 6, directions=1)
+    result = evaluate(module, defended, images, ["fgsm"], protocol="fixed")
+    assert sum(row.plain_clean == row.label for row in result.rows) >= 3
+
+
+def test_a_first_batch_that_fails_leaves_the_folder_free(sample, defended, photos, tmp_path):
+    bad = (photos.images(0, 2) * 255, photos.labels[:2])
+    with pytest.raises(InputError, match="pixels in"):
+        evaluate(sample.module, defended, bad, ["fgsm"], out=tmp_path)
+    images = photos.limited(2, None, 0)
+    evaluate(sample.module, defended, images, ["fgsm"], protocol="fixed", out=tmp_path)
+    assert len(read_rows(tmp_path)) == 2
+
+
+def test_labels_are_checked_before_the_first_row(sample, defended, photos, tmp_path):
+    labels = photos.labels[:60].clone()
+    labels[59] = 10
+    with pytest.raises(InputError, match="labels from 0 to 9"):
+        evaluate(sample.module, defended, (photos.images(0, 60), labels), ["fgsm"], out=tmp_path)
+    assert not (tmp_path / "rows.jsonl").exists()
 
 
 def test_an_attack_object_of_one_s_own(sample, defended, photos):
@@ -146,7 +206,8 @@ def test_progress_ends_at_the_total(sample, defended, photos):
         protocol="fixed",
         progress=lambda *call: calls.append(call),
     )
-    assert calls[0] == (0, 3, "fgsm fixed")
+    assert (0, 3, "fgsm fixed") in calls
+    assert any("gradients" in what for _, _, what in calls)  # signs of life within an attack
     assert calls[-1] == (3, 3, "done")
 
 
@@ -162,9 +223,12 @@ class Broken(nn.Module):
         ({"epsilon": 8}, ConfigurationError, "epsilon"),
         ({"protocol": "maximal"}, ConfigurationError, "minimal, fixed or both"),
         ({"attacks": []}, ConfigurationError, "at least one attack"),
+        ({"attacks": ["fgsm", "fgsm"]}, ConfigurationError, "each attack once"),
+        ({"model": Broken()}, ConfigurationError, "model.eval()"),
+        ({"model": "resnet"}, ConfigurationError, r"torch\.nn\.Module"),
         ({"attacks": ["pgdd"]}, ConfigurationError, "fgsm, pgd, deepfool, cw"),
         ({"save_adversarial": True}, ConfigurationError, "folder"),
-        ({"model": Broken()}, InputError, "logits without NaN"),
+        ({"model": Broken().eval()}, InputError, "logits without NaN"),
         ({"scale": 255}, InputError, r"pixels in \[0, 1\]"),
         ({"scale": torch.nan}, InputError, "images without NaN"),
         ({"shift": 100}, InputError, "labels from 0 to 9"),
@@ -192,3 +256,9 @@ def test_saved_files_that_do_not_fit(tmp_path, sample, defended, photos):
     images = photos.limited(1, None, 0)
     with pytest.raises(InputError, match="of shape"):
         evaluate(sample.module, defended, images, [read_adversarial(path)])
+    write_adversarial(path, torch.zeros(1, 3, 32, 32), torch.tensor([400]), attack="mine")
+    with pytest.raises(InputError, match="none of their 1 ids"):
+        evaluate(sample.module, defended, images, [read_adversarial(path)])
+    write_adversarial(path, torch.zeros(2, 3, 32, 32), torch.tensor([0, 0]), attack="mine")
+    with pytest.raises(InputError, match="once"):
+        read_adversarial(path)

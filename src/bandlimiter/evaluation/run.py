@@ -134,7 +134,7 @@ def evaluate(
                 gradients = f", {target.gradients:,} gradients" if target else ""
                 progress(len(writer.rows), total, what + gradients)
 
-        doing = ""
+        doing = "starting"
         judge = Judge(
             model,
             defence,
