@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check table1 table1-cw table1-fixed imagenet clean
+.PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -36,10 +36,13 @@ check: .venv/.check-ready  ## Lint, format, types, import rules
 	$(PIP) --editable '.[check]'
 	@touch $@
 
-# The paper's Table 1 with your files: make table1 WEIGHTS=resnet110.th DATA=cifar10:FOLDER
+# With your own files, for example: make table1 WEIGHTS=resnet110.th DATA=cifar10:FOLDER
 MODEL ?= cifar-resnet110
 TABLE1 := .venv/bin/bandlimiter evaluate --model $(MODEL) --weights $(WEIGHTS) --data $(DATA)
 THREE := --attack fgsm --attack pgd --attack deepfool
+
+check-defence: .venv/.demo-ready  ## Hold the defence against a loop on a real network (needs MODEL, ...)
+	.venv/bin/python tools/check_defence.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA)
 
 table1: .venv/.demo-ready  ## FGSM, PGD, DeepFool, minimal, 200 images (needs WEIGHTS, DATA)
 	$(TABLE1) --limit 200 $(THREE) --protocol minimal --save-adversarial --out runs/table1
@@ -51,8 +54,9 @@ table1-fixed: .venv/.demo-ready  ## FGSM and PGD with the whole budget, 200 imag
 	$(TABLE1) --limit 200 --attack fgsm --attack pgd --protocol fixed --out runs/table1-fixed
 
 imagenet: .venv/.test-ready  ## EfficientNet-Lite0, FGSM and PGD, minimal, 20 images (needs DATA)
-	/usr/bin/time -v .venv/bin/bandlimiter evaluate --model efficientnet-lite0 --data $(DATA) \
-		--limit 20 --attack fgsm --attack pgd --protocol minimal --out runs/imagenet
+	.venv/bin/python tools/peak_memory.py .venv/bin/bandlimiter evaluate \
+		--model efficientnet-lite0 --data $(DATA) --limit 20 --attack fgsm --attack pgd \
+		--protocol minimal --out runs/imagenet
 
 clean:  ## Remove the .venv and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

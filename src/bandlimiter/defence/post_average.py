@@ -1,7 +1,7 @@
 """Post-averaging (paper, section 3): answer with the average over a small neighbourhood."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import index
 from typing import Any, Literal
 
@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.defence.neighbourhood import Neighbourhood, draw_vectors, require_cost
+from bandlimiter.defence.kept_draw import KeptDraw
+from bandlimiter.defence.neighbourhood import Neighbourhood, draw_vectors
 from bandlimiter.defence.passes import logits_at_points
 from bandlimiter.defence.prediction import Prediction
 from bandlimiter.defence.scale import resolve_scale, rms
@@ -23,7 +24,7 @@ from bandlimiter.tensors import ChunkLimit, Key, require_no_nan
 _PASSES_A_GROUP = 8
 
 
-class PostAverage(nn.Module):
+class PostAverage(KeptDraw):
     """A trained classifier that answers with its average around the input. No retraining.
 
     With K unit directions v_k and steps l in {r/3, 2r/3, r} (paper, eq. 7 and 8)::
@@ -87,9 +88,6 @@ class PostAverage(nn.Module):
     >>> bool(defended(x).exp().sum(dim=1).allclose(torch.ones(5).double()))  # log-probabilities
     True
     """
-
-    directions: torch.Tensor | None
-    scale: float | torch.Tensor
 
     def __init__(
         self,
@@ -281,45 +279,11 @@ class PostAverage(nn.Module):
         ]
         return torch.stack(fresh).to(x.device)
 
-    # --- how it is kept ---------------------------------------------------------------
-
     def _keep_scale(self, scale: float | torch.Tensor) -> None:
         if isinstance(scale, torch.Tensor):  # as a buffer it follows the module's device
             self.register_buffer("scale", scale, persistent=False)
         else:
             self.scale = scale
-
-    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "PostAverage":
-        # Moved with the module but not cast, so that every dtype uses the same offsets.
-        before = {
-            name: self._buffers[name] for name in ("directions", "scale") if name in self._buffers
-        }
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, buffer in before.items():
-            moved = self._buffers[name]
-            if buffer is not None and moved is not None:
-                self._buffers[name] = buffer.to(moved.device)
-        return self
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        # Tensors, so that any format of checkpoints holds them; float64, so that no
-        # .half() of the module can round the radius.
-        destination[prefix + "radius"] = torch.tensor(self.radius, dtype=torch.float64)
-        destination[prefix + "seed"] = torch.tensor(self.seed, dtype=torch.int64)
-
-    def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        if prefix + "radius" in state_dict:
-            self.radius = float(state_dict.pop(prefix + "radius"))
-        if prefix + "seed" in state_dict:
-            self.seed = int(state_dict.pop(prefix + "seed"))
-        saved = state_dict.get(prefix + "directions")
-        if saved is not None:
-            require_cost(self.sampler, self.directions_count, len(saved))
-        self.directions = None if saved is None else torch.empty_like(saved)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @override
     def extra_repr(self) -> str:

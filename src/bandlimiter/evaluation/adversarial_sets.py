@@ -1,5 +1,7 @@
 """Adversarial images in files, so that one set can be judged against many defences."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -111,3 +113,28 @@ class SavedImages(Attack):
                 f"got {tuple(image.shape)}"
             )
         return image.to(like.device, like.dtype)
+
+
+class AdversarialCollector:
+    """Collects the adversarial images of each attack of a run until they are written."""
+
+    def __init__(self, attacks: Sequence[Attack]) -> None:
+        self._found: dict[tuple[str, str], list[tuple[torch.Tensor, torch.Tensor]]] = {
+            (attack.name, attack.protocol): [] for attack in attacks
+        }
+        self._quick = {(attack.name, attack.protocol): attack.quick for attack in attacks}
+
+    def add(self, attack: Attack, images: torch.Tensor, ids: torch.Tensor) -> None:
+        """Keep what ``attack`` found for one batch."""
+        self._found[attack.name, attack.protocol].append((images.float().cpu(), ids))
+
+    def write(self, folder: Path) -> None:
+        """Write a file for each attack into ``folder``."""
+        for (name, protocol), parts in self._found.items():
+            if parts:
+                images, ids = (torch.cat(column) for column in zip(*parts, strict=True))
+                file = re.sub(r"[^\w.-]+", "_", f"adversarial-{name}-{protocol}.safetensors")
+                made_by = f"{name}-{protocol}"
+                write_adversarial(
+                    folder / file, images, ids, attack=made_by, quick=self._quick[name, protocol]
+                )

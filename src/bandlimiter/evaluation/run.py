@@ -1,6 +1,5 @@
 """A run: every image through every attack, both models judged, one row each (paper, 4.2)."""
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,15 +9,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from bandlimiter.attacks import PROTOCOLS, Attack, Target, build_attack
+from bandlimiter.attacks import Attack, Target
 from bandlimiter.data import ArrayImages, ImageSet
 from bandlimiter.defence import PostAverage
-from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.evaluation.adversarial_sets import SavedImages, write_adversarial
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.evaluation.adversarial_sets import AdversarialCollector
 from bandlimiter.evaluation.judge import Judge
+from bandlimiter.evaluation.preflight import (
+    place_of,
+    require_fitting,
+    require_ready,
+    resolve_attacks,
+)
 from bandlimiter.results import Row, RowWriter, summarise
 from bandlimiter.results.store import RESULT
-from bandlimiter.tensors import ChunkLimit, require_labels
+from bandlimiter.tensors import ChunkLimit
 
 Progress = Callable[[int, int, str], None]
 """Called with rows done, rows in all, and what goes on."""
@@ -113,8 +118,8 @@ def evaluate(
         raise ConfigurationError(f"expected epsilon in (0, 1], in pixels; got {epsilon}")
     if save_adversarial and out is None:
         raise ConfigurationError("expected a folder (out) to save adversarial images to")
-    _require_ready(model, defence)
-    chosen = _resolve(attacks, protocol, quick)
+    require_ready(model, defence)
+    chosen = resolve_attacks(attacks, protocol, quick)
     images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
     facts = {
         **(settings or {}),
@@ -124,7 +129,7 @@ def evaluate(
         "protocol": protocol,
         "seed": seed,
     }
-    kept = _Kept(chosen) if save_adversarial else None
+    kept = AdversarialCollector(chosen) if save_adversarial else None
     total = len(images) * len(chosen)
 
     with RowWriter(None if out is None else Path(out), facts) as writer:
@@ -142,8 +147,8 @@ def evaluate(
             seed=seed,
             heartbeat=lambda target: show(doing, target),
         )
-        place = _place_of(model)
-        _require_fitting(judge, images, chosen, place)
+        place = place_of(model)
+        require_fitting(judge, images, chosen, place)
         try:
             for start, stop in _batches(images):
                 doing = "clean"
@@ -172,86 +177,6 @@ def evaluate(
     return Evaluation(writer.rows, tables)
 
 
-def _require_ready(model: nn.Module, defence: nn.Module) -> None:
-    for role, module in (("model", model), ("defence", defence)):
-        if not isinstance(module, nn.Module):
-            raise ConfigurationError(
-                f"expected the {role} as a torch.nn.Module, got {type(module).__name__}"
-                + ("; give its .module" if hasattr(module, "module") else "")
-            )
-    if any(module.training for module in model.modules()):
-        raise ConfigurationError(
-            "expected a model in eval mode, got one in training mode, whose answers depend on the "
-            "batch; call model.eval()"
-        )
-
-
-def _require_fitting(
-    judge: Judge, images: ImageSet, attacks: Sequence[Attack], place: dict[str, Any]
-) -> None:
-    """Find out before the first row whether model, images, labels and attacks fit together."""
-    classes = judge.count_classes(images.images(0, 1).to(**place))
-    require_labels(images.labels, len(images), classes)
-    if images.class_count not in (None, classes):
-        raise InputError(
-            f"expected a folder for each of the model's {classes} classes in {images.name}, got "
-            f"{images.class_count}; labels are positions in the alphabetical order of all of them"
-        )
-    for attack in attacks:
-        if isinstance(attack, SavedImages):
-            attack.require_some_of(images.ids)
-
-
-def _resolve(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> list[Attack]:
-    if protocol not in (*PROTOCOLS, "both"):
-        raise ConfigurationError(f"expected protocol minimal, fixed or both; got {protocol!r}")
-    if not attacks:
-        raise ConfigurationError("expected at least one attack, got none")
-    protocols = PROTOCOLS if protocol == "both" else (protocol,)
-    named = [attack for attack in attacks if isinstance(attack, str)]
-    given = [attack for attack in attacks if isinstance(attack, Attack)]
-    chosen = [build_attack(name, each, quick=quick) for each in protocols for name in named] + given
-    names = [(attack.name, attack.protocol) for attack in chosen]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigurationError(
-                f"expected each attack once, got {name[0]} ({name[1]}) twice: their rows could not "
-                "be told apart"
-            )
-    return chosen
-
-
 def _batches(images: ImageSet) -> list[tuple[int, int]]:
     size = min(_MOST_IMAGES_A_BATCH, ChunkLimit("auto").resolve(images.images(0, 1)))
     return [(start, min(start + size, len(images))) for start in range(0, len(images), size)]
-
-
-def _place_of(model: nn.Module) -> dict[str, Any]:
-    """Device and dtype in which the model takes its input."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            return {"device": tensor.device, "dtype": tensor.dtype}
-    return {}
-
-
-class _Kept:
-    """The adversarial images of each attack, until they are written."""
-
-    def __init__(self, attacks: Sequence[Attack]) -> None:
-        self._found: dict[tuple[str, str], list[tuple[torch.Tensor, torch.Tensor]]] = {
-            (attack.name, attack.protocol): [] for attack in attacks
-        }
-        self._quick = {(attack.name, attack.protocol): attack.quick for attack in attacks}
-
-    def add(self, attack: Attack, images: torch.Tensor, ids: torch.Tensor) -> None:
-        self._found[attack.name, attack.protocol].append((images.float().cpu(), ids))
-
-    def write(self, folder: Path) -> None:
-        for (name, protocol), parts in self._found.items():
-            if parts:
-                images, ids = (torch.cat(column) for column in zip(*parts, strict=True))
-                file = re.sub(r"[^\w.-]+", "_", f"adversarial-{name}-{protocol}.safetensors")
-                made_by = f"{name}-{protocol}"
-                write_adversarial(
-                    folder / file, images, ids, attack=made_by, quick=self._quick[name, protocol]
-                )

@@ -1,0 +1,57 @@
+"""What a defended model keeps: its draw, seed and radius, through casts and checkpoints."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from typing_extensions import override
+
+from bandlimiter.defence.neighbourhood import require_cost
+from bandlimiter.sampling import Sampler
+
+
+class KeptDraw(nn.Module):
+    """The part of `PostAverage` that PyTorch moves, saves and loads."""
+
+    directions: torch.Tensor | None
+    scale: float | torch.Tensor
+    radius: float
+    seed: int
+    sampler: Sampler
+    directions_count: int
+
+    @override
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "KeptDraw":
+        # Moved with the module but not cast, so that every dtype uses the same offsets.
+        before = {
+            name: self._buffers[name] for name in ("directions", "scale") if name in self._buffers
+        }
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in before.items():
+            moved = self._buffers[name]
+            if buffer is not None and moved is not None:
+                self._buffers[name] = buffer.to(moved.device)
+        return self
+
+    @override
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        # Tensors, so that any format of checkpoints holds them; float64, so that no
+        # .half() of the module can round the radius.
+        destination[prefix + "radius"] = torch.tensor(self.radius, dtype=torch.float64)
+        destination[prefix + "seed"] = torch.tensor(self.seed, dtype=torch.int64)
+
+    @override
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        if prefix + "radius" in state_dict:
+            self.radius = float(state_dict.pop(prefix + "radius"))
+        if prefix + "seed" in state_dict:
+            self.seed = int(state_dict.pop(prefix + "seed"))
+        saved = state_dict.get(prefix + "directions")
+        if saved is not None:
+            require_cost(self.sampler, self.directions_count, len(saved))
+        self.directions = None if saved is None else torch.empty_like(saved)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,0 +1,72 @@
+"""What must fit together before the first row: models, attacks, images and labels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from bandlimiter.attacks import PROTOCOLS, Attack, build_attack
+from bandlimiter.data import ImageSet
+from bandlimiter.errors import ConfigurationError, InputError
+from bandlimiter.evaluation.adversarial_sets import SavedImages
+from bandlimiter.evaluation.judge import Judge
+from bandlimiter.tensors import require_labels
+
+
+def require_ready(model: nn.Module, defence: nn.Module) -> None:
+    """Refuse what is no module, and a model in training mode."""
+    for role, module in (("model", model), ("defence", defence)):
+        if not isinstance(module, nn.Module):
+            raise ConfigurationError(
+                f"expected the {role} as a torch.nn.Module, got {type(module).__name__}"
+                + ("; give its .module" if hasattr(module, "module") else "")
+            )
+    if any(module.training for module in model.modules()):
+        raise ConfigurationError(
+            "expected a model in eval mode, got one in training mode, whose answers depend on the "
+            "batch; call model.eval()"
+        )
+
+
+def require_fitting(
+    judge: Judge, images: ImageSet, attacks: Sequence[Attack], place: dict[str, Any]
+) -> None:
+    """Refuse images that the model does not take, and labels or attacks of other images."""
+    classes = judge.count_classes(images.images(0, 1).to(**place))
+    require_labels(images.labels, len(images), classes)
+    if images.class_count not in (None, classes):
+        raise InputError(
+            f"expected a folder for each of the model's {classes} classes in {images.name}, got "
+            f"{images.class_count}; labels are positions in the alphabetical order of all of them"
+        )
+    for attack in attacks:
+        if isinstance(attack, SavedImages):
+            attack.require_some_of(images.ids)
+
+
+def resolve_attacks(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> list[Attack]:
+    """Build the attacks that are given by name, under each protocol; refuse one given twice."""
+    if protocol not in (*PROTOCOLS, "both"):
+        raise ConfigurationError(f"expected protocol minimal, fixed or both; got {protocol!r}")
+    if not attacks:
+        raise ConfigurationError("expected at least one attack, got none")
+    protocols = PROTOCOLS if protocol == "both" else (protocol,)
+    named = [attack for attack in attacks if isinstance(attack, str)]
+    given = [attack for attack in attacks if isinstance(attack, Attack)]
+    chosen = [build_attack(name, each, quick=quick) for each in protocols for name in named] + given
+    names = [(attack.name, attack.protocol) for attack in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(
+                f"expected each attack once, got {name[0]} ({name[1]}) twice: their rows could not "
+                "be told apart"
+            )
+    return chosen
+
+
+def place_of(model: nn.Module) -> dict[str, Any]:
+    """Device and dtype in which the model takes its input."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return {"device": tensor.device, "dtype": tensor.dtype}
+    return {}
