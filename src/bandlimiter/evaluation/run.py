@@ -1,7 +1,7 @@
 """A run: every image through every attack, both models judged, one row each (paper, 4.2)."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from bandlimiter.data import ArrayImages, ImageSet
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.adversarial_sets import AdversarialCollector
-from bandlimiter.evaluation.judge import Judge
+from bandlimiter.evaluation.judge import CleanBatch, Judge
 from bandlimiter.evaluation.preflight import (
     place_of,
     require_fitting,
@@ -130,53 +130,64 @@ def evaluate(
         "seed": seed,
     }
     kept = AdversarialCollector(chosen) if save_adversarial else None
-    total = len(images) * len(chosen)
-
     with RowWriter(None if out is None else Path(out), facts) as writer:
-
-        def show(what: str, target: Target | None = None) -> None:
-            if progress:
-                gradients = f", {target.gradients:,} gradients" if target else ""
-                progress(len(writer.rows), total, what + gradients)
-
-        doing = "starting"
-        judge = Judge(
-            model,
-            defence,
-            epsilon=epsilon,
-            seed=seed,
-            heartbeat=lambda target: show(doing, target),
-        )
-        place = place_of(model)
-        require_fitting(judge, images, chosen, place)
+        teller = _Teller(progress, writer, len(images) * len(chosen))
+        judge = Judge(model, defence, epsilon=epsilon, seed=seed, heartbeat=teller.beat)
+        require_fitting(judge, images, chosen, place_of(model))
         try:
-            for start, stop in _batches(images):
-                doing = "clean"
-                pixels = images.images(start, stop).to(**place)
-                batch = judge.clean(pixels, images.labels[start:stop], images.ids[start:stop])
+            for batch in _clean_batches(judge, images, place_of(model)):
                 for attack in chosen:
-                    doing = f"{attack.name} {attack.protocol}"
-                    show(doing)
-                    started = time.perf_counter()
-                    rows, found = judge.attack(attack, batch)
-                    writer.add(rows)
-                    writer.add_timing(
-                        attack=attack.name,
-                        protocol=attack.protocol,
-                        images=len(rows),
-                        seconds=time.perf_counter() - started,
-                    )
-                    if kept:
-                        kept.add(attack, *found)
-        finally:
+                    teller.tell(f"{attack.name} {attack.protocol}")
+                    _attack(judge, attack, batch, writer, kept)
+        finally:  # whatever ends the run, what was found is kept
             if kept and out is not None and writer.rows:
                 kept.write(Path(out))
         tables = summarise(writer.rows, facts)
         writer.write_document(RESULT, tables)
-        show("done")
+        teller.tell("done")
     return Evaluation(writer.rows, tables)
 
 
-def _batches(images: ImageSet) -> list[tuple[int, int]]:
+def _clean_batches(judge: Judge, images: ImageSet, place: dict[str, Any]) -> Iterator[CleanBatch]:
     size = min(_MOST_IMAGES_A_BATCH, ChunkLimit("auto").resolve(images.images(0, 1)))
-    return [(start, min(start + size, len(images))) for start in range(0, len(images), size)]
+    for start in range(0, len(images), size):
+        part = slice(start, min(start + size, len(images)))
+        pixels = images.images(part.start, part.stop).to(**place)
+        yield judge.clean(pixels, images.labels[part], images.ids[part])
+
+
+def _attack(
+    judge: Judge,
+    attack: Attack,
+    batch: CleanBatch,
+    writer: RowWriter,
+    kept: AdversarialCollector | None,
+) -> None:
+    started = time.perf_counter()
+    rows, found = judge.attack(attack, batch)
+    seconds = time.perf_counter() - started
+    writer.add(rows)
+    writer.add_timing(
+        attack=attack.name, protocol=attack.protocol, images=len(rows), seconds=seconds
+    )
+    if kept:
+        kept.add(attack, *found)
+
+
+class _Teller:
+    """Tells a caller how far the run is, also from within a long attack."""
+
+    def __init__(self, progress: Progress | None, writer: RowWriter, total: int) -> None:
+        self._progress, self._writer, self._total = progress, writer, total
+        self._doing = "starting"
+
+    def tell(self, doing: str) -> None:
+        self._doing = doing
+        self._call(doing)
+
+    def beat(self, target: Target) -> None:
+        self._call(f"{self._doing}, {target.gradients:,} gradients")
+
+    def _call(self, what: str) -> None:
+        if self._progress:
+            self._progress(len(self._writer.rows), self._total, what)
