@@ -97,7 +97,7 @@ def test_saved_images_are_judged_again_by_the_command(tmp_path):
 def test_demo_prints_the_paper_s_table_and_a_sentence():
     result = run("demo", "--limit", 4)
     assert result.returncode == 0, result.stderr
-    for word in ("minimal", "(quick)", "(paper)", "DeepFool", "Averaging brings back"):
+    for word in ("minimal", "(quick)", "the paper", "DeepFool", "Averaging brings back"):
         assert word in result.stdout
 
 

@@ -11,7 +11,7 @@ from bandlimiter.cli.output import show
 
 @guarded
 def demo(
-    limit: Annotated[int, typer.Option(help="How many of the 500 images to take.")] = 60,
+    limit: Annotated[int, typer.Option(help="How many of the 500 images to take.")] = 50,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     as_json: options.Json = False,

@@ -18,8 +18,8 @@ def show(document: dict[str, Any], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from bandlimiter.report import result_table
+    from bandlimiter.report import result_tables
 
     console = Console()
-    console.print(result_table(document))
+    console.print(result_tables(document))
     console.print(document["verdict"], highlight=False, markup=False)

@@ -3,16 +3,23 @@
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from bandlimiter.report.paper import TABLE1, PaperRow, is_paper_s_defence
 
 _ATTACKS = {"fgsm": "FGSM", "pgd": "PGD", "deepfool": "DeepFool", "cw": "C&W"}
+_PROTOCOLS = {
+    "minimal": "minimal: the smallest perturbation found, counted if within the budget",
+    "fixed": "fixed: the whole budget",
+    "saved": "saved: adversarial images from files",
+}
 
 
-def result_table(document: dict[str, Any]) -> Table:
-    """Lay out an evaluation's document as a table.
+def result_tables(document: dict[str, Any]) -> Group:
+    """Lay out an evaluation's document, a table for each protocol.
 
     Below each row of the minimal protocol stands the paper's, where the defence is the
     paper's (eps, K, sampler, vote, radius) and so is the kind of data
@@ -24,31 +31,35 @@ def result_table(document: dict[str, Any]) -> Table:
         As `results.summarise` makes it.
     """
     settings, clean = document["settings"], document["clean"]
+    head = (
+        f"{clean['images']} images, clean accuracy: plain {_rate(clean, 'accuracy')}, "
+        f"defended {_rate(clean, 'defended_accuracy')}\n{_defence(settings)}"
+    )
+    tables = []
+    for protocol, title in _PROTOCOLS.items():
+        results = [result for result in document["results"] if result["protocol"] == protocol]
+        if results:
+            paper = is_paper_s_defence(settings) and protocol == "minimal"
+            tables.append(_table(title, results, TABLE1[settings["paper_data"]] if paper else {}))
+    return Group(Text(head), *tables)
+
+
+def _table(title: str, results: list[dict[str, Any]], paper: dict[str, PaperRow]) -> Table:
     table = Table(
-        title=f"{clean['images']} images, clean accuracy: plain "
-        f"{_rate(clean, 'accuracy')}, defended {_rate(clean, 'defended_accuracy')}",
+        title=f"\n{title}",
         title_justify="left",
-        caption=_defence(settings),
-        caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
-    table.add_column("protocol")
-    table.add_column("attack")
+    table.add_column("attack", no_wrap=True)
     for heading in ("#adv", "beyond\nbudget", "L-inf\n/255", "plain\nattacked"):
         table.add_column(heading, justify="right")
     table.add_column("defended\nattacked", justify="right")
     table.add_column("defence rate\n(95 % interval)", no_wrap=True)
-
-    paper = TABLE1[settings["paper_data"]] if is_paper_s_defence(settings) else {}
-    last = None
-    for result in document["results"]:
-        if last not in (None, result["protocol"]):
-            table.add_section()
-        last = result["protocol"]
+    for result in results:
         table.add_row(*_cells(result))
-        if result["protocol"] == "minimal" and result["attack"] in paper:
+        if result["attack"] in paper:
             table.add_row(*_paper_cells(paper[result["attack"]]), style="dim")
     return table
 
@@ -56,8 +67,8 @@ def result_table(document: dict[str, Any]) -> Table:
 def _cells(result: dict[str, Any]) -> list[str]:
     linf = result["mean_linf"]
     return [
-        result["protocol"] + (" (quick)" if result["quick"] else ""),
-        escape(_ATTACKS.get(result["attack"], result["attack"])),
+        escape(_ATTACKS.get(result["attack"], result["attack"]))
+        + (" (quick)" if result["quick"] else ""),
         str(result["adversarials"]),
         str(result["beyond_budget"]),
         "-" if linf is None else f"{255 * linf:.2f}",
@@ -69,8 +80,7 @@ def _cells(result: dict[str, Any]) -> list[str]:
 
 def _paper_cells(row: PaperRow) -> list[str]:
     return [
-        "",
-        "(paper)",
+        "  the paper",
         str(row.adversarials),
         "",
         "",
@@ -80,9 +90,9 @@ def _paper_cells(row: PaperRow) -> list[str]:
     ]
 
 
-def _defence(settings: dict[str, Any]) -> str | None:
+def _defence(settings: dict[str, Any]) -> str:
     if "radius" not in settings:
-        return None
+        return "a defence that is no PostAverage"
     return (
         f"r = {settings['radius']:.4g} in the network's input space, "
         f"{settings['radius_pixels']:.3g} in pixels; {settings['evaluations']} evaluations an "
