@@ -12,4 +12,4 @@ def test_python_blocks_run():
     namespace: dict[str, object] = {}
     for block in blocks:
         exec(block, namespace)  # noqa: S102  (our own README)
-    assert namespace["evaluation"].tables["verdict"].startswith("Averaging brings back")
+    assert namespace["evaluation"].tables["verdict"].startswith("The defence brings back")

@@ -97,8 +97,26 @@ def test_saved_images_are_judged_again_by_the_command(tmp_path):
 def test_demo_prints_the_paper_s_table_and_a_sentence():
     result = run("demo", "--limit", 4)
     assert result.returncode == 0, result.stderr
-    for word in ("minimal", "(quick)", "the paper", "DeepFool", "Averaging brings back"):
+    for word in ("minimal", "(quick)", "the paper", "DeepFool", "The defence brings back"):
         assert word in result.stdout
+
+
+def test_what_a_factory_prints_does_not_spoil_the_json(tmp_path):
+    (tmp_path / "chatty.py").write_text(
+        "from torch import nn\n"
+        "def build():\n"
+        "    print('Loaded pretrained weights')\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))\n"
+    )
+    common = ("--model", "chatty:build", "--radius", 1, "--scale", 1, "--directions", 1, "--json")
+    result = run(
+        *("evaluate", *common, "--data", "sample", "--limit", 2, "--attack", "fgsm"),
+        *("--protocol", "fixed"),
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["settings"]["scale"] == 1
+    assert "Loaded pretrained" in result.stderr
 
 
 def test_predict_names_classes_plain_and_defended(photos, tmp_path):

@@ -180,6 +180,21 @@ def test_lower_precision_agrees_with_double(convnet):
     torch.testing.assert_close(half.double(), exact, atol=1e-2, rtol=0)
 
 
+@pytest.mark.parametrize("vote", ["softmax", "weighted"])
+def test_classes_that_a_model_rules_out_stay_out(mlp, vote):
+    mask = torch.tensor([0.0, 0.0, 0.0, -torch.inf])
+    defended = PostAverage(
+        Wrapped(mlp, lambda z: z.abs() + mask), 0.5, directions=2, scale=1.0, vote=vote
+    )
+    x = batch(5, 6).requires_grad_()
+    scores = defended(x)
+    assert torch.isfinite(scores).all()
+    assert (scores.argmax(dim=1) < 3).all()
+    (gradient,) = torch.autograd.grad(scores[:, :3].sum(), x)
+    assert torch.isfinite(gradient).all()
+    assert float(gradient.abs().max()) > 0
+
+
 def test_radius_zero_is_the_plain_model(mlp):
     x = batch(3, 6)
     scores = PostAverage(mlp, 0.0, directions=3, scale=1.0)(x)
@@ -364,6 +379,7 @@ def test_out_of_memory_halves_the_chunk(caplog):
         ({"sampler": "cube"}, "sampler"),
         ({"randomness": "some"}, "fixed or fresh"),
         ({"scale": 0.0}, "positive"),
+        ({"scale": [0.2, 0.2, 0.2]}, "view"),
         ({"scale": torch.tensor([1.0, -1.0])}, "positive"),
         ({"chunk": 0}, "chunk"),
     ],
@@ -391,13 +407,21 @@ def test_bad_input_is_a_value_error(mlp):
         defended.predict(batch(1, 6), stop="soon")
 
 
+def test_a_scale_that_does_not_broadcast_is_refused(convnet):
+    for shape in [(3,), (5, 1, 1), (1, 1, 3, 8, 8)]:
+        defended = PostAverage(convnet, 1.0, directions=1, scale=torch.ones(shape))
+        with pytest.raises(ConfigurationError, match="broadcasts"):
+            defended(batch(1, 3, 8, 8))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("randomness", ["fixed", "fresh"])
 def test_cuda_agrees_with_cpu(convnet, randomness):
     x = batch(16, 3, 8, 8)
 
     def scores(device):
-        model = convnet.to(device)
-        return PostAverage(model, 0.8, scale=0.3, randomness=randomness)(x.to(device)).cpu()
+        model = nn.Sequential(Normalise([0.4] * 3, [0.3] * 3), convnet).double().cpu()
+        defended = PostAverage(model, 0.8, randomness=randomness)  # wrapped first, moved after
+        return defended.to(device)(x.to(device)).cpu()
 
     torch.testing.assert_close(scores("cpu"), scores("cuda"), atol=1e-10, rtol=0)

@@ -1,5 +1,6 @@
 """Weights come from whole, harmless files that fit, or not at all."""
 
+import contextlib
 import os
 import pickle
 
@@ -39,6 +40,28 @@ def test_torch_checkpoints(network, tmp_path, wrap, legacy):
     other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     load_weights(other, path)
     assert same(network, other)
+
+
+def test_a_network_with_a_part_called_module_loads_its_own_file(network, tmp_path):
+    path = tmp_path / "weights.pt"
+    wrapped = nn.DataParallel(network)
+    torch.save(wrapped.state_dict(), path)
+    other = nn.DataParallel(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)))
+    load_weights(other, path)
+    assert same(wrapped, other)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_corrupted_bytes_are_a_load_error_or_harmless(network, tmp_path, seed):
+    path = tmp_path / "weights.th"
+    torch.save(network.state_dict(), path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    draw = torch.Generator().manual_seed(seed)
+    for place in torch.randint(len(content), (8,), generator=draw).tolist():
+        content[place] = int(torch.randint(256, (1,), generator=draw))
+    path.write_bytes(content)
+    with contextlib.suppress(LoadError):  # anything else ends the test
+        read_weights(path)
 
 
 def test_safetensors(network, tmp_path):

@@ -51,6 +51,7 @@ def test_the_paper_s_row_stands_below_the_minimal_protocol_s():
         {"directions": 6},
         {"vote": "majority"},
         {"sampler": "ball"},
+        {"scale": 1.0},
     ],
 )
 def test_the_paper_s_figures_stand_beside_its_own_defence_only(change):

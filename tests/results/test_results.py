@@ -120,7 +120,7 @@ def test_the_verdict_says_both_protocols():
     assert "100 % of the smallest" in sentence
     assert "0 % of those that use the whole budget" in sentence
     assert "None of these attacks knew the defence" in sentence
-    assert "the whole budget was not tried" in summarise(rows[:9], {})["verdict"]
+    assert "the whole budget does was not tried" in summarise(rows[:9], {})["verdict"]
     assert "smallest" not in summarise(rows[9:], {})["verdict"]
     assert "nothing was tested" in summarise([NOT_FOUND], {})["verdict"]
 
@@ -188,6 +188,17 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
     file.touch()
     with pytest.raises(ConfigurationError, match="folder"):
         RowWriter(file, {})
+
+
+def test_settings_that_json_cannot_hold_are_refused_at_once(tmp_path):
+    with pytest.raises(ConfigurationError, match="JSON"):
+        RowWriter(tmp_path / "run", {"weights": tmp_path})
+    assert not (tmp_path / "run").exists()
+
+
+def test_nearly_all_is_not_all():
+    rows = [row(i, found=0.01, after=3 if i else 5) for i in range(500)]
+    assert "99.8 % of the smallest" in summarise(rows, {})["verdict"]
 
 
 def test_damaged_rows(tmp_path):

@@ -107,7 +107,7 @@ class Attack(ABC):
 
     @abstractmethod
     def run(self, problem: Problem) -> torch.Tensor:
-        """Return candidates [N, ...]; the originals where nothing was found."""
+        """Return candidates [N, ...]; where nothing was found, anything that does not fool."""
 
     def __call__(
         self,

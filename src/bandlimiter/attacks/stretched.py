@@ -11,7 +11,7 @@ class Stretched(Attack):
 
     Each perturbation is scaled so that its largest change of a pixel is epsilon, also where
     it was larger; the base clips to [0, 1].
-    Images for which the search found nothing stay as they are.
+    An image that the search leaves unchanged stays as it is.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bandlimiter.errors import BandlimiterError, InputError
-from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks
+from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks, place_of
 
 _Pass = Callable[..., tuple[torch.Tensor, ...]]
 
@@ -15,7 +15,8 @@ _Pass = Callable[..., tuple[torch.Tensor, ...]]
 class Target:
     """A model under attack, evaluated in passes of bounded size.
 
-    Works on any module from pixels to logits, plain or defended. An `InputError` comes
+    Works on any module from pixels to logits, plain or defended. Inputs keep their own
+    precision, and are cast to the model's where it is called. An `InputError` comes
     where its logits hold NaN, or where a gradient is asked for and none can be had.
 
     Parameters
@@ -38,6 +39,7 @@ class Target:
         self.queries = 0
         self.gradients = 0
         self._limit = ChunkLimit("auto")
+        self._dtype = place_of(model)[1]
         self._heartbeat = heartbeat
 
     @torch.no_grad()
@@ -45,7 +47,7 @@ class Target:
         """[N, ...] -> [N, classes]."""
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor]:
-            logits = logits_of(self.model(x[start:stop]))
+            logits = logits_of(self.model(x[start:stop].to(self._dtype)))
             self.queries += stop - start
             self._beat()
             return (logits,)
@@ -63,9 +65,9 @@ class Target:
         """
         try:
             return self.logits(x[:1]).shape[1]
-        except (RuntimeError, ValueError) as error:
-            if isinstance(error, (BandlimiterError, torch.OutOfMemoryError)):
-                raise
+        except (BandlimiterError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # whatever a model says of shapes that it does not take
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
                 f"expected inputs that the model takes, got shape {tuple(x.shape[1:])} and "
@@ -162,7 +164,7 @@ class Target:
             return map_chunks(run, len(x), self._limit, x)
 
     def _with_graph(self, x: torch.Tensor) -> torch.Tensor:
-        logits = logits_of(self.model(x))
+        logits = logits_of(self.model(x.to(self._dtype)))
         if not logits.requires_grad:
             raise InputError(
                 "expected a model with a gradient for this attack, got one without (a forward "

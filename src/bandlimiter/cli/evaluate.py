@@ -7,7 +7,7 @@ import typer
 
 from bandlimiter.cli import options
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import show
+from bandlimiter.cli.output import own_stdout, show
 
 
 @guarded
@@ -110,39 +110,41 @@ def evaluate(
     from bandlimiter.evaluation import evaluate as run
     from bandlimiter.evaluation import read_adversarial
 
-    budget = options.parse_epsilon(epsilon)
-    saved = [read_adversarial(path) for path in adversarial or []]
-    names = attack or ([] if saved else list(ATTACKS))
-    defended = build_defended(
-        model,
-        weights,
-        radius=radius,
-        directions=directions,
-        sampler=sampler,
-        vote=vote,
-        randomness=randomness,
-        scale=scale,
-        seed=seed,
-        device=device,
-    )
-    if data is None:
-        data = default_data(defended.classifier)
-    size = defended.classifier.input_size or 224
-    images = load_data(data, limit, subset, seed, size=size)
-    settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
-    with rows_progress() as progress:
-        evaluation = run(
-            defended.classifier.module,
-            defended.defence,
-            images,
-            [*names, *saved],
-            protocol=protocol,
-            epsilon=budget,
-            out=out,
+    with own_stdout():
+        budget = options.parse_epsilon(epsilon)
+        saved = [read_adversarial(path) for path in adversarial or []]
+        names = attack or ([] if saved else list(ATTACKS))
+        defended = build_defended(
+            model,
+            weights,
+            radius=radius,
+            directions=directions,
+            sampler=sampler,
+            vote=vote,
+            randomness=randomness,
+            scale=scale,
             seed=seed,
-            quick=quick,
-            save_adversarial=save_adversarial,
-            settings=settings,
-            progress=progress,
+            device=device,
         )
+        if data is None:
+            data = default_data(defended.classifier)
+        size = defended.classifier.input_size or 224
+        images = load_data(data, limit, subset, seed, size=size)
+        settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
+        settings["adversarial"] = [str(path) for path in adversarial or []]
+        with rows_progress() as progress:
+            evaluation = run(
+                defended.classifier.module,
+                defended.defence,
+                images,
+                [*names, *saved],
+                protocol=protocol,
+                epsilon=budget,
+                out=out,
+                seed=seed,
+                quick=quick,
+                save_adversarial=save_adversarial,
+                settings=settings,
+                progress=progress,
+            )
     show(evaluation.tables, as_json)

@@ -2,7 +2,16 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
+
+
+@contextmanager
+def own_stdout() -> Iterator[None]:
+    """Keep stdout for the answer: what a user's model prints meanwhile goes to stderr."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from bandlimiter.cli import options
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import print_json
+from bandlimiter.cli.output import own_stdout, print_json
 
 if TYPE_CHECKING:
     import torch
@@ -33,39 +33,41 @@ def predict(
 ) -> None:
     """Classify image files with the plain and the defended model.
 
-    Images are cut to a centred square and scaled to the model's input size.
+    Images are cut to a centred square and scaled to the model's input size; for a
+    MODULE:FACTORY, which has none, they stay as they are.
     """
     from bandlimiter.attacks import Target
     from bandlimiter.cli.setup import build_defended
     from bandlimiter.data.files import read_image
 
-    defended = build_defended(
-        model,
-        weights,
-        radius=radius,
-        directions=directions,
-        sampler=sampler,
-        vote=vote,
-        randomness=randomness,
-        scale=scale,
-        seed=seed,
-        device=device,
-    )
-    classifier = defended.classifier
-    answers = []
-    for path in images:
-        x = read_image(path, classifier.input_size)[None].to(defended.device)
-        target = Target(classifier.module)
-        target.count_classes(x)
-        plain = target.logits(x).softmax(dim=1)
-        averaged = defended.defence.predict(x, keys=[str(path)])
-        answers.append(
-            {
-                "image": str(path),
-                "plain": _answer(plain.argmax(dim=1), plain, classifier),
-                "defended": _answer(averaged.labels, averaged.probabilities, classifier),
-            }
+    with own_stdout():
+        defended = build_defended(
+            model,
+            weights,
+            radius=radius,
+            directions=directions,
+            sampler=sampler,
+            vote=vote,
+            randomness=randomness,
+            scale=scale,
+            seed=seed,
+            device=device,
         )
+        classifier = defended.classifier
+        answers = []
+        for path in images:
+            x = read_image(path, classifier.input_size)[None].to(defended.device)
+            target = Target(classifier.module)
+            target.count_classes(x)
+            plain = target.logits(x).softmax(dim=1)
+            averaged = defended.defence.predict(x, keys=[str(path)])
+            answers.append(
+                {
+                    "image": str(path),
+                    "plain": _answer(plain.argmax(dim=1), plain, classifier),
+                    "defended": _answer(averaged.labels, averaged.probabilities, classifier),
+                }
+            )
     if as_json:
         settings = {**defended.settings, **defended.defence.settings}
         print_json({"settings": settings, "predictions": answers})

@@ -68,6 +68,7 @@ def build_defended(
         "weights": None if weights is None else weights.name,
         "paper_data": classifier.paper_data,
         "paper_radius": classifier.paper_radius,
+        "scale": scale,
         "device": str(place),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),

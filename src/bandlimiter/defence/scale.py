@@ -37,6 +37,11 @@ def resolve_scale(model: nn.Module, scale: float | torch.Tensor | None) -> float
                 "tensor that broadcasts against x), or scale=1.0 for a radius in the units of x"
             )
         return normaliser.std.detach().clone()
+    if not isinstance(scale, (int, float, torch.Tensor)):
+        raise ConfigurationError(
+            f"expected scale as a number or a tensor, got {scale!r}; for one value a channel give "
+            "torch.tensor(values).view(-1, 1, 1)"
+        )
     factor = torch.as_tensor(scale)
     if not bool(((factor > 0) & torch.isfinite(factor)).all()):
         raise ConfigurationError(f"expected a positive, finite scale, got {scale}")

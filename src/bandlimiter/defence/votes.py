@@ -16,10 +16,13 @@ import torch.nn.functional as F
 def softmax_scores(logits: torch.Tensor) -> torch.Tensor:
     """Log of the mean probability, log((1/P) sum_p softmax(z_p)).
 
-    Computed by logsumexp of log-softmax, so that it is finite wherever the logits are,
-    and softmax of it gives the mean probabilities back.
+    Computed by logsumexp of log-softmax, so that it is always finite, and softmax of it
+    gives the mean probabilities back.
     """
-    return F.log_softmax(logits, dim=2).logsumexp(dim=1) - math.log(logits.shape[1])
+    logs = F.log_softmax(logits, dim=2)
+    # A class that a model rules out with -inf keeps a finite score and a gradient of zero.
+    logs = logs.clamp_min(torch.finfo(logs.dtype).min)
+    return logs.logsumexp(dim=1) - math.log(logits.shape[1])
 
 
 def logits_scores(logits: torch.Tensor) -> torch.Tensor:
@@ -40,7 +43,8 @@ def weighted_scores(logits: torch.Tensor) -> torch.Tensor:
     classes have positive logits. Where all are negative (log-probabilities, for example),
     a class without a vote wins.
     """
-    return logits_scores(logits) * majority_scores(logits) * logits.shape[1]
+    votes = majority_scores(logits) * logits.shape[1]
+    return torch.where(votes > 0, logits_scores(logits) * votes, 0)
 
 
 def _softmax(scores: torch.Tensor) -> torch.Tensor:

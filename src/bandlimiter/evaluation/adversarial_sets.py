@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from bandlimiter.attacks import Attack, Problem
 from bandlimiter.errors import InputError, LoadError
+from bandlimiter.tensors import require_images
 
 
 def write_adversarial(
@@ -43,7 +44,8 @@ def read_adversarial(path: Path) -> "SavedImages":
     LoadError
         If the file is missing, damaged, or has other tensors than ``images`` and ``ids``.
     InputError
-        If the shapes do not fit together, or an id comes twice.
+        If the shapes do not fit together, pixels lie outside [0, 1] or are NaN, or an id
+        comes twice.
     """
     if not path.is_file():
         raise LoadError(f"expected adversarial images, found no file at {path}")
@@ -60,6 +62,10 @@ def read_adversarial(path: Path) -> "SavedImages":
             f"expected images [N, ...] in floating point and ids [N] in {path}, got "
             f"{tuple(images.shape)} {images.dtype} and {tuple(ids.shape)}"
         )
+    try:
+        require_images(images)
+    except InputError as error:
+        raise InputError(f"in {path}: {error}") from error
     if len(ids.unique()) < len(ids):
         raise InputError(f"expected each id once in {path}, got some twice")
     name = facts.get("attack", path.stem)

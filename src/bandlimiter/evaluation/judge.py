@@ -9,7 +9,7 @@ from torch import nn
 from bandlimiter.attacks import Attack, AttackResult, Target
 from bandlimiter.defence import PostAverage
 from bandlimiter.results import Row
-from bandlimiter.tensors import Key, find_normaliser, logits_of, require_images
+from bandlimiter.tensors import Key, find_normaliser, logits_of, place_of, require_images
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,16 @@ class Judge:
         self._target = Target(model, heartbeat)
         self._defence = defence
         self._epsilon, self._seed = epsilon, seed
+        self._device, self._dtype = place_of(model)
         self._scale = _scale_of(model, defence)
+
+    def place(self, images: torch.Tensor) -> torch.Tensor:
+        """Move images to the model's device, in float32 at least.
+
+        Attacks and lengths need that precision also where the model works in less: an
+        epsilon of 8/255 is not a multiple of bf16's steps.
+        """
+        return images.to(self._device, torch.promote_types(self._dtype, torch.float32))
 
     def count_classes(self, images: torch.Tensor) -> int:
         """See `Target.count_classes`."""
@@ -113,6 +122,7 @@ class Judge:
 
     @torch.no_grad()
     def _defended_labels(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        images = images.to(self._dtype)
         if isinstance(self._defence, PostAverage):
             return self._defence.predict(images, keys=keys).labels
         return logits_of(self._defence(images)).argmax(dim=1)
@@ -145,7 +155,10 @@ class Judge:
     ) -> list[float] | list[None]:
         if self._scale is None:
             return [None] * len(images)
-        difference = (adversarial.double() - images.double()) / self._scale
+        scale = (
+            self._scale.to(images.device) if isinstance(self._scale, torch.Tensor) else self._scale
+        )
+        difference = (adversarial.double() - images.double()) / scale
         lengths: list[float] = difference.flatten(1).norm(dim=1).tolist()
         return lengths
 

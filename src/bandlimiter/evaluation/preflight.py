@@ -1,12 +1,13 @@
 """What must fit together before the first row: models, attacks, images and labels."""
 
 from collections.abc import Sequence
-from typing import Any
 
+import torch
 from torch import nn
 
 from bandlimiter.attacks import PROTOCOLS, Attack, build_attack
 from bandlimiter.data import ImageSet
+from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.adversarial_sets import SavedImages
 from bandlimiter.evaluation.judge import Judge
@@ -21,18 +22,20 @@ def require_ready(model: nn.Module, defence: nn.Module) -> None:
                 f"expected the {role} as a torch.nn.Module, got {type(module).__name__}"
                 + ("; give its .module" if hasattr(module, "module") else "")
             )
-    if any(module.training for module in model.modules()):
+    # PostAverage's own flag says nothing; what it wraps must not depend on the batch.
+    defended = defence.model if isinstance(defence, PostAverage) else defence
+    if any(module.training for module in (*model.modules(), *defended.modules())):
         raise ConfigurationError(
-            "expected a model in eval mode, got one in training mode, whose answers depend on the "
+            "expected models in eval mode, got one in training mode, whose answers depend on the "
             "batch; call model.eval()"
         )
 
 
 def require_fitting(
-    judge: Judge, images: ImageSet, attacks: Sequence[Attack], place: dict[str, Any]
+    judge: Judge, images: ImageSet, attacks: Sequence[Attack], first: torch.Tensor
 ) -> None:
     """Refuse images that the model does not take, and labels or attacks of other images."""
-    classes = judge.count_classes(images.images(0, 1).to(**place))
+    classes = judge.count_classes(first)
     require_labels(images.labels, len(images), classes)
     if images.class_count not in (None, classes):
         raise InputError(
@@ -51,6 +54,8 @@ def resolve_attacks(attacks: Sequence[str | Attack], protocol: str, quick: bool)
     if not attacks:
         raise ConfigurationError("expected at least one attack, got none")
     protocols = PROTOCOLS if protocol == "both" else (protocol,)
+    for attack in attacks:
+        _require_attack(attack)
     named = [attack for attack in attacks if isinstance(attack, str)]
     given = [attack for attack in attacks if isinstance(attack, Attack)]
     chosen = [build_attack(name, each, quick=quick) for each in protocols for name in named] + given
@@ -64,9 +69,15 @@ def resolve_attacks(attacks: Sequence[str | Attack], protocol: str, quick: bool)
     return chosen
 
 
-def place_of(model: nn.Module) -> dict[str, Any]:
-    """Device and dtype in which the model takes its input."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            return {"device": tensor.device, "dtype": tensor.dtype}
-    return {}
+def _require_attack(attack: object) -> None:
+    if isinstance(attack, str):
+        return
+    if not isinstance(attack, Attack):
+        raise ConfigurationError(f"expected attacks as names or Attack objects, got {attack!r}")
+    known = {"protocol": (*PROTOCOLS, "saved"), "threat": ("transfer", "unknown")}
+    for key, values in known.items():
+        if getattr(attack, key, None) not in values or not hasattr(attack, "name"):
+            raise ConfigurationError(
+                f"expected an attack with a name and a {key} of {', '.join(values)}; got "
+                f"{attack!r} with {getattr(attack, key, None)!r}"
+            )

@@ -16,7 +16,6 @@ from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.adversarial_sets import AdversarialCollector
 from bandlimiter.evaluation.judge import CleanBatch, Judge
 from bandlimiter.evaluation.preflight import (
-    place_of,
     require_fitting,
     require_ready,
     resolve_attacks,
@@ -125,6 +124,7 @@ def evaluate(
         **(settings or {}),
         **(defence.settings if isinstance(defence, PostAverage) else {}),
         "attacks": [f"{attack.name}/{attack.protocol}" for attack in chosen],
+        "quick": quick,
         "epsilon": epsilon,
         "protocol": protocol,
         "seed": seed,
@@ -133,9 +133,9 @@ def evaluate(
     with RowWriter(None if out is None else Path(out), facts) as writer:
         teller = _Teller(progress, writer, len(images) * len(chosen))
         judge = Judge(model, defence, epsilon=epsilon, seed=seed, heartbeat=teller.beat)
-        require_fitting(judge, images, chosen, place_of(model))
+        require_fitting(judge, images, chosen, judge.place(images.images(0, 1)))
         try:
-            for batch in _clean_batches(judge, images, place_of(model)):
+            for batch in _clean_batches(judge, images):
                 for attack in chosen:
                     teller.tell(f"{attack.name} {attack.protocol}")
                     _attack(judge, attack, batch, writer, kept)
@@ -148,11 +148,11 @@ def evaluate(
     return Evaluation(writer.rows, tables)
 
 
-def _clean_batches(judge: Judge, images: ImageSet, place: dict[str, Any]) -> Iterator[CleanBatch]:
+def _clean_batches(judge: Judge, images: ImageSet) -> Iterator[CleanBatch]:
     size = min(_MOST_IMAGES_A_BATCH, ChunkLimit("auto").resolve(images.images(0, 1)))
     for start in range(0, len(images), size):
         part = slice(start, min(start + size, len(images)))
-        pixels = images.images(part.start, part.stop).to(**place)
+        pixels = judge.place(images.images(part.start, part.stop))
         yield judge.clean(pixels, images.labels[part], images.ids[part])
 
 

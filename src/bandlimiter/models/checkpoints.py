@@ -1,7 +1,6 @@
 """Weights from files: safetensors, and torch checkpoints that hold nothing but tensors."""
 
 import pickle
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
     Takes ``.safetensors`` files and torch checkpoints (``.th``, ``.pt``, ``.pth``,
     ``.bin``), the latter with ``weights_only=True``: code in a pickle is never run. A
-    state dict inside a larger checkpoint is found, and the ``module.`` that DataParallel
-    puts before each key is taken off.
+    state dict inside a larger checkpoint is found.
 
     Raises
     ------
@@ -42,11 +40,14 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     strangers = [key for key, value in content.items() if not isinstance(value, torch.Tensor)]
     if strangers:
         raise LoadError(f"expected only tensors in {path}, but {strangers[0]!r} is none")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+    return {str(key): value for key, value in content.items()}
 
 
 def load_weights(network: nn.Module, path: Path, rename: Callable[[str], str] = str) -> None:
     """Load the file at ``path`` into ``network``, every key and no other.
+
+    The ``module.`` that DataParallel puts before each key is taken off where the network
+    has no such keys.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ def load_weights(network: nn.Module, path: Path, rename: Callable[[str], str] = 
     """
     weights = {rename(key): value for key, value in read_weights(path).items()}
     expected = network.state_dict()
+    if not weights.keys() & expected.keys():
+        weights = {key.removeprefix("module."): value for key, value in weights.items()}
     missing = [name for name in expected if name not in weights]
     # BatchNorm's batch counter is newer than many published checkpoints and unused in eval.
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
@@ -96,15 +99,13 @@ def _read_safetensors(path: Path) -> Any:
 def _read_torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if _needs_code(error):
+    except Exception as error:  # a damaged file may fail anywhere in the reader
+        if isinstance(error, pickle.UnpicklingError) and _needs_code(error):
             raise LoadError(
                 f"refused {path}: it holds Python objects, and loading them would run the "
                 "file's code; expected tensors only (save the model's state_dict, or convert "
                 "the file to safetensors where you trust it)"
             ) from error
-        raise _damaged(path, error) from error
-    except (EOFError, RuntimeError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from error
 
 

@@ -22,7 +22,7 @@ def result_tables(document: dict[str, Any]) -> Group:
     """Lay out an evaluation's document, a table for each protocol.
 
     Below each row of the minimal protocol stands the paper's, where the defence is the
-    paper's (eps, K, sampler, vote, radius) and so is the kind of data
+    paper's (eps, K, sampler, vote, radius) and the model is made for its data
     (``settings["paper_data"]``).
 
     Parameters

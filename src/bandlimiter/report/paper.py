@@ -35,6 +35,7 @@ def is_paper_s_defence(settings: dict[str, Any]) -> bool:
     asked = {"directions": 15, "sampler": "directions", "vote": "softmax"}
     return (
         settings.get("paper_data") in TABLE1
+        and settings.get("scale") is None  # the radius is in the model's own input space
         and all(settings.get(key) == value for key, value in asked.items())
         and math.isclose(settings.get("epsilon", 0), 8 / 255, rel_tol=1e-6)
         and math.isclose(settings["radius"], settings.get("paper_radius") or 0, rel_tol=1e-6)

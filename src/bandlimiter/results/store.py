@@ -31,7 +31,8 @@ class RowWriter:
     Raises
     ------
     ConfigurationError
-        If the folder already holds rows: they are not overwritten.
+        If the folder already holds rows (they are not overwritten), cannot be made, or the
+        settings cannot be written.
     """
 
     def __init__(self, folder: Path | None, settings: dict[str, Any]) -> None:
@@ -41,6 +42,10 @@ class RowWriter:
         self._rows: TextIO | None = None
         if folder is None:
             return
+        try:
+            json.dumps(settings)
+        except TypeError as error:
+            raise ConfigurationError(f"expected settings that JSON can hold: {error}") from error
         if folder.is_file() or (folder / ROWS).exists():
             raise ConfigurationError(
                 f"expected a new or empty folder for results, {folder} already holds a run or is "

@@ -24,7 +24,7 @@ def verdict(document: dict[str, Any]) -> str:
     worst = _percent(document["worst_case"]["accuracy"])
     quick = any(result["quick"] for result in results)
     return (
-        f"Averaging brings back {_joined(parts)}"
+        f"The defence brings back {_joined(parts)}"
         f"{' (quick attacks: fewer steps than the paper)' if quick else ''}: over all attacks "
         f"{worst} of the images stay right. {_caveat(results)}"
     )
@@ -48,8 +48,8 @@ def _caveat(results: list[dict[str, Any]]) -> str:
     said = []
     if protocols == {"minimal"}:
         said.append(
-            "Smallest perturbations lie just across a boundary, where nearly any small average "
-            "helps; the whole budget was not tried"
+            "Smallest perturbations lie just across a boundary; what the whole budget does was "
+            "not tried"
         )
     if any(result["threat"] == "unknown" for result in results):
         said.append("What the makers of the given images knew is not known here")
@@ -63,4 +63,6 @@ def _joined(parts: list[str]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    whole = f"{100 * share:.0f} %"
+    # 499 of 500 is not all, and 1 of 500 not none.
+    return f"{100 * share:.1f} %" if whole in ("0 %", "100 %") and share not in (0, 1) else whole

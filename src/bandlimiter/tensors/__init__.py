@@ -2,7 +2,7 @@
 
 from bandlimiter.tensors.checks import require_images, require_labels, require_no_nan
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
-from bandlimiter.tensors.device import resolve_device
+from bandlimiter.tensors.device import place_of, resolve_device
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
 from bandlimiter.tensors.outputs import logits_of
 from bandlimiter.tensors.seeding import Key, generator
@@ -15,6 +15,7 @@ __all__ = [
     "generator",
     "logits_of",
     "map_chunks",
+    "place_of",
     "require_images",
     "require_labels",
     "require_no_nan",

@@ -1,6 +1,7 @@
 """Which device to use, decided once."""
 
 import torch
+from torch import nn
 
 from bandlimiter.errors import ConfigurationError
 
@@ -25,3 +26,15 @@ def resolve_device(name: str) -> torch.device:
             f"expected a CUDA device for {name}, found {torch.cuda.device_count()}; use cpu"
         )
     return torch.device(name)
+
+
+def place_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return the device and dtype in which ``model`` takes its input.
+
+    Those of its first floating point parameter or buffer; float32 on the CPU where it
+    has none.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32
