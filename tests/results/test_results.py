@@ -118,7 +118,7 @@ def test_the_verdict_says_both_protocols():
     rows += [row(i, found=0.03, after=5, protocol="fixed") for i in range(9)]
     sentence = summarise(rows, {})["verdict"]
     assert "100 % of the smallest" in sentence
-    assert "0 % of those that use the whole budget" in sentence
+    assert "0 % of the perturbations that use the whole budget" in sentence
     assert "None of these attacks knew the defence" in sentence
     assert "the whole budget does was not tried" in summarise(rows[:9], {})["verdict"]
     assert "smallest" not in summarise(rows[9:], {})["verdict"]

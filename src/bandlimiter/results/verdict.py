@@ -4,7 +4,7 @@ from typing import Any
 
 _KINDS = {
     "minimal": "of the smallest perturbations that fool the plain model",
-    "fixed": "of those that use the whole budget",
+    "fixed": "of the perturbations that use the whole budget",
     "saved": "of the given adversarial images",
 }
 
