@@ -1,0 +1,47 @@
+"""The box in which a network is looked at."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bandlimiter.errors import InputError
+
+MOST_DIMENSIONS = 4
+"""Regions are enumerated up to here; along lines and planes any network can be traced."""
+
+
+def read_box(
+    lower: ArrayLike, upper: ArrayLike, dim: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the corners of a box as float64 [n] each.
+
+    Parameters
+    ----------
+    lower, upper
+        [n] each, or a number that holds for every axis.
+    dim
+        n, 1 to 4.
+
+    Raises
+    ------
+    InputError
+        (a ValueError) for n above 4, bounds of another length, a box that is unbounded,
+        empty, or has NaN corners.
+    """
+    if not 1 <= dim <= MOST_DIMENSIONS:
+        raise InputError(
+            f"expected a network of 1 to {MOST_DIMENSIONS} inputs, got {dim}; regions in more "
+            "dimensions are too many to list: restrict the network to a line or a plane"
+        )
+    low, high = (np.asarray(bound, dtype=np.float64) for bound in (lower, upper))
+    for name, bound in (("lower", low), ("upper", high)):
+        if bound.shape not in ((), (dim,)):
+            raise InputError(f"expected {name} with {dim} numbers, got shape {bound.shape}")
+        if not np.isfinite(bound).all():
+            raise InputError(f"expected a bounded box, got {name} = {bound.tolist()}")
+    low, high = np.broadcast_to(low, dim).copy(), np.broadcast_to(high, dim).copy()
+    if not (low < high).all():
+        raise InputError(
+            f"expected a box with lower < upper on every axis, got {low.tolist()} and "
+            f"{high.tolist()}"
+        )
+    return low, high

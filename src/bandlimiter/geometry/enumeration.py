@@ -1,0 +1,125 @@
+"""All linear regions of a network in a box, by cutting the box layer by layer.
+
+Every layer's pre-activations are continuous and affine on the cells found so far, so their
+values at the vertices say all about where its units' hyperplanes run. A new vertex lies on
+an edge and takes its values from the edge's ends: no point is ever evaluated twice
+(compare Berzins, "Polyhedral complex extraction from ReLU networks using edge subdivision",
+2023, which keeps edges alone; keeping faces of every dimension makes each cut local).
+"""
+
+import sys
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.geometry.box import read_box
+from bandlimiter.geometry.cells import CellComplex
+from bandlimiter.geometry.network import Affine, Bend, PiecewiseLinear, Registers, Sum
+from bandlimiter.geometry.reading import read_network
+from bandlimiter.geometry.regions import Regions
+
+Floats = NDArray[np.float64]
+
+TOLERANCE = 1e-12
+"""Vertices this close to a hyperplane, relative to the sum of the moduli that make up the
+pre-activation, are on it: a thousand times the rounding of such a sum, so that arrangements
+that are degenerate on paper come out degenerate."""
+
+
+def enumerate_regions(
+    network: nn.Module | PiecewiseLinear,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    *,
+    limit: int | None = None,
+) -> Regions:
+    """Enumerate the activation regions of a network in a box, in float64.
+
+    An activation region is a set of points at which the same units exceed their
+    thresholds, of full dimension, cut off by the box. Regions of equal affine maps that
+    touch are *not* joined; `maximal_regions` does that.
+
+    Parameters
+    ----------
+    network
+        As for `read_network`, of n = 1 to 4 inputs. Unbiased networks, parallel or
+        coincident hyperplanes and dead units are no special cases.
+    lower, upper
+        [n] each, or a number for all axes: the corners of the box.
+    limit
+        Stop with an error when there are more regions than this.
+
+    Returns
+    -------
+    Regions
+
+    Raises
+    ------
+    InputError
+        (a ValueError) for n above 4, or a box that is empty or unbounded.
+    ConfigurationError
+        (a ValueError) for a layer that is not piecewise linear, for NaN weights, or where
+        ``limit`` is passed.
+
+    Notes
+    -----
+    Signs are decided at vertices to a relative 1e-12 (`TOLERANCE`); a region thinner than
+    that is part of its neighbour. Time grows with regions times units.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)).double()
+    >>> _ = nn.init.eye_(network[0].weight), nn.init.zeros_(network[0].bias)
+    >>> regions = enumerate_regions(network, lower=-1, upper=1)
+    >>> len(regions), regions.volumes.tolist()
+    (4, [1.0, 1.0, 1.0, 1.0])
+    """
+    pieces = read_network(network, _length(lower, upper))
+    low, high = read_box(lower, upper, pieces.dim)
+    complex_ = CellComplex(low, high, pieces.hyperplanes)
+    registers: Registers = {pieces.entry: complex_.points}
+    # What each register's numbers were summed from, in moduli: the scale of their rounding.
+    moduli: Registers = {pieces.entry: np.abs(complex_.points).max(axis=0)}
+    for number, step in enumerate(pieces.steps):
+        if isinstance(step, Affine):
+            registers[step.target] = registers[step.source] @ step.weight.T + step.bias
+            moduli[step.target] = np.abs(step.weight) @ moduli[step.source] + np.abs(step.bias)
+        elif isinstance(step, Sum):
+            registers[step.target] = registers[step.left] + registers[step.right]
+            moduli[step.target] = moduli[step.left] + moduli[step.right]
+        else:
+            _cut_along_layer(complex_, step, registers, moduli[step.source], limit)
+            moduli[step.target] = np.abs(registers[step.target]).max(axis=0)
+        pieces.forget(registers, number)
+    return Regions(pieces, complex_, registers[pieces.result])
+
+
+def _cut_along_layer(
+    complex_: CellComplex, layer: Bend, registers: Registers, moduli: Floats, limit: int | None
+) -> None:
+    """Cut by every unit of a layer, then bend; all registers get rows for new vertices."""
+    # One table of all live registers, so that a new vertex is one row.
+    order = [layer.source, *(name for name in registers if name != layer.source)]
+    values = np.concatenate([registers[name] for name in order], axis=1)
+    thresholds = layer.activation.thresholds
+    tolerances = TOLERANCE * (moduli[:, None] + np.abs(thresholds)).ravel()
+    most = sys.maxsize if limit is None else limit
+    values = complex_.cut(values, thresholds, tolerances, layer.first_bit, most)
+    if len(complex_.patterns) > most:
+        raise ConfigurationError(
+            f"expected at most {limit} regions, got more in layer {layer.name}; raise the "
+            "limit, or take a smaller box or network"
+        )
+    widths = np.cumsum([registers[name].shape[1] for name in order])[:-1]
+    columns = np.split(values, widths, axis=1)
+    registers.update(zip(order, columns, strict=True))
+    registers[layer.target] = layer.activation(registers[layer.source])
+
+
+def _length(lower: ArrayLike, upper: ArrayLike) -> int | None:
+    """Return the number of axes that the bounds state, if they do."""
+    sizes = [np.size(bound) for bound in (lower, upper) if np.ndim(bound) == 1]
+    return sizes[0] if sizes else None

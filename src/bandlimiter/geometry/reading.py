@@ -1,0 +1,241 @@
+"""Reads a PyTorch module as affine pieces; whatever is none is refused by name."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import fx, nn
+from torch.nn import functional as F
+from typing_extensions import override
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.geometry.activation import Activation, hardtanh, leaky
+from bandlimiter.geometry.network import Affine, Bend, PiecewiseLinear, Step, Sum
+
+Array = NDArray[np.float64]
+
+_KNOWN = (
+    "Linear, ReLU, LeakyReLU, Hardtanh, ReLU6, BatchNorm1d, Flatten, Dropout, Identity and "
+    "residual sums"
+)
+_SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
+_FLATTEN = (torch.flatten, "flatten")
+_ACTIVATIONS: dict[Any, Callable[..., Activation]] = {
+    **dict.fromkeys((F.relu, torch.relu, torch.relu_, "relu", "relu_"), lambda *_: leaky(0.0)),
+    F.leaky_relu: lambda negative_slope=0.01, *_: leaky(negative_slope),
+    F.hardtanh: lambda min_val=-1.0, max_val=1.0, *_: hardtanh(min_val, max_val),
+    F.relu6: lambda *_: hardtanh(0.0, 6.0),
+}
+
+
+def read_network(module: nn.Module | PiecewiseLinear, dim: int | None = None) -> PiecewiseLinear:
+    """Read a network of points [N, n] as affine pieces in float64.
+
+    Parameters
+    ----------
+    module
+        Made of Linear, ReLU, LeakyReLU, Hardtanh, ReLU6, BatchNorm1d, Flatten, Dropout and
+        Identity, in any nesting of ``nn.Sequential`` and of modules whose ``forward`` calls
+        such layers, their functional forms, and sums (residual connections). In evaluation
+        mode. It is not changed; its weights are read to the CPU.
+    dim
+        n; None takes it from the first layer that states it.
+
+    Returns
+    -------
+    PiecewiseLinear
+        The same function. Layers are numbered in the order of evaluation.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) for any other layer, named in the message; for one in training mode;
+        for weights that are NaN or infinite; for widths that do not fit.
+    """
+    if isinstance(module, PiecewiseLinear):
+        if dim not in (None, module.dim):
+            raise ConfigurationError(f"expected a network of {dim} inputs, got {module.dim}")
+        return module
+    reader = _Reader(dim if dim is not None else _first_width(module))
+    result = reader.read(module, "", 0)
+    return PiecewiseLinear(tuple(reader.steps), reader.width[0], reader.width[result], result)
+
+
+def _first_width(module: nn.Module) -> int:
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            return layer.in_features
+        if isinstance(layer, nn.BatchNorm1d):
+            return layer.num_features
+    raise ConfigurationError("expected a network with at least one Linear layer, found none")
+
+
+class _Whole(fx.Tracer):
+    """Traces one module's own forward; its children stay whole, and are read in their turn."""
+
+    @override
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return True
+
+
+class _Reader:
+    """Turns modules into steps, a register for each value."""
+
+    def __init__(self, dim: int) -> None:
+        self.steps: list[Step] = []
+        self.width = {0: dim}
+        self._bits = 0
+
+    def read(self, module: nn.Module, name: str, source: int) -> int:
+        """Append the steps of ``module`` applied to a register; return the result's."""
+        if isinstance(module, nn.Sequential):
+            for child, layer in module.named_children():
+                source = self.read(layer, f"{name}.{child}".lstrip("."), source)
+            return source
+        if isinstance(module, nn.Linear):
+            return self._affine(name, source, *_linear(module))
+        if isinstance(module, nn.BatchNorm1d):
+            return self._affine(name, source, *_batch_norm(module, name))
+        if isinstance(module, nn.ReLU):
+            return self._bend(name, source, leaky(0.0))
+        if isinstance(module, nn.LeakyReLU):
+            return self._bend(name, source, leaky(module.negative_slope))
+        if isinstance(module, nn.Hardtanh):
+            return self._bend(name, source, hardtanh(module.min_val, module.max_val))
+        if isinstance(module, (nn.Flatten, nn.Identity)) or _is_idle_dropout(module, name):
+            return source
+        if type(module).__module__.startswith("torch.nn."):
+            raise _unknown(type(module).__name__, name)
+        return self._traced(module, name, source)
+
+    def _traced(self, module: nn.Module, name: str, source: int) -> int:
+        """Read a module of the user's by what its ``forward`` does."""
+        try:
+            graph = _Whole().trace(module)
+        except Exception as error:  # the user's own code may raise anything
+            raise ConfigurationError(
+                f"expected a network of {_KNOWN}, whose forward does not branch on its input; "
+                f"reading {type(module).__name__} failed: {error}"
+            ) from error
+        registers: dict[Any, int] = {}
+        result = source
+        for node in graph.nodes:
+            sources = [self._source(node, registers, part) for part in _tensors(node)]
+            at = f"{name}.{node.target if node.op == 'call_module' else node.name}".lstrip(".")
+            if node.op == "placeholder" and not registers:
+                registers[node] = source
+            elif node.op == "call_module":
+                child = module.get_submodule(str(node.target))
+                registers[node] = self.read(child, at, *sources)
+            elif node.op in ("call_function", "call_method"):
+                registers[node] = self._function(node, at, sources)
+            elif node.op == "output":
+                (result,) = sources
+            else:
+                raise ConfigurationError(f"expected {_KNOWN} of one input; got {node.op} {at}")
+        return result
+
+    def _function(self, node: fx.Node, name: str, sources: list[int]) -> int:
+        settings = node.args[1:]
+        if node.target in _SUMS and len(sources) == 2 and not node.kwargs:
+            return self._sum(name, *sources)
+        if node.target in _FLATTEN and node.kwargs.get("start_dim", (*settings, 0)[0]) == 1:
+            return sources[0]
+        if node.target in _ACTIVATIONS and len(sources) == 1:
+            named = {k: v for k, v in node.kwargs.items() if k != "inplace"}
+            return self._bend(name, sources[0], _ACTIVATIONS[node.target](*settings, **named))
+        raise _unknown(getattr(node.target, "__name__", str(node.target)), name)
+
+    def _affine(self, name: str, source: int, weight: Array, bias: Array) -> int:
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ConfigurationError(
+                f"expected finite weights, but the layer {name or 'given'} holds NaN or infinite "
+                "ones"
+            )
+        if weight.shape[1] != self.width[source]:
+            raise ConfigurationError(
+                f"expected a layer of {self.width[source]} inputs, but {name or 'it'} takes "
+                f"{weight.shape[1]}"
+            )
+        target = self._new(len(weight))
+        self.steps.append(Affine(source, target, weight, bias))
+        return target
+
+    def _sum(self, name: str, left: int, right: int) -> int:
+        if self.width[left] != self.width[right]:
+            raise ConfigurationError(
+                f"expected a sum of equal widths at {name}, got {self.width[left]} and "
+                f"{self.width[right]}"
+            )
+        target = self._new(self.width[left])
+        self.steps.append(Sum(left, right, target))
+        return target
+
+    def _bend(self, name: str, source: int, activation: Activation) -> int:
+        width = self.width[source]
+        target = self._new(width)
+        bend = Bend(source, target, activation, width, name, self._bits)
+        self._bits = bend.bits.stop
+        self.steps.append(bend)
+        return target
+
+    def _source(self, node: fx.Node, registers: dict[Any, int], value: fx.Node) -> int:
+        if value not in registers:
+            raise ConfigurationError(
+                f"expected {node.name} to take a tensor that the network computes, got {value}"
+            )
+        return registers[value]
+
+    def _new(self, width: int) -> int:
+        register = len(self.width)
+        self.width[register] = width
+        return register
+
+
+def _tensors(node: fx.Node) -> list[fx.Node]:
+    """Return the arguments that are values of the graph, in order."""
+    return [part for part in (*node.args, *node.kwargs.values()) if isinstance(part, fx.Node)]
+
+
+def _linear(layer: nn.Linear) -> tuple[Array, Array]:
+    weight = _numpy(layer.weight)
+    bias: torch.Tensor | None = layer.bias
+    return weight, np.zeros(len(weight)) if bias is None else _numpy(bias)
+
+
+def _batch_norm(layer: nn.BatchNorm1d, name: str) -> tuple[Array, Array]:
+    if layer.training or layer.running_mean is None or layer.running_var is None:
+        raise _not_evaluating("BatchNorm1d", name)
+    scale = 1 / np.sqrt(_numpy(layer.running_var) + layer.eps)
+    bias = np.zeros_like(scale)
+    if layer.affine:
+        scale, bias = scale * _numpy(layer.weight), _numpy(layer.bias)
+    return np.diag(scale), bias - _numpy(layer.running_mean) * scale
+
+
+def _is_idle_dropout(layer: nn.Module, name: str) -> bool:
+    if not isinstance(layer, nn.Dropout):
+        return False
+    if layer.training and layer.p > 0:
+        raise _not_evaluating("Dropout", name)
+    return True
+
+
+def _not_evaluating(kind: str, name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"expected {kind} ({name or 'the network'}) in evaluation mode with fixed statistics: "
+        "in training it is no piecewise linear function; call .eval() first"
+    )
+
+
+def _unknown(kind: str, name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"expected a piecewise linear network of {_KNOWN}; got {kind} (layer {name or 'given'})"
+    )
+
+
+def _numpy(tensor: torch.Tensor) -> Array:
+    return tensor.detach().to("cpu", torch.float64).numpy().copy()
