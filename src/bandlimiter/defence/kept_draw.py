@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.defence.neighbourhood import require_cost
-from bandlimiter.sampling import Sampler
+from bandlimiter.sampling import Sampler, require_cost
 
 
 class KeptDraw(nn.Module):

@@ -5,18 +5,27 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from typing_extensions import override
 
 from bandlimiter.defence.kept_draw import KeptDraw
-from bandlimiter.defence.neighbourhood import Neighbourhood, draw_vectors
+from bandlimiter.defence.neighbourhood import Neighbourhood
 from bandlimiter.defence.passes import logits_at_points
 from bandlimiter.defence.prediction import Prediction
 from bandlimiter.defence.scale import resolve_scale, rms
 from bandlimiter.defence.votes import VOTES
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.sampling import RandomDirections, Sampler, build_sampler
+from bandlimiter.sampling import (
+    RandomDirections,
+    Sampler,
+    build_sampler,
+    draw_vectors,
+    transfer_of,
+)
+from bandlimiter.sampling.transfer import frequency_rows
 from bandlimiter.tensors import ChunkLimit, Key, require_no_nan
 
 # Inputs are taken in groups of about this many passes: enough that the last, shorter pass
@@ -243,6 +252,44 @@ class PostAverage(KeptDraw):
         vectors = self._vectors(x[None], [self._inputs_seen])
         around = Neighbourhood(x[None], vectors, self.sampler, self.radius, self.scale)
         return around.points(0, self.evaluations)
+
+    def transfer(self, frequencies: ArrayLike | torch.Tensor) -> NDArray[np.complex128]:
+        """Return the filter of the fixed draw: by what averaging multiplies plane waves.
+
+        Exact for what is averaged: the logits under the vote ``logits``, the probabilities
+        under ``softmax``. The other votes are not linear, and have no filter.
+
+        Parameters
+        ----------
+        frequencies
+            [F, n] row vectors w over the n coordinates of a flattened input, in radians per
+            unit of the *normalised* input space: exp(i w . u) with u = normalise(x)
+            becomes T(w) exp(i w . u).
+
+        Returns
+        -------
+        numpy.ndarray
+            [F] complex128, the mean of exp(i w . offset) over the 6K + 1 points, the
+            sampler's own ``transfer`` at this radius and seed. Uses the kept draw where it
+            has n coordinates, and otherwise the draw for n coordinates, without keeping it.
+
+        Raises
+        ------
+        ConfigurationError
+            (a ValueError) for ``randomness="fresh"``, which has no single filter.
+        InputError
+            (a ValueError) for frequencies that are not [F, n] and finite.
+        """
+        if self.randomness == "fresh":
+            raise ConfigurationError(
+                "expected randomness='fixed': fresh draws filter each input differently; the "
+                "sampler's expected_transfer and expected_power give their means"
+            )
+        dim = frequency_rows(frequencies).shape[1]
+        kept = self.directions
+        if kept is None or kept[0].numel() != dim:
+            kept = draw_vectors(self.sampler, self.directions_count, torch.Size([dim]), self.seed)
+        return transfer_of(kept, self.sampler.steps, self.sampler.centre, self.radius, frequencies)
 
     # --- how --------------------------------------------------------------------------
 
