@@ -1,6 +1,15 @@
-"""Labelled images by name: pixels in [0, 1], read a batch at a time."""
+"""Labelled images by name: pixels in [0, 1], read a batch at a time; and sets in the plane."""
 
 from bandlimiter.data.image_set import ArrayImages, ImageSet
+from bandlimiter.data.planar import PLANAR_SETS, PlanarSet, load_planar
 from bandlimiter.data.registry import SOURCES, load_data
 
-__all__ = ["SOURCES", "ArrayImages", "ImageSet", "load_data"]
+__all__ = [
+    "PLANAR_SETS",
+    "SOURCES",
+    "ArrayImages",
+    "ImageSet",
+    "PlanarSet",
+    "load_data",
+    "load_planar",
+]
