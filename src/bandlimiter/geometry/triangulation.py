@@ -121,6 +121,8 @@ def _jacobians(corners: Floats) -> Floats:
     if size == dim:
         determinants: Floats = np.abs(np.linalg.det(edges))
         return determinants
+    if size == 0:
+        return np.ones(len(corners))
     # The triangular factor's diagonal keeps the digits that a Gram determinant squares away.
     factor = np.linalg.qr(edges.swapaxes(1, 2), mode="r")
     products: Floats = np.abs(np.prod(np.diagonal(factor, axis1=1, axis2=2), axis=1))

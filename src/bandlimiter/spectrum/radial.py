@@ -1,0 +1,175 @@
+"""Spectra averaged over directions, and how fast they decay."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bandlimiter.errors import InputError
+from bandlimiter.geometry import Regions
+from bandlimiter.sampling import unit_vectors
+from bandlimiter.spectrum.facets import facet_slopes, facet_transform
+from bandlimiter.spectrum.network import regions_transform
+from bandlimiter.tensors import generator
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+Filter = Callable[[Floats], Complexes]
+"""A transfer function: frequencies [F, n] -> [F]."""
+
+
+@dataclass(frozen=True)
+class RadialSpectrum:
+    """Means over directions of |F|^2 at each modulus of the frequency.
+
+    Attributes
+    ----------
+    magnitudes
+        [P]: |w|.
+    power
+        [P, m]: the mean of |F|^2.
+    kinks
+        [P, m]: the same of the kinks' part (see `facet_transform`).
+    filtered
+        By name, [P, m] each: the mean of |T F|^2.
+    filtered_kinks
+        By name, [P, m] each.
+    """
+
+    magnitudes: Floats
+    power: Floats
+    kinks: Floats
+    filtered: Mapping[str, Floats]
+    filtered_kinks: Mapping[str, Floats]
+
+
+def radial_spectrum(
+    regions: Regions,
+    magnitudes: ArrayLike,
+    *,
+    directions: int | None = None,
+    filters: Mapping[str, Filter] | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> RadialSpectrum:
+    """Average |F|^2 over directions, before and after filters.
+
+    Parameters
+    ----------
+    regions
+        From `geometry.enumerate_regions`.
+    magnitudes
+        [P], |w| > 0.
+    directions
+        Directions at each magnitude: evenly spaced over half a turn for n = 2, seeded and
+        isotropic above; n = 1 has one. Half a turn, and one, are enough, as F(-w) is the
+        conjugate of F(w). None takes 1,000, and for n = 2 as many as resolve the lobes
+        of the box's edges: the arc between two of them is at most 1 / (the box's diagonal).
+    filters
+        Transfer functions by name; any function of frequencies [F, n].
+    seed
+        Names the directions for n >= 3.
+    progress
+        Called with the number of magnitudes done and their total.
+
+    Raises
+    ------
+    InputError
+        (a ValueError) for a magnitude that is not positive and finite.
+    """
+    radii = np.atleast_1d(np.asarray(magnitudes, dtype=np.float64))
+    if radii.ndim != 1 or not (np.isfinite(radii) & (radii > 0)).all():
+        raise InputError(f"expected positive finite magnitudes, got {radii.tolist()}")
+    named = dict(filters or {})
+    plain, bent = np.empty((2, len(radii), regions.network.outputs))
+    after = {name: np.empty_like(plain) for name in named}
+    bent_after = {name: np.empty_like(plain) for name in named}
+    diagonal = float(np.linalg.norm(regions.upper - regions.lower))
+    for i, radius in enumerate(radii):
+        finest = math.ceil(np.pi * radius * diagonal) if regions.dim == 2 else 0
+        waves = radius * _units(regions.dim, directions or max(1000, finest), seed)
+        transform = regions_transform(regions, waves)
+        kinks = facet_transform(regions, waves).kinks
+        plain[i], bent[i] = _power(transform), _power(kinks)
+        for name, transfer in named.items():
+            gain = transfer(waves)[:, None]
+            after[name][i], bent_after[name][i] = _power(gain * transform), _power(gain * kinks)
+        if progress is not None:
+            progress(i + 1, len(radii))
+    return RadialSpectrum(radii, plain, bent, after, bent_after)
+
+
+def decay_exponent(magnitudes: ArrayLike, power: ArrayLike) -> Floats:
+    """Return the exponents a of an amplitude that falls like |w|^-a, by least squares.
+
+    Parameters
+    ----------
+    magnitudes
+        [P], P >= 2.
+    power
+        [P, m]: squared amplitudes, positive.
+
+    Returns
+    -------
+    numpy.ndarray
+        [m]
+
+    Examples
+    --------
+    >>> w = np.array([10.0, 20.0, 40.0])
+    >>> decay_exponent(w, w[:, None] ** -5).round(12).tolist()
+    [2.5]
+    """
+    x, y = np.log(np.asarray(magnitudes)), 0.5 * np.log(np.asarray(power))
+    centred = x - x.mean()
+    slopes: Floats = -(centred @ y) / (centred @ centred)
+    return slopes
+
+
+def asymptotic_power(regions: Regions) -> tuple[Floats, Floats]:
+    """Return what |F|^2 integrated over directions tends to, for kinks and for the box.
+
+    At |w| = rho, over the unit sphere of directions::
+
+        rho^(n+3) * integral |F_kinks|^2 -> (1/pi) sum over facets of the integral of [d_nu f]^2
+        rho^(n+1) * integral |F|^2       -> (1/pi) integral over the box's boundary of f^2
+
+    Cross terms between facets that are not parallel die out, so that energy at high
+    frequencies belongs to facets, in proportion to their size and to the jump's square.
+    Parallel ones, such as the box's opposite sides, go on to interfere: there the limit is
+    that of the mean over a band of rho.
+
+    Returns
+    -------
+    kinks, box
+        [m] each: the right-hand sides.
+    """
+    inside = regions.facet_regions[:, 1] >= 0
+    slopes = facet_slopes(regions)[inside]
+    kinks = np.einsum("f,fm->m", regions.facet_measures[inside], slopes**2)
+
+    cut = regions.facet_triangulation
+    edge = ~inside[cut.owners]
+    heights = regions.values[cut.simplices[edge]]
+    corners = heights.shape[1]
+    squares = (heights.sum(axis=1) ** 2 + (heights**2).sum(axis=1)) / (corners * (corners + 1))
+    box = np.einsum("q,qm->m", cut.measures[edge], squares)
+    return kinks / np.pi, box / np.pi
+
+
+def _units(dim: int, directions: int, seed: int) -> Floats:
+    if dim == 1:
+        return np.ones((1, 1))
+    if dim == 2:
+        # Half a step off the axes, on which the box's own edges are exceptional.
+        angles = np.pi * (np.arange(directions) + 0.5) / directions
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    drawn: Floats = unit_vectors(directions, dim, generator(seed, "radial spectrum")).numpy()
+    return drawn
+
+
+def _power(transform: Complexes) -> Floats:
+    mean: Floats = (np.abs(transform) ** 2).mean(axis=0)
+    return mean

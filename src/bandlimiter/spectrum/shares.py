@@ -1,0 +1,107 @@
+"""Who makes the high frequencies? Each region's share of the energy against its volume.
+
+The paper puts the high frequencies of a network down to its tiny regions (section 2.1). A
+region's own transform does not show that: it is cut off at borders where the network is
+continuous, and most of it cancels against the neighbours'. Two ways to divide the energy of
+the whole among regions do add up: by projection in a band, and by kinks in the limit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bandlimiter.geometry import Regions
+from bandlimiter.spectrum.facets import facet_slopes
+from bandlimiter.spectrum.simplex import indexed_integrals, read_frequencies
+
+Floats = NDArray[np.float64]
+
+_NUMBERS = 1 << 22
+"""Complex numbers held at a time: 64 MiB."""
+
+
+@dataclass(frozen=True)
+class RegionShares:
+    """How volume and energy are spread over regions; each [R], each adds up to 1.
+
+    Attributes
+    ----------
+    volume
+        The part of the box.
+    projection
+        Sum over frequencies and outputs of Re(conj(F) F_r), over that of |F|^2: the part of
+        the energy at these frequencies that a region accounts for. May be negative.
+    kinks
+        In the limit of high frequencies, energy belongs to facets (see
+        `asymptotic_power`); each gives half of its own to both neighbours. Zero everywhere
+        for an affine network.
+    """
+
+    volume: Floats
+    projection: Floats
+    kinks: Floats
+
+    def of_smallest(self, part: float) -> dict[str, float]:
+        """Return what the smallest regions hold: that many of them, as a part of all.
+
+        Parameters
+        ----------
+        part
+            Between 0 and 1: 0.5 is the smaller half of all regions.
+        """
+        order = np.argsort(self.volume, kind="stable")[: round(part * len(self.volume))]
+        return {
+            "volume": float(self.volume[order].sum()),
+            "projection": float(self.projection[order].sum()),
+            "kinks": float(self.kinks[order].sum()),
+        }
+
+
+def region_shares(regions: Regions, frequencies: ArrayLike) -> RegionShares:
+    """Divide the energy at some frequencies among regions.
+
+    Parameters
+    ----------
+    regions
+        From `geometry.enumerate_regions`.
+    frequencies
+        [F, n]: a band, for example all directions at some high moduli.
+
+    Returns
+    -------
+    RegionShares
+        Summed over the network's outputs.
+    """
+    waves = read_frequencies(frequencies, regions.dim)
+    cut = regions.triangulation
+    outputs = regions.network.outputs
+    projection = np.zeros(len(regions))
+    size = max(1, _NUMBERS // (len(regions) * outputs))
+    for start in range(0, len(waves), size):
+        parts = indexed_integrals(
+            regions.vertices,
+            regions.values,
+            cut.simplices,
+            cut.jacobians,
+            waves[start : start + size],
+            groups=cut.owners,
+        )
+        whole = parts.sum(axis=1, keepdims=True)
+        projection += (whole.conj() * parts).real.sum(axis=(0, 2))
+    return RegionShares(
+        volume=regions.volumes / regions.volumes.sum(),
+        projection=projection / projection.sum(),
+        kinks=_kink_shares(regions),
+    )
+
+
+def _kink_shares(regions: Regions) -> Floats:
+    sides = regions.facet_regions
+    inside = sides[:, 1] >= 0
+    energy = regions.facet_measures * (facet_slopes(regions) ** 2).sum(axis=1)
+    shares = np.zeros(len(regions))
+    for side in (0, 1):
+        np.add.at(shares, sides[inside, side], energy[inside] / 2)
+    total = shares.sum()
+    return shares / total if total > 0 else shares
