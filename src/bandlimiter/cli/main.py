@@ -5,6 +5,8 @@ import typer
 from bandlimiter.cli.demo import demo
 from bandlimiter.cli.evaluate import evaluate
 from bandlimiter.cli.predict import predict
+from bandlimiter.cli.regions import regions
+from bandlimiter.cli.spectrum import spectrum
 
 app = typer.Typer(
     name="bandlimiter",
@@ -17,6 +19,8 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(regions)
+app.command()(spectrum)
 
 
 def _version(wanted: bool) -> None:

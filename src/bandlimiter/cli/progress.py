@@ -17,14 +17,14 @@ from bandlimiter.evaluation.run import Progress as Callback
 
 
 @contextmanager
-def rows_progress() -> Iterator[Callback]:
-    """Show a bar while rows come; nothing where stderr is not a terminal."""
+def rows_progress(unit: str = "rows") -> Iterator[Callback]:
+    """Show a bar while ``unit`` are counted; nothing where stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:<18}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("rows"),
+        TextColumn(unit),
         TimeElapsedColumn(),
         TextColumn("left:"),
         TimeRemainingColumn(elapsed_when_finished=False),

@@ -7,6 +7,7 @@ from bandlimiter.geometry.maximal import MaximalRegions, maximal_regions
 from bandlimiter.geometry.network import PiecewiseLinear
 from bandlimiter.geometry.reading import read_network
 from bandlimiter.geometry.regions import Regions
+from bandlimiter.geometry.segment import SegmentCrossings, segment_crossings
 from bandlimiter.geometry.triangulation import Triangulation, triangulate
 
 __all__ = [
@@ -14,11 +15,13 @@ __all__ = [
     "MaximalRegions",
     "PiecewiseLinear",
     "Regions",
+    "SegmentCrossings",
     "Triangulation",
     "cone_decomposition",
     "enumerate_regions",
     "max_regions",
     "maximal_regions",
     "read_network",
+    "segment_crossings",
     "triangulate",
 ]

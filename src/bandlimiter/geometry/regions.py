@@ -169,6 +169,11 @@ class Regions:
         hit = inside & (known[found] == _as_keys(wanted))
         return np.where(hit, found, -1)
 
+    def occupancy(self, points: ArrayLike) -> Ids:
+        """Return how many of some points [N, n] lie in each region: [R]."""
+        found = self.locate(points)
+        return np.bincount(found[found >= 0], minlength=len(self))
+
 
 def _as_keys(packed: NDArray[np.uint8]) -> NDArray[np.void]:
     """View each row of bytes as one value that sorts and compares."""

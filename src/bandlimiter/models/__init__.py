@@ -3,6 +3,7 @@
 Beside them, small fully connected networks: built, trained, saved and read.
 """
 
+from bandlimiter.models.boundary import closest_to_boundary
 from bandlimiter.models.checkpoints import load_weights, read_weights
 from bandlimiter.models.cifar_resnet import CifarResNet
 from bandlimiter.models.classifier import Classifier
@@ -18,6 +19,7 @@ __all__ = [
     "CifarResNet",
     "Classifier",
     "build_perceptron",
+    "closest_to_boundary",
     "load_model",
     "load_perceptron",
     "load_small_network",

@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,10 +26,10 @@ def train_perceptron(
 ) -> float:
     """Train ``network`` in place: Adam on the cross-entropy of all points at once, in float64.
 
-    There is no seed, because nothing is drawn: on one machine the same arguments
-    give the same weights.
-    The trained weights are rounded to the network's own dtype. If training fails, the
-    network is as it was.
+    There is no seed, because nothing is drawn: on one machine the same arguments give the
+    same weights. One thread does it: the matrices are so small that several only wait for
+    each other. The trained weights are rounded to the network's own dtype. If training
+    fails, the network is as it was.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def train_perceptron(
 
     student = copy.deepcopy(network).double().requires_grad_(True)
     optimiser = torch.optim.Adam(student.parameters(), lr=learning_rate)
-    with torch.enable_grad():
+    with _one_thread(), torch.enable_grad():
         for _ in range(epochs):
             optimiser.zero_grad()
             F.cross_entropy(student(x), y).backward()  # type: ignore[no-untyped-call]
@@ -81,6 +83,16 @@ def train_perceptron(
     network.eval()
     with torch.no_grad():
         return float((network(x.to(first.dtype)).argmax(dim=1) == y).double().mean())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _require_points(x: torch.Tensor, y: torch.Tensor, inputs: int, classes: int) -> None:

@@ -2,7 +2,7 @@
 
 from bandlimiter.sampling import ball_transfer, sphere_transfer
 from bandlimiter.spectrum.divided_differences import exp_divided_difference
-from bandlimiter.spectrum.facets import FacetTransform, facet_transform
+from bandlimiter.spectrum.facets import FacetTransform, box_transform, facet_transform
 from bandlimiter.spectrum.lemma import unit_simplex_gradient, unit_simplex_transform
 from bandlimiter.spectrum.network import (
     averaged_transform,
@@ -28,6 +28,7 @@ __all__ = [
     "averaged_transform",
     "averaging_filter",
     "ball_transfer",
+    "box_transform",
     "cone_transform",
     "decay_exponent",
     "exp_divided_difference",

@@ -16,8 +16,13 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bandlimiter.errors import InputError
+
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
+
+HIGHEST_ORDER = 12
+"""The series alternate with terms up to exp(k/2): beyond, digits go."""
 
 TERMS = 48
 """Enough Taylor terms for nodes within k of each other, k up to 12: (k/2)^m / m! < 1e-17."""
@@ -36,14 +41,25 @@ def exp_divided_difference(nodes: ArrayLike) -> Complexes:
     numpy.ndarray
         [...] complex128. At most 1 / k! in modulus, which it is at coinciding nodes.
 
+    Raises
+    ------
+    InputError
+        (a ValueError) for no nodes, and for k above 12.
+
     Examples
     --------
-    >>> complex(exp_divided_difference([0.0, np.pi]))  # (e^(-i pi) - 1) / (-i pi)
-    -0.6366197723675814j
+    >>> two = exp_divided_difference([0.0, np.pi])  # (e^(-i pi) - 1) / (-i pi)
+    >>> bool(abs(two + 2j / np.pi) < 1e-15)
+    True
     >>> exp_divided_difference([0.0, 0.0, 0.0]).real.item()
     0.5
     """
-    t = np.sort(np.asarray(nodes, dtype=np.float64), axis=-1)
+    t = np.asarray(nodes, dtype=np.float64)
+    if t.ndim == 0 or not 1 <= t.shape[-1] <= HIGHEST_ORDER + 1:
+        raise InputError(
+            f"expected 1 to {HIGHEST_ORDER + 1} nodes along the last axis, got shape {t.shape}"
+        )
+    t = np.sort(t, axis=-1)
     order = t.shape[-1] - 1
     # Entries are g[t_a, ..., t_b] for g(t) = exp(-i t), which is (-i)^k exp[...].
     row: list[Complexes] = [np.exp(-1j * t[..., a]) for a in range(order + 1)]

@@ -65,6 +65,6 @@ def unit_simplex_gradient(frequencies: ArrayLike) -> Complexes:
 
 def _read(frequencies: ArrayLike) -> NDArray[np.float64]:
     waves = np.asarray(frequencies, dtype=np.float64)
-    if waves.ndim != 2 or not np.isfinite(waves).all():
+    if waves.ndim != 2 or waves.shape[1] < 1 or not np.isfinite(waves).all():
         raise InputError(f"expected finite frequencies [F, n], got shape {waves.shape}")
     return waves

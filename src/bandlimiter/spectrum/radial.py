@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from bandlimiter.errors import InputError
 from bandlimiter.geometry import Regions
 from bandlimiter.sampling import unit_vectors
-from bandlimiter.spectrum.facets import facet_slopes, facet_transform
+from bandlimiter.spectrum.facets import box_transform, facet_slopes
 from bandlimiter.spectrum.network import regions_transform
 from bandlimiter.tensors import generator
 
@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Filter = Callable[[Floats], Complexes]
 """A transfer function: frequencies [F, n] -> [F]."""
+
+
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def radial_spectrum(
     regions: Regions,
     magnitudes: ArrayLike,
     *,
+    band: float = 1.0,
     directions: int | None = None,
     filters: Mapping[str, Filter] | None = None,
     seed: int = 0,
@@ -62,11 +66,16 @@ def radial_spectrum(
         From `geometry.enumerate_regions`.
     magnitudes
         [P], |w| > 0.
+    band
+        The ratio of the edges of the band of moduli that each magnitude stands for, in its
+        middle on a logarithmic axis; 1 is the magnitude alone. Filters and the box's
+        opposite sides make |F|^2 oscillate along the radius; a band averages over that.
     directions
-        Directions at each magnitude: evenly spaced over half a turn for n = 2, seeded and
-        isotropic above; n = 1 has one. Half a turn, and one, are enough, as F(-w) is the
-        conjugate of F(w). None takes 1,000, and for n = 2 as many as resolve the lobes
-        of the box's edges: the arc between two of them is at most 1 / (the box's diagonal).
+        Frequencies at each magnitude: directions evenly spaced over half a turn for n = 2,
+        seeded and isotropic above. Half a turn is enough, as F(-w) is the conjugate of
+        F(w). None takes 1,000, and for n = 2 as many as resolve the lobes of the box's
+        edges: the arc between two of them is at most 1 / (the box's diagonal), or a quarter
+        of that in a band.
     filters
         Transfer functions by name; any function of frequencies [F, n].
     seed
@@ -77,8 +86,10 @@ def radial_spectrum(
     Raises
     ------
     InputError
-        (a ValueError) for a magnitude that is not positive and finite.
+        (a ValueError) for a magnitude that is not positive and finite, or a band below 1.
     """
+    if not 1 <= band < math.inf:
+        raise InputError(f"expected a band of 1 or more, got {band}")
     radii = np.atleast_1d(np.asarray(magnitudes, dtype=np.float64))
     if radii.ndim != 1 or not (np.isfinite(radii) & (radii > 0)).all():
         raise InputError(f"expected positive finite magnitudes, got {radii.tolist()}")
@@ -88,10 +99,9 @@ def radial_spectrum(
     bent_after = {name: np.empty_like(plain) for name in named}
     diagonal = float(np.linalg.norm(regions.upper - regions.lower))
     for i, radius in enumerate(radii):
-        finest = math.ceil(np.pi * radius * diagonal) if regions.dim == 2 else 0
-        waves = radius * _units(regions.dim, directions or max(1000, finest), seed)
+        waves = _frequencies(regions.dim, radius, band, directions, diagonal, seed)
         transform = regions_transform(regions, waves)
-        kinks = facet_transform(regions, waves).kinks
+        kinks = transform - box_transform(regions, waves)
         plain[i], bent[i] = _power(transform), _power(kinks)
         for name, transfer in named.items():
             gain = transfer(waves)[:, None]
@@ -159,15 +169,26 @@ def asymptotic_power(regions: Regions) -> tuple[Floats, Floats]:
     return kinks / np.pi, box / np.pi
 
 
-def _units(dim: int, directions: int, seed: int) -> Floats:
+def _frequencies(
+    dim: int, radius: float, band: float, count: int | None, diagonal: float, seed: int
+) -> Floats:
+    """Return frequencies [F, n] around a magnitude."""
+    if count is None:
+        finest = np.pi * radius * diagonal * (1 if band == 1 else 4)
+        count = max(1000, math.ceil(finest)) if dim == 2 else 1000
     if dim == 1:
-        return np.ones((1, 1))
-    if dim == 2:
+        units = np.ones((1 if band == 1 else count, 1))
+    elif dim == 2:
         # Half a step off the axes, on which the box's own edges are exceptional.
-        angles = np.pi * (np.arange(directions) + 0.5) / directions
-        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    drawn: Floats = unit_vectors(directions, dim, generator(seed, "radial spectrum")).numpy()
-    return drawn
+        angles = np.pi * (np.arange(count) + 0.5) / count
+        units = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    else:
+        units = unit_vectors(count, dim, generator(seed, "radial spectrum")).numpy()
+    # Multiples of the golden ratio fill the band evenly along any run of directions.
+    place = (np.arange(len(units)) + 0.5) * _GOLDEN % 1 - 0.5
+    moduli = radius * band**place
+    waves: Floats = moduli[:, None] * units
+    return waves
 
 
 def _power(transform: Complexes) -> Floats:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from bandlimiter.errors import InputError
-from bandlimiter.spectrum.divided_differences import exp_divided_difference
+from bandlimiter.spectrum.divided_differences import HIGHEST_ORDER, exp_divided_difference
 from bandlimiter.spectrum.double_double import simplex_determinants
 from bandlimiter.spectrum.simplex_sums import add_simplices
 
@@ -41,7 +41,7 @@ def simplex_transform(
     Parameters
     ----------
     vertices
-        [Q, n + 1, n]; n >= 1. A simplex without volume contributes zero.
+        [Q, n + 1, n]; n = 1 to 11. A simplex without volume contributes zero.
     values
         [Q, n + 1, m]: f at the vertices.
     frequencies
@@ -75,6 +75,8 @@ def simplex_transform(
     count, order, dim = len(corners), corners.shape[1] - 1, corners.shape[2]
     if order != dim or dim < 1:
         raise InputError(f"expected vertices [Q, n + 1, n], got shape {corners.shape}")
+    if dim >= HIGHEST_ORDER:
+        raise InputError(f"expected at most {HIGHEST_ORDER - 1} dimensions, got {dim}")
     if heights.shape[:2] != corners.shape[:2]:
         raise InputError(
             f"expected values [{count}, {order + 1}, m] for these vertices, got {heights.shape}"
@@ -119,8 +121,8 @@ def separate_integrals(
     See `indexed_integrals` for the rest.
     """
     numbers = np.arange(corners.shape[0] * corners.shape[1]).reshape(corners.shape[:2])
-    points = corners.reshape(-1, corners.shape[2])
-    values = heights.reshape(-1, heights.shape[2])
+    points = corners.reshape(numbers.size, corners.shape[2])
+    values = heights.reshape(numbers.size, heights.shape[2])
     return indexed_integrals(points, values, numbers, jacobians, frequencies, groups)
 
 
