@@ -91,6 +91,7 @@ def build_subject(
 ) -> Subject:
     """Load or train the network, and read the box."""
     from bandlimiter.data import load_planar
+    from bandlimiter.geometry import read_network
     from bandlimiter.models import (
         build_perceptron,
         load_small_network,
@@ -108,6 +109,11 @@ def build_subject(
         if save is not None:
             raise ConfigurationError("expected --save with a network trained here, not --network")
         module = load_small_network(network)
+        if planar is not None and read_network(module).dim != 2:
+            raise ConfigurationError(
+                f"expected a network of 2 inputs for --data {planar.name}, got "
+                f"{read_network(module).dim}"
+            )
     else:
         assert planar is not None  # noqa: S101  (a name was set above; tells the type checker)
         hidden = _whole_numbers(widths)

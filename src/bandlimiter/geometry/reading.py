@@ -42,7 +42,7 @@ def read_network(module: nn.Module | PiecewiseLinear, dim: int | None = None) ->
         such layers, their functional forms, and sums (residual connections). In evaluation
         mode. It is not changed; its weights are read to the CPU.
     dim
-        n; None takes it from the first layer that states it.
+        n, for a network in which no layer states it.
 
     Returns
     -------
@@ -56,21 +56,21 @@ def read_network(module: nn.Module | PiecewiseLinear, dim: int | None = None) ->
         for weights that are NaN or infinite; for widths that do not fit.
     """
     if isinstance(module, PiecewiseLinear):
-        if dim not in (None, module.dim):
-            raise ConfigurationError(f"expected a network of {dim} inputs, got {module.dim}")
         return module
-    reader = _Reader(dim if dim is not None else _first_width(module))
+    reader = _Reader(_first_width(module, dim))
     result = reader.read(module, "", 0)
     return PiecewiseLinear(tuple(reader.steps), reader.width[0], reader.width[result], result)
 
 
-def _first_width(module: nn.Module) -> int:
+def _first_width(module: nn.Module, otherwise: int | None) -> int:
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             return layer.in_features
         if isinstance(layer, nn.BatchNorm1d):
             return layer.num_features
-    raise ConfigurationError("expected a network with at least one Linear layer, found none")
+    if otherwise is None:
+        raise ConfigurationError("expected a network with at least one Linear layer, found none")
+    return otherwise
 
 
 class _Whole(fx.Tracer):

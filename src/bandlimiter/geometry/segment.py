@@ -57,6 +57,8 @@ def segment_crossings(
     if (a == b).all():
         raise InputError(f"expected two different points, got {a.tolist()} twice")
     pieces = read_network(network, len(a))
+    if pieces.dim != len(a):
+        raise InputError(f"expected points of {pieces.dim} numbers, got {len(a)}")
     regions = enumerate_regions(pieces.restricted((b - a)[:, None], a), 0, 1)
     order = np.argsort(regions.vertices[regions.triangulation.simplices].mean(axis=(1, 2)))
     patterns = regions.patterns[regions.triangulation.owners[order]]

@@ -31,8 +31,10 @@ def draw_vectors(
     Raises
     ------
     ConfigurationError
-        If the sampler does not keep to 6K + 1 evaluations.
+        (a ValueError) for K below 1, or a sampler that does not keep to 6K + 1 evaluations.
     """
+    if directions < 1:
+        raise ConfigurationError(f"expected at least one direction, got {directions}")
     rng = generator(seed, "post-average", *name)
     vectors = sampler.vectors(directions, math.prod(shape), rng)
     require_cost(sampler, directions, len(vectors))

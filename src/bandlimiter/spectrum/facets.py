@@ -89,7 +89,7 @@ def box_transform(regions: Regions, frequencies: ArrayLike) -> Complexes:
         waves,
         groups=side,
     )
-    outward = np.stack([-waves, waves], axis=2).reshape(len(waves), -1)
+    outward = np.stack([-waves, waves], axis=2).reshape(len(waves), 2 * regions.dim)
     result: Complexes = (slopes + 1j * np.einsum("fs,fsm->fm", outward, heights)) * factor
     return result
 
@@ -113,10 +113,10 @@ def _checked(regions: Regions, frequencies: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def facet_slopes(regions: Regions) -> Floats:
-    """Return [facets, m]: the jump of d_nu f across each facet; on the box d_nu f itself.
+    """Return [facets, m]: the sum of d_nu f over a facet's sides, nu outward; the box has one.
 
     Across a facet the gradient of a continuous function changes along the normal only, so
-    the jump is the change's length, with the sign of the change on the way across.
+    the sum is the change's length in modulus, and negative where the slope rises.
     """
     first, second = regions.facet_regions.T
     inside = second >= 0

@@ -25,10 +25,15 @@ _NUMBERS = 1 << 22
 class RegionShares:
     """How volume and energy are spread over regions; each [R], each adds up to 1.
 
+    Where there is nothing to share, shares are zero.
+
     Attributes
     ----------
     volume
         The part of the box.
+    surface
+        The part of all facets inside the box, half of each to both neighbours: what the kinks'
+        share would be if the slope changed alike across all of them.
     projection
         Sum over frequencies and outputs of Re(conj(F) F_r), over that of |F|^2: the part of
         the energy at these frequencies that a region accounts for. May be negative.
@@ -39,6 +44,7 @@ class RegionShares:
     """
 
     volume: Floats
+    surface: Floats
     projection: Floats
     kinks: Floats
 
@@ -53,6 +59,7 @@ class RegionShares:
         order = np.argsort(self.volume, kind="stable")[: round(part * len(self.volume))]
         return {
             "volume": float(self.volume[order].sum()),
+            "surface": float(self.surface[order].sum()),
             "projection": float(self.projection[order].sum()),
             "kinks": float(self.kinks[order].sum()),
         }
@@ -89,19 +96,26 @@ def region_shares(regions: Regions, frequencies: ArrayLike) -> RegionShares:
         )
         whole = parts.sum(axis=1, keepdims=True)
         projection += (whole.conj() * parts).real.sum(axis=(0, 2))
+    squares = (facet_slopes(regions) ** 2).sum(axis=1)
     return RegionShares(
         volume=regions.volumes / regions.volumes.sum(),
-        projection=projection / projection.sum(),
-        kinks=_kink_shares(regions),
+        surface=_shares_of_facets(regions, regions.facet_measures),
+        projection=_parts(projection),
+        kinks=_shares_of_facets(regions, regions.facet_measures * squares),
     )
 
 
-def _kink_shares(regions: Regions) -> Floats:
+def _shares_of_facets(regions: Regions, amounts: Floats) -> Floats:
+    """Give half of each inner facet's amount to both of its regions; as parts of the sum."""
     sides = regions.facet_regions
     inside = sides[:, 1] >= 0
-    energy = regions.facet_measures * (facet_slopes(regions) ** 2).sum(axis=1)
     shares = np.zeros(len(regions))
     for side in (0, 1):
-        np.add.at(shares, sides[inside, side], energy[inside] / 2)
-    total = shares.sum()
-    return shares / total if total > 0 else shares
+        np.add.at(shares, sides[inside, side], amounts[inside] / 2)
+    return _parts(shares)
+
+
+def _parts(amounts: Floats) -> Floats:
+    """Return amounts as parts of their sum; zeros where there is nothing to share."""
+    total = amounts.sum()
+    return amounts / total if total > 0 else np.zeros_like(amounts)
