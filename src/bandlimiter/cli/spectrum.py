@@ -49,12 +49,13 @@ def spectrum(
         int, typer.Option(help="Which output, from 0.", rich_help_panel="Frequencies")
     ] = 0,
     highest: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="The highest |w| along radii; exponents are fitted to its last decade.",
+            help="The highest |w| along radii. Default: 300; from three inputs on less, as the "
+            "frequencies to look at grow like |w|^(n - 1).",
             rich_help_panel="Frequencies",
         ),
-    ] = 300.0,
+    ] = None,
     plane: Annotated[
         float,
         typer.Option(
@@ -107,7 +108,7 @@ def spectrum(
                 radius, sampler, directions=directions, seed=seed
             ),
         }
-        radial = _radial(regions, highest, filters, seed)
+        radial = _radial(regions, highest or _highest(regions), filters, seed)
         document = {
             "settings": {
                 **subject.settings,
@@ -139,13 +140,22 @@ def spectrum(
         _show(document)
 
 
-def _check(highest: float, plane: float, grid: int) -> None:
-    if not (math.isfinite(highest) and highest >= 10):
+def _check(highest: float | None, plane: float, grid: int) -> None:
+    if highest is not None and not (math.isfinite(highest) and highest >= 10):
         raise ConfigurationError(f"expected --highest of 10 or more, got {highest}")
     if not (math.isfinite(plane) and plane > 0):
         raise ConfigurationError(f"expected --plane above 0, got {plane}")
     if grid < 2:
         raise ConfigurationError(f"expected a --grid of 2 or more, got {grid}")
+
+
+def _highest(regions: "Regions") -> float:
+    """Return the highest modulus that some ten thousand directions resolve."""
+    import numpy as np
+
+    extent = {3: 100.0, 4: 30.0}.get(regions.dim)
+    diagonal = float(np.linalg.norm(regions.upper - regions.lower))
+    return 300.0 if extent is None else max(10.0, extent / diagonal)
 
 
 def _radial(
@@ -183,8 +193,10 @@ def _findings(
 
     from bandlimiter.spectrum import decay_exponent, region_shares
 
-    last = radial.magnitudes >= radial.magnitudes[-1] / 10.001
-    highest = radial.magnitudes[-1]
+    highest = float(radial.magnitudes[-1])
+    # The last decade; where that reaches down to the network's own scale, the last half.
+    fitted_from = highest / (10 if regions.dim <= 2 else 10**0.5)
+    last = radial.magnitudes >= fitted_from * 0.999
 
     def exponents(kinks: bool) -> dict[str, float]:
         curves = _amplitudes(radial, output, kinks)
@@ -212,7 +224,8 @@ def _findings(
         },
         "decay_exponents": exponents(False),
         "decay_exponents_kinks": exponents(True),
-        "gain_in_last_decade": gains,
+        "fitted_from": fitted_from,
+        "gain": gains,
         "floor": (6 * directions + 1) ** -0.5,
         "shares": {
             "smallest_half": shares.of_smallest(0.5),
@@ -281,8 +294,8 @@ def _show(document: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "decay exponent", "of the kinks", "gain in the last decade")
-    gains = {PLAIN: 1.0, **document["gain_in_last_decade"]}
+    table = Table("", "decay exponent", "of the kinks", "gain")
+    gains = {PLAIN: 1.0, **document["gain"]}
     for name, gain in gains.items():
         whole, kinks = (
             document[key].get(name) for key in ("decay_exponents", "decay_exponents_kinks")
@@ -293,7 +306,8 @@ def _show(document: dict[str, Any]) -> None:
     console.print(table)
     half = document["shares"]["smallest_half"]
     console.print(
-        f"A draw's floor is 1/sqrt(6K + 1) = {document['floor']:.3f}. The smaller half of "
+        f"Fitted from |w| = {document['fitted_from']:.3g} to {document['magnitudes'][-1]:.3g}; "
+        f"a draw's gain tends to 1/sqrt(6K + 1) = {document['floor']:.3f}. The smaller half of "
         f"{document['regions']} regions fills {half['volume']:.1%} of the box and makes "
         f"{half['kinks']:.1%} of the kinks' energy at high frequencies.",
         highlight=False,

@@ -39,17 +39,6 @@ def two_product(a: float, b: float) -> Pair:
 
 
 @compiled
-def row_product(a: Floats, i: int, b: Floats, j: int) -> Pair:
-    """Return a[i] . b[j] of float64 matrices (no slices: those cost more than the sum)."""
-    high, low = 0.0, 0.0
-    for axis in range(a.shape[1]):
-        product, error = two_product(a[i, axis], b[j, axis])
-        high, carry = two_sum(high, product)
-        low += error + carry
-    return two_sum(high, low)
-
-
-@compiled
 def multiply(a: Pair, b: Pair) -> Pair:
     """Return a * b."""
     product, error = two_product(a[0], b[0])

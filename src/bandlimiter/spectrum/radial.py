@@ -9,18 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from bandlimiter.errors import InputError
 from bandlimiter.geometry import Regions
-from bandlimiter.sampling import unit_vectors
+from bandlimiter.spectrum.bands import band_frequencies, resolving_count
 from bandlimiter.spectrum.facets import box_transform, facet_slopes
 from bandlimiter.spectrum.network import regions_transform
-from bandlimiter.tensors import generator
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Filter = Callable[[Floats], Complexes]
 """A transfer function: frequencies [F, n] -> [F]."""
-
-
-_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -71,22 +67,21 @@ def radial_spectrum(
         middle on a logarithmic axis; 1 is the magnitude alone. Filters and the box's
         opposite sides make |F|^2 oscillate along the radius; a band averages over that.
     directions
-        Frequencies at each magnitude: directions evenly spaced over half a turn for n = 2,
-        seeded and isotropic above. Half a turn is enough, as F(-w) is the conjugate of
-        F(w). None takes 1,000, and for n = 2 as many as resolve the lobes of the box's
-        edges: the arc between two of them is at most 1 / (the box's diagonal), or a quarter
-        of that in a band.
+        Frequencies at each magnitude; None takes as many as resolve the lobes of the box
+        (see `bands.resolving_count`): about |w| times its diagonal to the power n - 1.
+        With fewer, most lobes fall between them and powers come out too small.
     filters
         Transfer functions by name; any function of frequencies [F, n].
     seed
-        Names the directions for n >= 3.
+        Scrambles the directions for n >= 3.
     progress
         Called with the number of magnitudes done and their total.
 
     Raises
     ------
     InputError
-        (a ValueError) for a magnitude that is not positive and finite, or a band below 1.
+        (a ValueError) for a magnitude that is not positive and finite, or needs more than
+        a million directions, or a band below 1.
     """
     if not 1 <= band < math.inf:
         raise InputError(f"expected a band of 1 or more, got {band}")
@@ -99,7 +94,8 @@ def radial_spectrum(
     bent_after = {name: np.empty_like(plain) for name in named}
     diagonal = float(np.linalg.norm(regions.upper - regions.lower))
     for i, radius in enumerate(radii):
-        waves = _frequencies(regions.dim, radius, band, directions, diagonal, seed)
+        count = directions or resolving_count(regions.dim, radius * diagonal, band)
+        waves = band_frequencies(regions.dim, radius, band, count, seed)
         transform = regions_transform(regions, waves)
         kinks = transform - box_transform(regions, waves)
         plain[i], bent[i] = _power(transform), _power(kinks)
@@ -167,28 +163,6 @@ def asymptotic_power(regions: Regions) -> tuple[Floats, Floats]:
     squares = (heights.sum(axis=1) ** 2 + (heights**2).sum(axis=1)) / (corners * (corners + 1))
     box = np.einsum("q,qm->m", cut.measures[edge], squares)
     return kinks / np.pi, box / np.pi
-
-
-def _frequencies(
-    dim: int, radius: float, band: float, count: int | None, diagonal: float, seed: int
-) -> Floats:
-    """Return frequencies [F, n] around a magnitude."""
-    if count is None:
-        finest = np.pi * radius * diagonal * (1 if band == 1 else 4)
-        count = max(1000, math.ceil(finest)) if dim == 2 else 1000
-    if dim == 1:
-        units = np.ones((1 if band == 1 else count, 1))
-    elif dim == 2:
-        # Half a step off the axes, on which the box's own edges are exceptional.
-        angles = np.pi * (np.arange(count) + 0.5) / count
-        units = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    else:
-        units = unit_vectors(count, dim, generator(seed, "radial spectrum")).numpy()
-    # Multiples of the golden ratio fill the band evenly along any run of directions.
-    place = (np.arange(len(units)) + 0.5) * _GOLDEN % 1 - 0.5
-    moduli = radius * band**place
-    waves: Floats = moduli[:, None] * units
-    return waves
 
 
 def _power(transform: Complexes) -> Floats:

@@ -159,13 +159,15 @@ def indexed_integrals(
         groups = np.zeros(len(simplices), dtype=np.int64)
     sums = int(groups.max(initial=0)) + 1
     totals = np.zeros((len(frequencies), sums, values.shape[1]), dtype=np.complex128)
-    points, values = np.ascontiguousarray(points), np.ascontiguousarray(values)
+    # The loop runs over points and simplices: those are the last axes.
+    axes, heights = np.ascontiguousarray(points.T), np.ascontiguousarray(values.T)
+    corners = np.ascontiguousarray(simplices.T)
     # Some frequencies a task, so that threads share the work and progress is seen.
     size = max(1, min(64, len(frequencies) // (4 * torch.get_num_threads())))
     tasks = [slice(start, start + size) for start in range(0, len(frequencies), size)]
 
     def run(task: slice) -> None:
-        add_simplices(points, values, simplices, jacobians, groups, frequencies[task], totals[task])
+        add_simplices(axes, heights, corners, jacobians, groups, frequencies[task], totals[task])
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for done, _ in enumerate(pool.map(run, tasks), start=1):

@@ -7,26 +7,35 @@ For a simplex with vertices v_0, ..., v_d and an affine f (Hermite-Genocchi)::
 
 The sum over j is the derivative of exp[z_0, ..., z_d] along the values: each table entry
 carries its tangent, so that one pass gives all. See `divided_differences` for the table.
+
+A block of simplices is taken at a time, and each step of the table is one loop over the
+block that the compiler turns into vector instructions. Entries whose nodes are close are
+then put right one by one (`close_nodes`).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandlimiter.spectrum.double_double import row_product
+from bandlimiter.spectrum.close_nodes import close_pairs, taylor
+from bandlimiter.spectrum.phases import write_phases, write_waves
 from bandlimiter.tensors.compiled import compiled
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Ids = NDArray[np.int64]
 
-_TERMS = 64
+_BLOCK = 256
+"""Simplices in a block: all that is known of them fits a processor's first cache."""
+
+_HIGH, _LOW, _REAL, _IMAG, _VALUES = 0, 1, 2, 3, 4
+"""What is kept of a node: w.v in two parts, exp(-i w.v), and the function's values."""
 
 
 @compiled
 def add_simplices(
-    points: Floats,
+    axes: Floats,
     values: Floats,
-    simplices: Ids,
+    corners: Ids,
     jacobians: Floats,
     groups: Ids,
     frequencies: Floats,
@@ -36,10 +45,10 @@ def add_simplices(
 
     Parameters
     ----------
-    points, values
-        [V, n] and [V, m].
-    simplices, jacobians
-        [Q, d + 1] numbers of points, and [Q] d! times the simplices' measures.
+    axes, values
+        [n, V] and [m, V]: the points, a row for each coordinate, and f there.
+    corners, jacobians
+        [d + 1, Q] numbers of points, and [Q] d! times the simplices' measures.
     groups
         [Q]: the group that each simplex is summed into.
     frequencies
@@ -47,172 +56,135 @@ def add_simplices(
     totals
         [F, groups, m], added to: the sums over i^(d + 1).
     """
-    order, outputs = simplices.shape[1] - 1, values.shape[1]
-    vertices = len(points)
-    high, low = np.empty(vertices), np.empty(vertices)
-    cos, sin = np.empty(vertices), np.empty(vertices)
-
-    rank = np.empty(order + 1, dtype=np.int64)
-    nodes, carries = np.empty(order + 1), np.empty(order + 1)
-    speed = np.empty((order + 1, outputs))
-    # Table entries and their tangents, real and imaginary parts.
-    real, imag = np.empty(order + 1), np.empty(order + 1)
-    d_real, d_imag = np.empty((order + 1, outputs)), np.empty((order + 1, outputs))
-    h, dh = np.empty(_TERMS), np.empty((_TERMS, outputs))
-
+    order, outputs, count = len(corners) - 1, len(values), corners.shape[1]
+    points = np.empty((4, axes.shape[1]))
+    nodes = np.empty((_VALUES + outputs, order + 1, _BLOCK))
+    table = np.empty((2, order + 1, _BLOCK))
+    tangents = np.empty((outputs, 2, order + 1, _BLOCK))
+    gaps = np.empty((order + 1, order + 1, _BLOCK))
+    scale, lanes = np.empty(_BLOCK), np.empty(_BLOCK, dtype=np.int64)
     for f in range(len(frequencies)):
-        for v in range(vertices):
-            high[v], low[v] = row_product(frequencies, f, points, v)
-        for v in range(vertices):
-            cos[v], sin[v] = _cos_sin(high[v], low[v])
-        for q in range(len(simplices)):
-            _sort(simplices, q, high, low, rank)
-            for j in range(order + 1):
-                vertex = rank[j]
-                nodes[j], carries[j] = high[vertex], low[vertex]
-                real[j], imag[j] = cos[vertex], -sin[vertex]
-                for m in range(outputs):
-                    speed[j, m] = values[vertex, m]
-                    # d exp(-i t) = -i exp(-i t) dt
-                    d_real[j, m] = imag[j] * speed[j, m]
-                    d_imag[j, m] = -real[j] * speed[j, m]
+        write_phases(frequencies, f, axes, points[_HIGH], points[_LOW])
+        write_waves(points[_HIGH], points[_LOW], points[_REAL], points[_IMAG])
+        for v in range(points.shape[1]):
+            points[_IMAG, v] = -points[_IMAG, v]  # exp(-i t) = cos t - i sin t
+        for first in range(0, count, _BLOCK):
+            size = min(_BLOCK, count - first)
+            _gather(points, values, corners, first, size, nodes)
+            _sort(nodes, scale)
+            _start(nodes, table, tangents)
+            _gaps(nodes, gaps)
             for k in range(1, order + 1):
                 for a in range(order + 1 - k):
-                    gap = (nodes[a + k] - nodes[a]) + (carries[a + k] - carries[a])
-                    if gap > k:
-                        scale = 1 / gap
-                        real[a] = (real[a + 1] - real[a]) * scale
-                        imag[a] = (imag[a + 1] - imag[a]) * scale
-                        for m in range(outputs):
-                            drift = speed[a + k, m] - speed[a, m]
-                            change = d_real[a + 1, m] - d_real[a, m]
-                            d_real[a, m] = (change - real[a] * drift) * scale
-                            change = d_imag[a + 1, m] - d_imag[a, m]
-                            d_imag[a, m] = (change - imag[a] * drift) * scale
-                    elif k == 1:
-                        _close_pair(a, gap / 2, speed, real, imag, d_real, d_imag)
-                    else:
-                        _taylor(a, k, nodes, carries, speed, gap, real, imag, d_real, d_imag, h, dh)
+                    _divide(nodes, a, k, gaps[k, a], scale, table, tangents)
+                    close = _close(gaps, a, k, size, lanes)
+                    if close > 0 and k == 1:
+                        close_pairs(nodes, a, lanes[:close], table, tangents)
+                    elif close > 0:
+                        taylor(nodes, a, k, lanes[:close], table, tangents)
             for m in range(outputs):
-                totals[f, groups[q], m] += complex(
-                    jacobians[q] * d_real[0, m], jacobians[q] * d_imag[0, m]
-                )
+                for q in range(size):
+                    weight = jacobians[first + q]
+                    totals[f, groups[first + q], m] += complex(
+                        weight * tangents[m, 0, 0, q], weight * tangents[m, 1, 0, q]
+                    )
 
 
 @compiled
-def _close_pair(
-    a: int,
-    half: float,
-    speed: Floats,
-    real: Floats,
-    imag: Floats,
-    d_real: Floats,
-    d_imag: Floats,
+def _gather(
+    points: Floats, values: Floats, corners: Ids, first: int, size: int, nodes: Floats
 ) -> None:
-    """Replace entry a and its tangents for two nodes at most 1 apart: the common case.
+    """Copy what is known of each simplex's vertices, field by field."""
+    for j in range(nodes.shape[1]):
+        vertices = corners[j, first : first + size]
+        for field in range(len(nodes)):
+            source = points[field] if field < _VALUES else values[field - _VALUES]
+            target = nodes[field, j]
+            for q in range(size):
+                target[q] = source[vertices[q]]
+            # The last block's spare places hold numbers that are computed with and not used.
+            target[size:] = 0.0
 
-    With c their middle and h half their distance, g[t_0, t_1] = -i exp(-i c) sin(h) / h.
+
+@compiled
+def _sort(nodes: Floats, ahead: Floats) -> None:
+    """Sort each simplex's nodes by w.v: exchanges of neighbours, the same for all."""
+    high, low = nodes[_HIGH], nodes[_LOW]
+    for last in range(nodes.shape[1] - 1, 0, -1):
+        for j in range(last):
+            for q in range(_BLOCK):
+                ahead[q] = (high[j, q] - high[j + 1, q]) + (low[j, q] - low[j + 1, q])
+            for field in range(len(nodes)):
+                left, right = nodes[field, j], nodes[field, j + 1]
+                for q in range(_BLOCK):
+                    x, y = left[q], right[q]
+                    left[q] = y if ahead[q] > 0 else x
+                    right[q] = x if ahead[q] > 0 else y
+
+
+@compiled
+def _start(nodes: Floats, table: Floats, tangents: Floats) -> None:
+    """Write the table's first row, g(t) = exp(-i t), and its derivative along the values."""
+    for j in range(nodes.shape[1]):
+        real, imag = nodes[_REAL, j], nodes[_IMAG, j]
+        table[0, j] = real
+        table[1, j] = imag
+        for m in range(len(tangents)):
+            speed, d_real, d_imag = nodes[_VALUES + m, j], tangents[m, 0, j], tangents[m, 1, j]
+            for q in range(_BLOCK):
+                d_real[q] = imag[q] * speed[q]
+                d_imag[q] = -real[q] * speed[q]
+
+
+@compiled
+def _gaps(nodes: Floats, gaps: Floats) -> None:
+    """Write the distance of the end nodes of each entry: row [k, a] is that of a and a + k."""
+    for k in range(1, len(gaps)):
+        for a in range(len(gaps) - k):
+            gap, high, low = gaps[k, a], nodes[_HIGH, a], nodes[_LOW, a]
+            high_end, low_end = nodes[_HIGH, a + k], nodes[_LOW, a + k]
+            for q in range(_BLOCK):
+                gap[q] = (high_end[q] - high[q]) + (low_end[q] - low[q])
+
+
+@compiled
+def _divide(
+    nodes: Floats, a: int, k: int, gap: Floats, scale: Floats, table: Floats, tangents: Floats
+) -> None:
+    """Replace entry a of the row before by the difference quotient, and its tangents."""
+    for q in range(_BLOCK):
+        scale[q] = 1 / max(gap[q], 1.0)  # where it is less, a series takes the place
+    for part in range(2):
+        entry, following = table[part, a], table[part, a + 1]
+        for q in range(_BLOCK):
+            entry[q] = (following[q] - entry[q]) * scale[q]
+        for m in range(len(tangents)):
+            slow, fast = nodes[_VALUES + m, a], nodes[_VALUES + m, a + k]
+            tangent, next_tangent = tangents[m, part, a], tangents[m, part, a + 1]
+            for q in range(_BLOCK):
+                drift = entry[q] * (fast[q] - slow[q])
+                tangent[q] = ((next_tangent[q] - tangent[q]) - drift) * scale[q]
+
+
+@compiled
+def _close(gaps: Floats, a: int, k: int, size: int, lanes: Ids) -> int:
+    """List the simplices whose entry [k, a] needs a series; return how many there are.
+
+    Those are where its nodes are close, unless no quotient is formed of it: where both
+    entries above it, or the last of all, are series themselves. Without branches, as close
+    nodes are as likely as not.
     """
-    u = half * half
-    cos = 1 - u / 2 * (
-        1 - u / 12 * (1 - u / 30 * (1 - u / 56 * (1 - u / 90 * (1 - u / 132 * (1 - u / 182)))))
-    )
-    sinc = 1 - u / 6 * (1 - u / 20 * (1 - u / 42 * (1 - u / 72 * (1 - u / 110 * (1 - u / 156)))))
-    slope = 1 - u / 10 * (1 - u / 28 * (1 - u / 54 * (1 - u / 88 * (1 - u / 130))))
-    slope *= -half / 3  # the derivative of sinc
-    middle_real = (real[a] + real[a + 1]) / (2 * cos)
-    middle_imag = (imag[a] + imag[a + 1]) / (2 * cos)
-    real[a], imag[a] = middle_imag * sinc, -middle_real * sinc
-    for m in range(speed.shape[1]):
-        shift = (speed[a, m] + speed[a + 1, m]) / 2 * sinc
-        spread = (speed[a + 1, m] - speed[a, m]) / 2 * slope
-        d_real[a, m] = -shift * middle_real + spread * middle_imag
-        d_imag[a, m] = -shift * middle_imag - spread * middle_real
-
-
-@compiled
-def _taylor(
-    a: int,
-    k: int,
-    nodes: Floats,
-    carries: Floats,
-    speed: Floats,
-    gap: float,
-    real: Floats,
-    imag: Floats,
-    d_real: Floats,
-    d_imag: Floats,
-    h: Floats,
-    dh: Floats,
-) -> None:
-    """Replace entry a and its tangents by the series around the middle of the nodes."""
-    outputs = speed.shape[1]
-    half = gap / 2
-    terms, bound = 2, 1.0
-    while bound > 1e-18:  # of the first term, and one more for the tangent
-        bound *= half / (terms - 1)
-        terms += 1
-
-    for m in range(terms):
-        h[m] = 0
-        for out in range(outputs):
-            dh[m, out] = 0
-    h[0] = 1
-    for j in range(a, a + k + 1):
-        offset = (nodes[j] - nodes[a]) + (carries[j] - carries[a]) - half
-        for m in range(1, terms):
-            for out in range(outputs):
-                dh[m, out] += speed[j, out] * h[m - 1] + offset * dh[m - 1, out]
-            h[m] += offset * h[m - 1]
-
-    # The sum over m of (-i)^m h_m / (m + k)!: even degrees are real, odd ones imaginary.
-    weight = 1.0
-    for i in range(1, k + 1):
-        weight /= i
-    even = odd = 0.0
-    for out in range(outputs):
-        d_real[a, out] = d_imag[a, out] = 0
-    for m in range(terms):
-        signed = weight if m % 4 == 0 or m % 4 == 3 else -weight
-        if m % 2 == 0:
-            even += signed * h[m]
-        else:
-            odd += signed * h[m]
-        for out in range(outputs):
-            if m % 2 == 0:
-                d_real[a, out] += signed * dh[m, out]
-            else:
-                d_imag[a, out] += signed * dh[m, out]
-        weight /= m + k + 1
-
-    middle = nodes[a] + half
-    cos, sin = _cos_sin(middle, carries[a] + ((nodes[a] - middle) + half))
-    turn = complex(cos, -sin)
-    for _ in range(k):
-        turn = complex(turn.imag, -turn.real)  # times -i
-    whole = complex(even, odd) * turn
-    real[a], imag[a] = whole.real, whole.imag
-    for out in range(outputs):
-        whole = complex(d_real[a, out], d_imag[a, out]) * turn
-        d_real[a, out], d_imag[a, out] = whole.real, whole.imag
-
-
-@compiled
-def _cos_sin(high: float, low: float) -> tuple[float, float]:
-    """Return cos and sin of high + low, for a low part within rounding of the high one."""
-    cos, sin = np.cos(high), np.sin(high)
-    return cos - low * sin, sin + low * cos
-
-
-@compiled
-def _sort(simplices: Ids, q: int, high: Floats, low: Floats, rank: Ids) -> None:
-    """Write a simplex's vertices by increasing node (insertion: there are few)."""
-    for j in range(len(rank)):
-        vertex, place = simplices[q, j], j
-        while (
-            place > 0
-            and (high[rank[place - 1]] - high[vertex]) + (low[rank[place - 1]] - low[vertex]) > 0
-        ):
-            rank[place] = rank[place - 1]
-            place -= 1
-        rank[place] = vertex
+    order, gap, count = len(gaps) - 1, gaps[k, a], 0
+    if k == order:
+        for q in range(size):
+            lanes[count] = q
+            count += gap[q] <= k
+        return count
+    whole = gaps[order, 0]
+    left = gaps[k + 1, a - 1] if a > 0 else gaps[k + 1, a]
+    right = gaps[k + 1, a] if a + k < order else left
+    for q in range(size):
+        lanes[count] = q
+        divided = (whole[q] > order) & ((left[q] > k + 1) | (right[q] > k + 1))
+        count += (gap[q] <= k) & divided
+    return count

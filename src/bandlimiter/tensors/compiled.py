@@ -1,6 +1,9 @@
 """Loops that are compiled: one decorator, so that all of them are compiled alike."""
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from numba import njit
@@ -17,5 +20,16 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
     side. Arithmetic is IEEE's, in the order that is written: no reassociation and no fused
     operations, on which compensated sums depend.
     """
+    # numba names the file by this. It notices a change of the function's own file, but not
+    # of another one whose compiled functions it calls: without the mark, stale code runs.
+    function.__qualname__ = f"{function.__qualname__}-{_mark()}"
     loop: Callable[P, T] = njit(cache=True, nogil=True, error_model="numpy")(function)
     return loop
+
+
+@cache
+def _mark() -> str:
+    """Return a short name for the state of all compiled loops of the package."""
+    sources = sorted(Path(__file__).parents[1].glob("*/*.py"))
+    texts = [text for text in (path.read_bytes() for path in sources) if b"@compiled" in text]
+    return hashlib.sha256(b"".join(texts)).hexdigest()[:12]
