@@ -76,8 +76,9 @@ def band_frequencies(dim: int, magnitude: float, band: float, count: int, seed: 
     else:
         # Half a step off the axes, on which the box's own edges are exceptional.
         angles = np.pi * (np.arange(count) + 0.5) / count
-        plane = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        units = plane if dim == 2 else np.ones((count, 1))
+        units = np.ones((count, dim))
+        if dim == 2:
+            units[:, 0], units[:, 1] = np.cos(angles), np.sin(angles)
         # Multiples of the golden ratio fill the band evenly along any run of directions.
         place = (np.arange(count) + 0.5) * _GOLDEN % 1
     waves: Floats = magnitude * band ** (place[:, None] - 0.5) * units
