@@ -67,19 +67,19 @@ def band_frequencies(dim: int, magnitude: float, band: float, count: int, seed: 
     seed
         Scrambles, for n >= 3.
     """
+    units, place = np.ones((count, dim)), np.empty((count, 1))
     if dim >= 3:
         sequence = qmc.Sobol(dim + 1, rng=np.random.default_rng(seed))
         cube = sequence.random_base2(max(0, math.ceil(math.log2(count))))[:count]
-        normal: Floats = ndtri(cube[:, :dim].clip(1e-12, 1 - 1e-12))
-        units: Floats = normal / np.linalg.norm(normal, axis=1, keepdims=True)
-        place = cube[:, dim]
+        normal = ndtri(cube[:, :dim].clip(1e-12, 1 - 1e-12))
+        units[:] = normal / np.linalg.norm(normal, axis=1, keepdims=True)
+        place[:] = cube[:, dim:]
     else:
-        # Half a step off the axes, on which the box's own edges are exceptional.
-        angles = np.pi * (np.arange(count) + 0.5) / count
-        units = np.ones((count, dim))
         if dim == 2:
+            # Half a step off the axes, on which the box's own edges are exceptional.
+            angles = np.pi * (np.arange(count) + 0.5) / count
             units[:, 0], units[:, 1] = np.cos(angles), np.sin(angles)
         # Multiples of the golden ratio fill the band evenly along any run of directions.
-        place = (np.arange(count) + 0.5) * _GOLDEN % 1
-    waves: Floats = magnitude * band ** (place[:, None] - 0.5) * units
+        place[:, 0] = (np.arange(count) + 0.5) * _GOLDEN % 1
+    waves: Floats = magnitude * band ** (place - 0.5) * units
     return waves
