@@ -38,3 +38,14 @@ def rows_progress(unit: str = "rows") -> Iterator[Callback]:
             bar.update(task, completed=done, total=total, description=what)
 
         yield update
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show that something is going on; nothing where stderr is not a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield

@@ -80,9 +80,11 @@ def regions(
             upper=upper,
             seed=seed,
         )
+        from bandlimiter.cli.progress import waiting
         from bandlimiter.geometry import enumerate_regions
 
-        found = enumerate_regions(subject.network, subject.lower, subject.upper, limit=limit)
+        with waiting("finding regions (compiles its loops when first run)"):
+            found = enumerate_regions(subject.network, subject.lower, subject.upper, limit=limit)
         a_to_b = _step(subject, start, end, step)
         document = _document(subject, found, a_to_b)
         out.mkdir(parents=True, exist_ok=True)

@@ -94,10 +94,12 @@ def spectrum(
             upper=upper,
             seed=seed,
         )
+        from bandlimiter.cli.progress import waiting
         from bandlimiter.geometry import enumerate_regions
         from bandlimiter.spectrum import averaging_filter
 
-        regions = enumerate_regions(subject.network, subject.lower, subject.upper, limit=limit)
+        with waiting("finding regions (compiles its loops when first run)"):
+            regions = enumerate_regions(subject.network, subject.lower, subject.upper, limit=limit)
         if not 0 <= output < regions.network.outputs:
             raise ConfigurationError(
                 f"expected an --output from 0 to {regions.network.outputs - 1}, got {output}"
