@@ -1,5 +1,6 @@
 """Activations that are piecewise linear: thresholds, and a line on each piece between them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,15 +61,17 @@ def hardtanh(low: float, high: float) -> Activation:
     Raises
     ------
     ConfigurationError
-        If low >= high.
+        If low >= high, or one is infinite.
 
     Examples
     --------
     >>> hardtanh(-1.0, 1.0)(np.array([-3.0, 0.5, 2.0]))
     array([-1. ,  0.5,  1. ])
     """
-    if not low < high:
-        raise ConfigurationError(f"expected a Hardtanh with low < high, got {low} and {high}")
+    if not -math.inf < low < high < math.inf:
+        raise ConfigurationError(
+            f"expected a Hardtanh with finite low < high, got {low} and {high}"
+        )
     return Activation(
         np.array([low, high], dtype=float), np.array([0.0, 1.0, 0.0]), np.array([low, 0.0, high])
     )

@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.cutting import cut_by_layer
 
 Floats = NDArray[np.float64]
@@ -94,10 +95,15 @@ class CellComplex:
         -------
         numpy.ndarray
             [V', columns]: the values, with a row for each new vertex.
+
+        Raises
+        ------
+        ConfigurationError
+            Where a hyperplane is so close to others that no tolerance tells them apart.
         """
         need = np.zeros(2, dtype=np.int64)
         done = 0
-        while done < len(tolerances) and self._size[-1] <= limit:
+        while 0 <= done < len(tolerances) and self._size[-1] <= limit:
             self._make_room(need)
             values = _grown(values, self._start.shape[1])
             done = cut_by_layer(
@@ -105,6 +111,12 @@ class CellComplex:
                 self._start, self._count, self._items, self._size, self._used,
                 self._label, self._patterns, need,
             )  # fmt: skip
+        if done < 0:
+            raise ConfigurationError(
+                f"expected hyperplanes that coincide or keep apart, got one (number "
+                f"{first_bit - 1 - done} in the order of patterns) that rounding does not tell "
+                "from others; move the box a little, or round the network's weights"
+            )
         return values[: self._size[0]]
 
     def _make_room(self, need: Ids) -> None:

@@ -2,7 +2,9 @@
 
 A complex holds faces of every dimension, from vertices to cells; a face is the list of its
 facets, one dimension below. Which faces are cut follows from the signs of the vertices
-alone, so the result is a complex whatever the rounding: nothing is decided twice.
+alone: nothing is decided twice. So the result is a complex whatever the rounding, if only
+the signs are some that a hyperplane can give; where rounding gives others, they are told
+again to another tolerance (see `is_torn`).
 
 In all arrays row k belongs to the faces of dimension k: ``start[k, f]`` and ``count[k, f]``
 tell where in ``items[k]`` the facets of face f are listed; ``size[k]`` and ``used[k]`` say
@@ -23,6 +25,9 @@ Bytes = NDArray[np.uint8]
 ON, NEGATIVE, POSITIVE, CUT = 0, 1, 2, 3
 """Where a face lies: in the hyperplane, on one side (it may touch it), or across it. The
 side of a face is the union of its facets' sides, bit by bit."""
+
+FACTORS = (1.0, 1 / 8, 1 / 64, 1 / 512, 8.0, 64.0, 512.0)
+"""Multiples of the tolerance, tried in turn until a hyperplane can give the sides."""
 
 
 @compiled
@@ -53,33 +58,36 @@ def cut_by_layer(
     Returns
     -------
     int
-        The hyperplane to go on with; all are done when it is their number.
+        The hyperplane to go on with; all are done when it is their number. Negative,
+        -1 - h, where hyperplane h tears cells whatever the tolerance.
     """
     dim = len(size) - 1
     side = np.empty((dim + 1, start.shape[1]), dtype=np.int8)
     upper = np.empty((dim + 1, start.shape[1]), dtype=np.int64)
     section = np.empty((dim + 1, start.shape[1]), dtype=np.int64)
+    seen = np.empty(start.shape[1], dtype=np.int8)
     cuts = np.zeros(dim + 2, dtype=np.int64)
     listed = np.zeros(dim + 2, dtype=np.int64)
     for hyperplane in range(begin, len(tolerances)):
         unit = hyperplane // len(thresholds)
         threshold = thresholds[hyperplane % len(thresholds)]
-        everywhere = tell_vertices(
-            values, unit, threshold, tolerances[hyperplane], size[0], side[0]
-        )
-        if everywhere == NEGATIVE:
-            continue
-        torn = 0
-        while torn >= 0:
+        everywhere, torn, attempt = CUT, True, 0
+        while torn and attempt < len(FACTORS):
+            tolerance = FACTORS[attempt] * tolerances[hyperplane]
+            everywhere = tell_vertices(values, unit, threshold, tolerance, size[0], side[0])
+            if everywhere == NEGATIVE:
+                break
             for k in range(1, dim + 1):
                 cuts[k], listed[k] = tell_faces(
                     side[k - 1], start[k], count[k], items[k], size[k], side[k]
                 )
-            torn = -1
-            if dim > 1 and cuts[2] > 0:
-                torn = torn_vertex(values, unit, threshold, side, start, count, items, size)
-                if torn >= 0:
-                    side[0, torn], values[torn, unit] = ON, threshold
+            torn = is_torn(cuts, side, start, count, items, size, seen)
+            attempt += 1
+        if everywhere != NEGATIVE and torn:
+            return -1 - hyperplane
+        move_onto(threshold, side[0], size[0], values[:, unit])
+        if everywhere == NEGATIVE:
+            continue
 
         if cuts[dim] > 0:
             need[0] = need[1] = 0
@@ -116,10 +124,7 @@ def cut_by_layer(
 def tell_vertices(
     values: Floats, unit: int, threshold: float, tolerance: float, vertices: int, side: Sides
 ) -> int:
-    """Tell the side of each vertex and move those within ``tolerance`` onto the threshold.
-
-    Returns the union of all sides.
-    """
+    """Tell the side of each vertex, on within ``tolerance``; return the union of all sides."""
     union = ON
     for vertex in range(vertices):
         gap = values[vertex, unit] - threshold
@@ -129,9 +134,16 @@ def tell_vertices(
             side[vertex] = NEGATIVE
         else:
             side[vertex] = ON
-            values[vertex, unit] = threshold
         union |= side[vertex]
     return union
+
+
+@compiled
+def move_onto(threshold: float, side: Sides, vertices: int, values: Floats) -> None:
+    """Set the values of the vertices that lie on the hyperplane to its threshold."""
+    for vertex in range(vertices):
+        if side[vertex] == ON:
+            values[vertex] = threshold
 
 
 @compiled
@@ -155,38 +167,53 @@ def tell_faces(
 
 
 @compiled
-def torn_vertex(
-    values: Floats,
-    unit: int,
-    threshold: float,
-    side: Sides,
-    start: Ids,
-    count: Shorts,
-    items: Shorts,
-    size: Ids,
-) -> int:
-    """Find a cut polygon that the hyperplane does not cross in exactly two places.
+def is_torn(
+    cuts: Ids, side: Sides, start: Ids, count: Shorts, items: Shorts, size: Ids, seen: Sides
+) -> bool:
+    """Whether no hyperplane can lie among the faces as their sides say.
 
-    Only rounding does that, in a polygon as thin as the tolerance. Returns the vertex of
-    it that is closest to the hyperplane but not on it, or -1 where there is no such polygon.
+    Rounding alone does that, where vertices lie as close together as the tolerance: those
+    that count as on the hyperplane are then more than one that cuts the others can meet.
     """
-    for polygon in range(size[2]):
-        if side[2, polygon] != CUT:
-            continue
-        cuts, ends_on = 0, 0
-        nearest, closest = -1, np.inf
-        for i in range(start[2, polygon], start[2, polygon] + count[2, polygon]):
-            edge = items[2, i]
-            cuts += side[1, edge] == CUT
-            for j in range(start[1, edge], start[1, edge] + 2):
-                vertex = items[1, j]
-                ends_on += side[0, vertex] == ON  # each vertex ends two edges
-                gap = abs(values[vertex, unit] - threshold)
-                if side[0, vertex] != ON and gap < closest:
-                    nearest, closest = vertex, gap
-        if 2 * cuts + ends_on != 4:
-            return nearest
-    return -1
+    for k in range(2, len(size)):
+        if cuts[k] == 0:
+            return False
+        seen[: size[k - 2]] = ON
+        for face in range(size[k]):
+            if side[k, face] == CUT and is_face_torn(k, face, side, start, count, items, seen):
+                return True
+    return False
+
+
+@compiled
+def is_face_torn(
+    k: int, face: int, side: Sides, start: Ids, count: Shorts, items: Shorts, seen: Sides
+) -> bool:
+    """Whether no hyperplane can cut a face of dimension k as the sides of its facets say.
+
+    It contains no facet; what lies in it two dimensions below separates a negative facet
+    from a positive one; and it leaves a polygon in exactly two places. ``seen`` holds the
+    sides of facets met so far that still lack their neighbour.
+    """
+    crossings = 0
+    for i in range(start[k, face], start[k, face] + count[k, face]):
+        facet = items[k, i]
+        here = side[k - 1, facet]
+        if here == ON:
+            return True
+        crossings += here == CUT
+        for j in range(start[k - 1, facet], start[k - 1, facet] + count[k - 1, facet]):
+            ridge = items[k - 1, j]
+            if side[k - 2, ridge] != ON:
+                continue
+            if seen[ridge] == ON:
+                seen[ridge] = here
+            elif seen[ridge] | here == CUT:
+                seen[ridge] = ON
+                crossings += 1
+            else:
+                return True
+    return k == 2 and crossings != 2
 
 
 @compiled

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 TOLERANCE = 1e-12
 """Vertices this close to a hyperplane, relative to the sum of the moduli that make up the
 pre-activation, are on it: a thousand times the rounding of such a sum, so that arrangements
-that are degenerate on paper come out degenerate."""
+that are degenerate on paper come out degenerate. (See also `cutting.FACTORS`.)"""
 
 
 def enumerate_regions(
@@ -60,13 +60,16 @@ def enumerate_regions(
     InputError
         (a ValueError) for n above 4, or a box that is empty or unbounded.
     ConfigurationError
-        (a ValueError) for a layer that is not piecewise linear, for NaN weights, or where
-        ``limit`` is passed.
+        (a ValueError) for a layer that is not piecewise linear, for NaN weights, where
+        ``limit`` is passed, or where hyperplanes differ by about 1e-12 and no tolerance
+        says which meet (rare even then).
 
     Notes
     -----
     Signs are decided at vertices to a relative 1e-12 (`TOLERANCE`); a region thinner than
-    that is part of its neighbour. Time grows with regions times units.
+    that is part of its neighbour. Where hyperplanes differ by hardly more than that, the
+    point at which they cross is as uncertain, and volumes with it. Time grows with regions
+    times units.
 
     Examples
     --------
@@ -81,20 +84,31 @@ def enumerate_regions(
     low, high = read_box(lower, upper, pieces.dim)
     complex_ = CellComplex(low, high, pieces.hyperplanes)
     registers: Registers = {pieces.entry: complex_.points}
-    # What each register's numbers were summed from, in moduli: the scale of their rounding.
     moduli: Registers = {pieces.entry: np.abs(complex_.points).max(axis=0)}
     for number, step in enumerate(pieces.steps):
         if isinstance(step, Affine):
+            moduli[step.target] = _moduli(step, registers[step.source], moduli[step.source])
             registers[step.target] = registers[step.source] @ step.weight.T + step.bias
-            moduli[step.target] = np.abs(step.weight) @ moduli[step.source] + np.abs(step.bias)
         elif isinstance(step, Sum):
             registers[step.target] = registers[step.left] + registers[step.right]
             moduli[step.target] = moduli[step.left] + moduli[step.right]
         else:
             _cut_along_layer(complex_, step, registers, moduli[step.source], limit)
-            moduli[step.target] = np.abs(registers[step.target]).max(axis=0)
+            moduli[step.target] = moduli[step.source] * np.abs(step.activation.slopes).max()
         pieces.forget(registers, number)
     return Regions(pieces, complex_, registers[pieces.result])
+
+
+def _moduli(step: Affine, source: Floats, inherited: Floats) -> Floats:
+    """Return the scale of the rounding of each number that a step forms: [out].
+
+    That of its own sum, and what the source's numbers bring along: where large terms have
+    cancelled, more than their size tells. Errors of different numbers are independent, so
+    that their squares add, and a deep network's scale stays close to its numbers'.
+    """
+    formed: Floats = np.abs(step.weight) @ np.abs(source).max(axis=0) + np.abs(step.bias)
+    brought: Floats = np.sqrt(step.weight**2 @ inherited**2)
+    return formed + brought
 
 
 def _cut_along_layer(

@@ -2,20 +2,21 @@
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 from torch.nn import functional as F
-from typing_extensions import override
+from typing_extensions import TypeIs, override
 
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.activation import Activation, hardtanh, leaky
 from bandlimiter.geometry.network import Affine, Bend, PiecewiseLinear, Step, Sum
 
 Array = NDArray[np.float64]
+M = TypeVar("M", bound=nn.Module)
 
 _KNOWN = (
     "Linear, ReLU, LeakyReLU, Hardtanh, ReLU6, BatchNorm1d, Flatten, Dropout, Identity and "
@@ -73,8 +74,19 @@ def _first_width(module: nn.Module, otherwise: int | None) -> int:
     return otherwise
 
 
+class _Tensor(fx.Proxy):
+    """Stands for a tensor while a forward is traced; unlike fx's own, it knows +=."""
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+
 class _Whole(fx.Tracer):
     """Traces one module's own forward; its children stay whole, and are read in their turn."""
+
+    @override
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Tensor(node, self)
 
     @override
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -88,24 +100,28 @@ class _Reader:
         self.steps: list[Step] = []
         self.width = {0: dim}
         self._bits = 0
+        # In-place layers change a tensor for all who hold it: old register -> new one.
+        self._overwritten: dict[int, int] = {}
 
     def read(self, module: nn.Module, name: str, source: int) -> int:
         """Append the steps of ``module`` applied to a register; return the result's."""
-        if isinstance(module, nn.Sequential):
-            for child, layer in module.named_children():
+        if _is(module, nn.Sequential):
+            # Not named_children, which leaves out layers that appear a second time.
+            for child, layer in zip(module._modules, module, strict=True):
                 source = self.read(layer, f"{name}.{child}".lstrip("."), source)
             return source
-        if isinstance(module, nn.Linear):
+        if _is(module, nn.Linear):
             return self._affine(name, source, *_linear(module))
-        if isinstance(module, nn.BatchNorm1d):
+        if _is(module, nn.BatchNorm1d):
             return self._affine(name, source, *_batch_norm(module, name))
-        if isinstance(module, nn.ReLU):
-            return self._bend(name, source, leaky(0.0))
-        if isinstance(module, nn.LeakyReLU):
-            return self._bend(name, source, leaky(module.negative_slope))
-        if isinstance(module, nn.Hardtanh):
-            return self._bend(name, source, hardtanh(module.min_val, module.max_val))
-        if isinstance(module, (nn.Flatten, nn.Identity)) or _is_idle_dropout(module, name):
+        if _is(module, nn.ReLU):
+            return self._bend(name, source, leaky(0.0), module.inplace)
+        if _is(module, nn.LeakyReLU):
+            return self._bend(name, source, leaky(module.negative_slope), module.inplace)
+        if _is(module, nn.Hardtanh):
+            activation = hardtanh(module.min_val, module.max_val)
+            return self._bend(name, source, activation, module.inplace)
+        if _is(module, nn.Flatten) or _is(module, nn.Identity) or _is_idle_dropout(module, name):
             return source
         if type(module).__module__.startswith("torch.nn."):
             raise _unknown(type(module).__name__, name)
@@ -118,7 +134,7 @@ class _Reader:
         except Exception as error:  # the user's own code may raise anything
             raise ConfigurationError(
                 f"expected a network of {_KNOWN}, whose forward does not branch on its input; "
-                f"reading {type(module).__name__} failed: {error}"
+                f"reading {type(module).__name__} failed: {' '.join(str(error).split())}"
             ) from error
         registers: dict[Any, int] = {}
         result = source
@@ -127,26 +143,30 @@ class _Reader:
             at = f"{name}.{node.target if node.op == 'call_module' else node.name}".lstrip(".")
             if node.op == "placeholder" and not registers:
                 registers[node] = source
-            elif node.op == "call_module":
+            elif node.op == "call_module" and len(sources) == 1:
                 child = module.get_submodule(str(node.target))
                 registers[node] = self.read(child, at, *sources)
             elif node.op in ("call_function", "call_method"):
                 registers[node] = self._function(node, at, sources)
-            elif node.op == "output":
+            elif node.op == "output" and len(sources) == 1:
                 (result,) = sources
             else:
-                raise ConfigurationError(f"expected {_KNOWN} of one input; got {node.op} {at}")
+                raise ConfigurationError(
+                    f"expected {_KNOWN}, of one tensor in and one out; got {node.op} {at}"
+                )
         return result
 
     def _function(self, node: fx.Node, name: str, sources: list[int]) -> int:
         settings = node.args[1:]
+        in_place = node.target is operator.iadd or _says_in_place(node)
         if node.target in _SUMS and len(sources) == 2 and not node.kwargs:
-            return self._sum(name, *sources)
+            return self._sum(name, sources[0], sources[1], in_place)
         if node.target in _FLATTEN and node.kwargs.get("start_dim", (*settings, 0)[0]) == 1:
             return sources[0]
         if node.target in _ACTIVATIONS and len(sources) == 1:
             named = {k: v for k, v in node.kwargs.items() if k != "inplace"}
-            return self._bend(name, sources[0], _ACTIVATIONS[node.target](*settings, **named))
+            activation = _ACTIVATIONS[node.target](*settings, **named)
+            return self._bend(name, sources[0], activation, in_place)
         raise _unknown(getattr(node.target, "__name__", str(node.target)), name)
 
     def _affine(self, name: str, source: int, weight: Array, bias: Array) -> int:
@@ -164,7 +184,7 @@ class _Reader:
         self.steps.append(Affine(source, target, weight, bias))
         return target
 
-    def _sum(self, name: str, left: int, right: int) -> int:
+    def _sum(self, name: str, left: int, right: int, in_place: bool) -> int:
         if self.width[left] != self.width[right]:
             raise ConfigurationError(
                 f"expected a sum of equal widths at {name}, got {self.width[left]} and "
@@ -172,14 +192,18 @@ class _Reader:
             )
         target = self._new(self.width[left])
         self.steps.append(Sum(left, right, target))
+        if in_place:
+            self._overwritten[left] = target
         return target
 
-    def _bend(self, name: str, source: int, activation: Activation) -> int:
+    def _bend(self, name: str, source: int, activation: Activation, in_place: bool) -> int:
         width = self.width[source]
         target = self._new(width)
         bend = Bend(source, target, activation, width, name, self._bits)
         self._bits = bend.bits.stop
         self.steps.append(bend)
+        if in_place:
+            self._overwritten[source] = target
         return target
 
     def _source(self, node: fx.Node, registers: dict[Any, int], value: fx.Node) -> int:
@@ -187,12 +211,26 @@ class _Reader:
             raise ConfigurationError(
                 f"expected {node.name} to take a tensor that the network computes, got {value}"
             )
-        return registers[value]
+        register = registers[value]
+        while register in self._overwritten:
+            register = self._overwritten[register]
+        return register
 
     def _new(self, width: int) -> int:
         register = len(self.width)
         self.width[register] = width
         return register
+
+
+def _is(module: nn.Module, kind: type[M]) -> TypeIs[M]:
+    """Whether a module does what ``kind`` does: a subclass may have a forward of its own."""
+    return isinstance(module, kind) and type(module).forward is kind.forward
+
+
+def _says_in_place(node: fx.Node) -> bool:
+    """Whether a function is called as ``relu_(x)``, ``relu(x, True)`` or with inplace=True."""
+    name = str(getattr(node.target, "__name__", node.target))
+    return name.endswith("_") or True in (*node.args[1:], node.kwargs.get("inplace"))
 
 
 def _tensors(node: fx.Node) -> list[fx.Node]:
@@ -217,7 +255,7 @@ def _batch_norm(layer: nn.BatchNorm1d, name: str) -> tuple[Array, Array]:
 
 
 def _is_idle_dropout(layer: nn.Module, name: str) -> bool:
-    if not isinstance(layer, nn.Dropout):
+    if not _is(layer, nn.Dropout):
         return False
     if layer.training and layer.p > 0:
         raise _not_evaluating("Dropout", name)

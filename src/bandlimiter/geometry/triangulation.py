@@ -1,5 +1,6 @@
 """Cells cut into simplices, so that neighbours agree on their common faces."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,12 +119,9 @@ def _jacobians(corners: Floats) -> Floats:
     """Return d! times the measures of simplices [Q, d + 1, n], d <= n."""
     edges = corners[:, 1:] - corners[:, :1]
     size, dim = edges.shape[1:]
-    if size == dim:
-        determinants: Floats = np.abs(np.linalg.det(edges))
-        return determinants
-    if size == 0:
-        return np.ones(len(corners))
-    # The triangular factor's diagonal keeps the digits that a Gram determinant squares away.
-    factor = np.linalg.qr(edges.swapaxes(1, 2), mode="r")
-    products: Floats = np.abs(np.prod(np.diagonal(factor, axis1=1, axis2=2), axis=1))
-    return products
+    # Of the d x d minors (Cauchy and Binet): lengthening one axis costs no digits, as it
+    # would in a triangular factor, nor are digits squared away as in a Gram determinant.
+    columns = itertools.combinations(range(dim), size)
+    minors = [np.linalg.det(edges[:, :, list(chosen)]) for chosen in columns]
+    lengths: Floats = np.linalg.norm(minors, axis=0)
+    return lengths
