@@ -14,7 +14,7 @@ from torch import nn
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry import enumerate_regions, max_regions
 from bandlimiter.geometry.cells import CellComplex
-from tests.geometry.checks import agrees_with, euler, has_neighbours, is_sound, refuses
+from tests.geometry.checks import agrees_with, conforms, euler, has_neighbours, is_sound, refuses
 from tests.geometry.networks import (
     hyperplanes,
     linear,
@@ -345,6 +345,7 @@ def test_nearly_degenerate_arrangements(dim, size):
             continue
         assert euler(regions.face_counts) == 1, seed
         has_neighbours(regions)
+        conforms(regions)
         # 512 tolerances, times what two layers of five units make of them.
         agrees_with(regions, network, 1e-7)
     assert len(refusals) <= 1, refusals

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull, QhullError
 
 from bandlimiter.geometry import enumerate_regions, triangulate
-from tests.geometry.checks import half_spaces, is_conforming
+from tests.geometry.checks import conforms, half_spaces
 from tests.geometry.networks import every_kind, hyperplanes, networks, perceptron, small_integers
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -26,19 +26,13 @@ def check(regions) -> None:
     for region in range(len(regions)):
         corners = cut.simplices[cut.owners == region]
         np.testing.assert_array_equal(np.unique(corners), np.sort(regions.vertices_of(region)))
-    # A face of one simplex alone lies in a side of the box, all others between two.
-    faces = is_conforming(cut.simplices)
-    low, high = regions.lower, regions.upper
-    single = np.array([face for face, count in faces.items() if count == 1])
-    at = regions.vertices[single]
-    near = 1e-14 * (high - low)  # convex combinations of equal numbers
-    on_side = (np.abs(at - low) <= near).all(axis=1) | (np.abs(at - high) <= near).all(axis=1)
-    assert on_side.any(axis=1).all()
+        assert (corners.min(axis=1) == corners.min()).all()  # the vertex of the lowest number
+    conforms(regions)
     edges = regions.vertices[cut.simplices[:, 1:]] - regions.vertices[cut.simplices[:, :1]]
     # Determinants of numbers of order one.
     np.testing.assert_allclose(cut.jacobians, np.abs(np.linalg.det(edges)), atol=1e-14)
     np.testing.assert_allclose(cut.measures, cut.jacobians / math.factorial(dim), rtol=1e-15)
-    assert cut.measures.sum() == pytest.approx((high - low).prod(), rel=1e-10)
+    assert cut.measures.sum() == pytest.approx((regions.upper - regions.lower).prod(), rel=1e-10)
     np.testing.assert_allclose(
         np.bincount(cut.owners, cut.measures, minlength=len(regions)), regions.volumes, rtol=1e-12
     )
@@ -80,7 +74,7 @@ def test_facets_are_cut_into_the_faces_of_the_simplices(dim):
     half_spaces(regions)  # the regions' surfaces against Qhull's
     facets = regions.facet_triangulation
     assert facets.simplices.shape[1] == dim
-    faces = is_conforming(regions.triangulation.simplices)
+    faces = conforms(regions)
     found = [tuple(sorted(simplex)) for simplex in facets.simplices.tolist()]
     assert len(found) == len(set(found))
     assert set(found) <= set(faces)

@@ -2,26 +2,29 @@
 
 import operator
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 from torch.nn import functional as F
-from typing_extensions import TypeIs, override
+from typing_extensions import override
 
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.activation import Activation, hardtanh, leaky
+from bandlimiter.geometry.layers import (
+    KNOWN,
+    activation_of,
+    affine_of,
+    changes_nothing,
+    does,
+    unknown,
+)
 from bandlimiter.geometry.network import Affine, Bend, PiecewiseLinear, Step, Sum
 
 Array = NDArray[np.float64]
-M = TypeVar("M", bound=nn.Module)
 
-_KNOWN = (
-    "Linear, ReLU, LeakyReLU, Hardtanh, ReLU6, BatchNorm1d, Flatten, Dropout, Identity and "
-    "residual sums"
-)
 _SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
 _FLATTEN = (torch.flatten, "flatten")
 _ACTIVATIONS: dict[Any, Callable[..., Activation]] = {
@@ -105,26 +108,21 @@ class _Reader:
 
     def read(self, module: nn.Module, name: str, source: int) -> int:
         """Append the steps of ``module`` applied to a register; return the result's."""
-        if _is(module, nn.Sequential):
+        if does(module, nn.Sequential):
             # Not named_children, which leaves out layers that appear a second time.
             for child, layer in zip(module._modules, module, strict=True):
                 source = self.read(layer, f"{name}.{child}".lstrip("."), source)
             return source
-        if _is(module, nn.Linear):
-            return self._affine(name, source, *_linear(module))
-        if _is(module, nn.BatchNorm1d):
-            return self._affine(name, source, *_batch_norm(module, name))
-        if _is(module, nn.ReLU):
-            return self._bend(name, source, leaky(0.0), module.inplace)
-        if _is(module, nn.LeakyReLU):
-            return self._bend(name, source, leaky(module.negative_slope), module.inplace)
-        if _is(module, nn.Hardtanh):
-            activation = hardtanh(module.min_val, module.max_val)
-            return self._bend(name, source, activation, module.inplace)
-        if _is(module, nn.Flatten) or _is(module, nn.Identity) or _is_idle_dropout(module, name):
+        affine = affine_of(module, name)
+        if affine is not None:
+            return self._affine(name, source, *affine)
+        activation = activation_of(module)
+        if activation is not None:
+            return self._bend(name, source, activation, bool(module.inplace))
+        if changes_nothing(module, name):
             return source
         if type(module).__module__.startswith("torch.nn."):
-            raise _unknown(type(module).__name__, name)
+            raise unknown(type(module).__name__, name)
         return self._traced(module, name, source)
 
     def _traced(self, module: nn.Module, name: str, source: int) -> int:
@@ -133,7 +131,7 @@ class _Reader:
             graph = _Whole().trace(module)
         except Exception as error:  # the user's own code may raise anything
             raise ConfigurationError(
-                f"expected a network of {_KNOWN}, whose forward does not branch on its input; "
+                f"expected a network of {KNOWN}, whose forward does not branch on its input; "
                 f"reading {type(module).__name__} failed: {' '.join(str(error).split())}"
             ) from error
         registers: dict[Any, int] = {}
@@ -152,7 +150,7 @@ class _Reader:
                 (result,) = sources
             else:
                 raise ConfigurationError(
-                    f"expected {_KNOWN}, of one tensor in and one out; got {node.op} {at}"
+                    f"expected {KNOWN}, of one tensor in and one out; got {node.op} {at}"
                 )
         return result
 
@@ -167,7 +165,7 @@ class _Reader:
             named = {k: v for k, v in node.kwargs.items() if k != "inplace"}
             activation = _ACTIVATIONS[node.target](*settings, **named)
             return self._bend(name, sources[0], activation, in_place)
-        raise _unknown(getattr(node.target, "__name__", str(node.target)), name)
+        raise unknown(getattr(node.target, "__name__", str(node.target)), name)
 
     def _affine(self, name: str, source: int, weight: Array, bias: Array) -> int:
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
@@ -222,11 +220,6 @@ class _Reader:
         return register
 
 
-def _is(module: nn.Module, kind: type[M]) -> TypeIs[M]:
-    """Whether a module does what ``kind`` does: a subclass may have a forward of its own."""
-    return isinstance(module, kind) and type(module).forward is kind.forward
-
-
 def _says_in_place(node: fx.Node) -> bool:
     """Whether a function is called as ``relu_(x)``, ``relu(x, True)`` or with inplace=True."""
     name = str(getattr(node.target, "__name__", node.target))
@@ -236,44 +229,3 @@ def _says_in_place(node: fx.Node) -> bool:
 def _tensors(node: fx.Node) -> list[fx.Node]:
     """Return the arguments that are values of the graph, in order."""
     return [part for part in (*node.args, *node.kwargs.values()) if isinstance(part, fx.Node)]
-
-
-def _linear(layer: nn.Linear) -> tuple[Array, Array]:
-    weight = _numpy(layer.weight)
-    bias: torch.Tensor | None = layer.bias
-    return weight, np.zeros(len(weight)) if bias is None else _numpy(bias)
-
-
-def _batch_norm(layer: nn.BatchNorm1d, name: str) -> tuple[Array, Array]:
-    if layer.training or layer.running_mean is None or layer.running_var is None:
-        raise _not_evaluating("BatchNorm1d", name)
-    scale = 1 / np.sqrt(_numpy(layer.running_var) + layer.eps)
-    bias = np.zeros_like(scale)
-    if layer.affine:
-        scale, bias = scale * _numpy(layer.weight), _numpy(layer.bias)
-    return np.diag(scale), bias - _numpy(layer.running_mean) * scale
-
-
-def _is_idle_dropout(layer: nn.Module, name: str) -> bool:
-    if not _is(layer, nn.Dropout):
-        return False
-    if layer.training and layer.p > 0:
-        raise _not_evaluating("Dropout", name)
-    return True
-
-
-def _not_evaluating(kind: str, name: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"expected {kind} ({name or 'the network'}) in evaluation mode with fixed statistics: "
-        "in training it is no piecewise linear function; call .eval() first"
-    )
-
-
-def _unknown(kind: str, name: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"expected a piecewise linear network of {_KNOWN}; got {kind} (layer {name or 'given'})"
-    )
-
-
-def _numpy(tensor: torch.Tensor) -> Array:
-    return tensor.detach().to("cpu", torch.float64).numpy().copy()
