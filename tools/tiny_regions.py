@@ -1,8 +1,8 @@
 """Do tiny regions make the high frequencies? The paper says so; this counts.
 
 For trained and for random networks: what the smaller half of the regions holds of the
-volume, of the borders, of the energy in a high band (by projection) and of the energy in the
-limit (by kinks), and the rank correlation of a region's volume with its share of the kinks.
+volume, of the borders, of the kinks' energy in a high band and in the
+limit, and the rank correlation of a region's volume with its share of the kinks.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def report(name: str, networks: list[nn.Module], reach: float) -> None:
         shares = region_shares(regions, band)
         half = shares.of_smallest(0.5)
         rank = float(spearmanr(shares.volume, shares.kinks).statistic)
-        rows.append([half["volume"], half["surface"], half["projection"], half["kinks"], rank])
+        rows.append([half["volume"], half["surface"], half["band"], half["kinks"], rank])
         counts.append(len(regions))
     table, kinks = np.mean(rows, axis=0), [row[3] for row in rows]
     cells = " ".join(f"{value:9.3f}" for value in table)

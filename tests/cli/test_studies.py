@@ -28,6 +28,14 @@ def line(): return network(1, nn.ReLU())
 def space(): return network(3, nn.ReLU())
 def five(): return network(5, nn.ReLU())
 def smooth(): return network(2, nn.Sigmoid())
+def affine(): return nn.Sequential(nn.Linear(2, 2)).eval()
+def zero():
+    module = network(2, nn.ReLU())
+    nn.init.zeros_(module[2].weight), nn.init.zeros_(module[2].bias)
+    return module
+def single():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 1)).eval()
 def broken():
     module = network(2, nn.ReLU())
     module[0].weight.data[0, 0] = float("nan")
@@ -71,7 +79,7 @@ def test_regions_counts_draws_and_lists(here):
     step = document["step"]
     network = load_perceptron("net.safetensors").double()
     ends = torch.tensor([step["from"], step["to"]], dtype=torch.float64)
-    assert step["length"] == pytest.approx(0.15, rel=1e-6)  # a float32 direction
+    assert step["length"] == pytest.approx(0.15, rel=1e-12)
     np.testing.assert_allclose(network(ends).detach().numpy(), step["outputs"], rtol=1e-12)
     for layer, crossed in step["crossings"].items():
         assert (crossed - step["flips"][layer]) % 2 == 0
@@ -149,6 +157,37 @@ def test_spectrum_of_other_dimensions(here, name):
     assert "decay exponent" in result.stdout
 
 
+@pytest.mark.parametrize("name", ["affine", "zero"])
+def test_nothing_that_bends_is_said_to_decay(here, name):
+    result = run(
+        *("spectrum", "--network", f"study_networks:{name}", "--highest", 200, "--grid", 5),
+        *("--out", "out", "--json"),
+    )
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert set(document["decay_exponents_kinks"].values()) == {None}
+    assert (document["gain"]["ball"] is None) == (name == "zero")
+    assert (document["decay_exponents"]["plain"] is None) == (name == "zero")
+    # One output and no labels to go by: no step, and the command says so.
+    assert "give --from and --to" in run("regions", "--network", "study_networks:affine").stdout
+
+
+def test_a_box_smaller_than_a_wave(here):
+    result = run(
+        *("spectrum", "--network", "study_networks:space", "--lower", "-0.1", "--upper", "0.1"),
+        *("--highest", 10, "--grid", 5, "--out", "out", "--json"),
+    )
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert set(document["decay_exponents"].values()) == {None}  # far from any limit
+
+
+def test_one_output_has_no_boundary_to_step_to(here):
+    result = run("regions", "--network", "study_networks:single", "--data", "moons")
+    assert result.exit_code == 0, result.stderr
+    assert "no step from A to B: give --from and --to" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -170,6 +209,9 @@ def test_spectrum_of_other_dimensions(here, name):
         (["regions", *TRAIN, "--from", "1"], "a point of 2 numbers, got 1"),
         (["regions", *TRAIN, "--from", "0,0", "--to", "0,0"], "two different points"),
         (["regions", *TRAIN, "--step", "0"], "--step above 0"),
+        (["regions", *TRAIN, "--step", "nan"], "--step above 0"),
+        (["regions", *TRAIN, "--out", "study_networks.py"], "--out to name a folder"),
+        (["spectrum", *TRAIN, "--highest", "1e7"], "lower the highest one"),
         (["spectrum", *TRAIN, "--output", "2"], "from 0 to 1, got 2"),
         (["spectrum", "--grid", "1"], "--grid of 2"),
         (["spectrum", "--highest", "1"], "--highest of 10"),

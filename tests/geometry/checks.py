@@ -134,6 +134,23 @@ def depths(spaces: list[np.ndarray], points: np.ndarray) -> np.ndarray:
     return found
 
 
+def closes(regions: Regions) -> None:
+    """Each region is bounded by its facets: what its simplices leave over is theirs, modulo 2."""
+    cut, facets = regions.triangulation, regions.facet_triangulation
+    simplices = np.sort(cut.simplices, axis=1)
+    rows = [
+        np.column_stack([cut.owners, np.delete(simplices, corner, axis=1)])
+        for corner in range(regions.dim + 1)
+    ]
+    rows += [
+        np.column_stack([side[facets.owners], np.sort(facets.simplices, axis=1)])
+        for side in regions.facet_regions.T
+    ]
+    faces = np.concatenate(rows)
+    _, counts = np.unique(faces[faces[:, 0] >= 0], axis=0, return_counts=True)
+    assert (counts % 2 == 0).all()
+
+
 def conforms(regions: Regions) -> Counter[tuple[int, ...]]:
     """Simplices meet face to face, and nothing is missing or there twice: no tolerance needed.
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -176,3 +177,21 @@ def test_refusals():
     assert max_regions(np.int64(3), np.int64(2)) == 7
     assert isinstance(max_regions(np.int64(3), np.int64(2)), int)
     assert math.isclose(max_regions(4, 50), 16)
+
+
+def test_a_skip_past_a_narrow_layer_keeps_the_dimensions():
+    """x + b(relu(a(x))) has rank 2 behind one unit; the bound for chains would be 2 * 17."""
+    torch.manual_seed(0)
+
+    class Skip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(2, 1), nn.Linear(1, 2)
+            self.c, self.d = nn.Linear(2, 16), nn.Linear(16, 1)
+
+        def forward(self, x):
+            return self.d((self.c(x + self.b(self.a(x).relu()))).relu())
+
+    found = len(enumerate_regions(Skip(), [-10, -10], [10, 10]))
+    assert max_regions([1, 16], 2) == 34 < found
+    assert found <= max_regions([1, 16], 2, residual=True) == 2 * (1 + 16 + 120)

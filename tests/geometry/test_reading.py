@@ -35,7 +35,7 @@ def points(dim: int, count: int = 200) -> np.ndarray:
 def is_read(module: nn.Module, dim: int = 3) -> None:
     """To 1e-13: sums of a few numbers of order ten at most, in another order."""
     expected = evaluate(module, points(dim))
-    found = read_network(module)(points(dim))
+    found = read_network(module, dim)(points(dim))
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
 
@@ -211,7 +211,7 @@ def test_the_module_is_left_alone():
     module[5].train()
     before = copy.deepcopy(module.state_dict())
     flags = [layer.training for layer in module.modules()]
-    pieces = read_network(module)
+    read_network(module)
     after = module.state_dict()
     assert list(before) == list(after)
     for name, value in before.items():
@@ -246,6 +246,7 @@ def test_patterns_by_hooks():
     random_weights(module, 0)
     with torch.no_grad():
         module[4].weight *= 5
+    pieces = read_network(module)  # before there are hooks, which it refuses
     thresholds = {"1": (-0.4, 0.6), "2.bend": (0.0,), "3": (0.0,), "5": (0.0, 6.0)}
     bits = []
     for name, levels in thresholds.items():
@@ -257,13 +258,51 @@ def test_patterns_by_hooks():
         module.get_submodule(name).register_forward_pre_hook(keep)
     evaluate(module, points(3))
     expected = torch.stack(bits, dim=1).numpy()
-    pieces = read_network(module)
     assert pieces.hyperplanes == expected.shape[1] == 4 * 2 + 2 + 4 + 3 * 2
     assert [layer.name for layer in pieces.layers] == list(thresholds)
     np.testing.assert_array_equal(pieces.patterns(points(3)), expected)
     varies = expected.any(axis=0) & ~expected.all(axis=0)
     assert varies.sum() >= 19  # of 20, so that no two columns could be exchanged unnoticed
     assert len(np.unique(expected[:, varies], axis=1).T) == varies.sum()
+
+
+def test_hooks_are_refused_by_name():
+    """What they do to a layer's output cannot be seen: they may change it, or not."""
+    module = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    handle = module[1].register_forward_hook(lambda layer, given, result: 2 * result)
+    with refuses(ConfigurationError, "hooks, but 1 has some"):
+        read_network(module)
+    handle.remove()
+    read_network(module)
+    module[0].forward = lambda x: x
+    with refuses(ConfigurationError, "hooks, but 0 has some"):
+        read_network(module)
+
+
+def test_the_order_of_running_counts_not_that_of_registering():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(8, 2)
+            self.body = nn.Linear(2, 8)
+
+        def forward(self, x):
+            return self.head(F.relu(self.body(x)))
+
+    is_read(Backwards().double(), 2)
+
+
+def test_each_use_of_a_module_is_a_layer():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(2, 4), nn.Linear(4, 4)
+            self.bend = nn.ReLU()
+
+        def forward(self, x):
+            return self.bend(self.second(self.bend(self.first(x))))
+
+    assert [layer.name for layer in read_network(Twice()).layers] == ["bend", "bend#2"]
 
 
 def test_a_number_on_its_threshold_does_not_exceed_it():

@@ -172,6 +172,18 @@ def test_numbers_stand_for_all_axes():
     assert regions.volumes.sum() == pytest.approx(24, rel=1e-12)
 
 
+def test_boxes_and_points_as_tensors():
+    network = perceptron(2, 6, 2)
+    expected = enumerate_regions(network, -1, [1, 2])
+    lower = -torch.ones(2, requires_grad=True)
+    regions = enumerate_regions(network, lower, torch.tensor([1, 2]))
+    np.testing.assert_array_equal(regions.vertices, expected.vertices)
+    points = torch.rand(5, 2)
+    np.testing.assert_array_equal(regions.locate(points), expected.locate(points.tolist()))
+    with refuses(InputError, "lower", "real numbers"):
+        enumerate_regions(network, "low", 1)
+
+
 def test_the_limit():
     network = perceptron(2, 8, 8, 2)
     count = len(enumerate_regions(network, -1, 1))

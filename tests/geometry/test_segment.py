@@ -81,9 +81,9 @@ def test_no_crossings():
     ("start", "end", "words"),
     [
         ([0.0, 0], [0.0, 0], ("two different points", "[0.0, 0.0] twice")),
-        ([0.0, 0], [1.0], ("two finite points", "(2,) and (1,)")),
+        ([0.0, 0], [1.0], ("two points", "(2,) and (1,)")),
         ([0.0, np.nan], [1.0, 0], ("finite",)),
-        ([[0.0, 0]], [[1.0, 0]], ("two finite points", "(1, 2)")),
+        ([[0.0, 0]], [[1.0, 0]], ("two points", "(1, 2)")),
         ([0.0] * 3, [1.0] * 3, ("2 numbers", "3")),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull, QhullError
 
 from bandlimiter.geometry import enumerate_regions, triangulate
-from tests.geometry.checks import conforms, half_spaces
+from tests.geometry.checks import closes, conforms, half_spaces
 from tests.geometry.networks import every_kind, hyperplanes, networks, perceptron, small_integers
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -28,6 +28,7 @@ def check(regions) -> None:
         np.testing.assert_array_equal(np.unique(corners), np.sort(regions.vertices_of(region)))
         assert (corners.min(axis=1) == corners.min()).all()  # the vertex of the lowest number
     conforms(regions)
+    closes(regions)
     edges = regions.vertices[cut.simplices[:, 1:]] - regions.vertices[cut.simplices[:, :1]]
     # Determinants of numbers of order one.
     np.testing.assert_allclose(cut.jacobians, np.abs(np.linalg.det(edges)), atol=1e-14)

@@ -117,6 +117,16 @@ def test_mean_and_power_of_two_thousand_draws(name, dim, k, lengths):
     agrees(np.abs(found) ** 2, sampler.expected_power(lengths, dim, **given))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("dim", [DIM, 3072])
+def test_the_paper_s_fifteen_directions_over_two_thousand_draws(dim):
+    lengths = (5.0, 30.0, 60.0, 1000.0)
+    law, given = build_sampler("directions"), {"directions": 15, "radius": 2.0}
+    found = draws("directions", frequencies(lengths, dim), 15, 2000)
+    agrees(found.real, law.expected_transfer(lengths, dim, **given))
+    agrees(np.abs(found) ** 2, law.expected_power(lengths, dim, **given))
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_high_frequencies_are_scaled_down_and_not_away(name):
     """The root mean square stays at 1 / sqrt(6K + 1), 0.105 for the paper's 15 directions."""

@@ -101,7 +101,7 @@ def band_mean(level: np.ndarray, exponent: float, ratio: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("widths", "moduli", "ratio", "given"),
     [
-        ((1, 8, 6, 2), [20_000.0], 1.5, {"directions": 40_000}),
+        ((1, 8, 6, 2), [20_000.0], 1.5, {"count": 40_000}),
         ((2, 6, 5, 2), np.geomspace(300, 600, 12), 1.1, {}),
     ],
     ids=["n = 1", "n = 2"],
@@ -178,7 +178,7 @@ def test_the_rules_for_directions(rule):
 def test_exponents(widths, kinks, whole):
     """Kinks fall like rho^-((n + 3) / 2) in amplitude, the box's edge like rho^-((n + 1) / 2)."""
     moduli = np.geomspace(100, 1000, 8)
-    given = {"directions": 20_000} if widths[0] == 1 else {}
+    given = {"count": 20_000} if widths[0] == 1 else {}
     radial = radial_spectrum(regions_of(*widths), moduli, band=1.5, **given)
     # Levels are right to 5 % or so at each of 8 moduli, over a factor of 10.
     np.testing.assert_allclose(decay_exponent(moduli, radial.kinks), kinks, atol=0.05)
@@ -189,7 +189,7 @@ def test_exponents(widths, kinks, whole):
 def test_the_ball_adds_to_the_exponent(widths, gain):
     """(n + 1) / 2 once r |w| is large; a fixed number of points adds nothing."""
     moduli = np.geomspace(100, 1000, 8)
-    given = {"directions": 20_000} if widths[0] == 1 else {}
+    given = {"count": 20_000} if widths[0] == 1 else {}
     filters = {"ball": averaging_filter(0.5), "draw": averaging_filter(0.5, "ball")}
     radial = radial_spectrum(regions_of(*widths), moduli, band=1.5, filters=filters, **given)
     plain = decay_exponent(moduli, radial.power)
@@ -243,12 +243,10 @@ def test_space_at_moderate_frequencies():
     regions, rho = regions_of(3, 5, 2, half=0.5), 6.0
     directions, weights = sphere(rho * math.sqrt(3))
     exact = weights @ np.abs(regions_transform(regions, rho * directions)) ** 2 / (4 * math.pi)
-    found = radial_spectrum(regions, [rho], directions=4000).power[0]
+    found = radial_spectrum(regions, [rho], count=4000).power[0]
     np.testing.assert_allclose(found, exact, rtol=0.1)
-    again, other = (radial_spectrum(regions, [rho], directions=50, seed=s).power for s in (0, 1))
-    np.testing.assert_array_equal(
-        again, radial_spectrum(regions, [rho], directions=50, seed=0).power
-    )
+    again, other = (radial_spectrum(regions, [rho], count=50, seed=s).power for s in (0, 1))
+    np.testing.assert_array_equal(again, radial_spectrum(regions, [rho], count=50, seed=0).power)
     assert (again != other).any()
 
 
@@ -264,13 +262,13 @@ def test_space_where_lobes_are_narrow():
 
 
 def test_too_many_directions_are_not_chosen_silently():
-    with pytest.raises(InputError, match="lower the magnitudes, or state a number"):
+    with pytest.raises(InputError, match="lower the highest one, or state a count"):
         radial_spectrum(regions_of(3, 4, 1), [1e4])
 
 
 def test_a_band_is_a_mean_over_moduli():
     regions, rho, ratio = regions_of(1, 6, 2), 50.0, 1.2
-    radial = radial_spectrum(regions, [rho], band=ratio, directions=4000)
+    radial = radial_spectrum(regions, [rho], band=ratio, count=4000)
     places = (np.arange(20_000) + 0.5) / 20_000 - 0.5
     even = regions_transform(regions, rho * ratio ** places[:, None])
     # Both rules are even to 1 / 4000 over some 9 units of |w|, in which |F|^2 turns 3 times.

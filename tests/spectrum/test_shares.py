@@ -9,8 +9,9 @@ from scipy.spatial import ConvexHull
 
 from bandlimiter.errors import InputError
 from bandlimiter.geometry import enumerate_regions
-from bandlimiter.spectrum import asymptotic_power, region_shares, shares, simplex_transform
-from tests.spectrum.networks import evaluate, frequencies, perceptron
+from bandlimiter.spectrum import asymptotic_power, region_shares, shares
+from tests.spectrum.networks import frequencies, perceptron
+from tests.spectrum.quadrature import duffy
 
 
 def regions_of(*widths: int, seed: int = 1):
@@ -22,7 +23,7 @@ def regions_of(*widths: int, seed: int = 1):
 def test_each_adds_up_to_one(widths):
     regions = regions_of(*widths)
     found = region_shares(regions, frequencies(20, widths[0], 5, 100))
-    for part in (found.volume, found.surface, found.projection, found.kinks):
+    for part in (found.volume, found.surface, found.band, found.kinks):
         assert part.shape == (len(regions),)
         assert part.sum() == pytest.approx(1, abs=1e-12)
     assert (found.volume > 0).all()
@@ -31,27 +32,47 @@ def test_each_adds_up_to_one(widths):
 
 
 @pytest.mark.parametrize("widths", [(1, 8, 2), (2, 6, 5, 2), (3, 4, 2)])
-def test_the_projection_written_out(widths):
-    """Each region's own transform, simplex by simplex with torch's values there."""
-    network, dim = perceptron(*widths, seed=1), widths[0]
-    regions, waves = regions_of(*widths), frequencies(15, dim, 2, 60)
-    cut, terms = regions.triangulation, []
-    for region in range(len(regions)):
-        corners = regions.vertices[cut.simplices[cut.owners == region]]
-        values = evaluate(network, corners.reshape(-1, dim)).reshape(*corners.shape[:2], -1)
-        terms.append(simplex_transform(corners, values, waves))
-    whole = sum(terms)
-    energy = (np.abs(whole) ** 2).sum()
-    expected = np.array([(whole.conj() * term).real.sum() for term in terms]) / energy
-    # Regions' own transforms are up to 100 times the whole, in square and to 1e-15.
-    np.testing.assert_allclose(region_shares(regions, waves).projection, expected, atol=1e-11)
+def test_the_band_written_out(widths):
+    """Facet by facet: what both sides' boundary integrals leave of each other, by quadrature."""
+    dim = widths[0]
+    regions, waves = regions_of(*widths), frequencies(15, dim, 2, 30)
+    cut, sides = regions.facet_triangulation, regions.facet_regions
+    corners = regions.vertices[cut.simplices]  # [Q, n, n]
+    shape, weights = duffy(dim - 1, 24) if dim > 1 else (np.ones((1, 1)), np.ones(1))
+    waved = np.exp(-1j * np.einsum("pj,qjn,fn->fqp", shape, corners, waves))
+    integrals = (waved @ weights) * cut.jacobians
+    terms = np.zeros((len(waves), len(sides), regions.network.outputs), dtype=complex)
+    for simplex, facet in enumerate(cut.owners):
+        a, b = sides[facet]
+        if b >= 0:
+            # The jump along the line from a's middle to b's, by the two affine maps alone.
+            middle = [regions.vertices[regions.vertices_of(r)].mean(axis=0) for r in (a, b)]
+            change = regions.weights[a] - regions.weights[b]
+            sign = np.sign(change @ (middle[1] - middle[0]))
+            terms[:, facet] += np.outer(
+                integrals[:, simplex], sign * np.linalg.norm(change, axis=1)
+            )
+    terms /= (waves**2).sum(axis=1)[:, None, None]
+    energy = (terms.sum(axis=1, keepdims=True).conj() * terms).real.sum(axis=(0, 2))
+    expected = np.zeros(len(regions))
+    for (a, b), amount in zip(sides, energy, strict=True):
+        if b >= 0:
+            expected[[a, b]] += amount / 2
+    # Gauss rules of 24 nodes resolve phases of up to 30 times the box's diagonal to 1e-10.
+    np.testing.assert_allclose(
+        region_shares(regions, waves).band, expected / expected.sum(), atol=1e-8
+    )
+    one = region_shares(regions, waves, output=1)
+    assert (np.abs(one.kinks - region_shares(regions, waves).kinks) > 0).any()
+    assert one.band.sum() == pytest.approx(1)
 
 
 def test_a_few_numbers_at_a_time(monkeypatch):
     regions, waves = regions_of(2, 6, 5, 2), frequencies(23, 2, 2, 60)
-    whole = region_shares(regions, waves).projection
-    monkeypatch.setattr(shares, "_NUMBERS", 5 * 2 * len(regions))
-    np.testing.assert_allclose(region_shares(regions, waves).projection, whole, atol=1e-13)
+    whole = region_shares(regions, waves).band
+    inside = int((regions.facet_regions[:, 1] >= 0).sum())
+    monkeypatch.setattr(shares, "_NUMBERS", 5 * 2 * inside)
+    np.testing.assert_allclose(region_shares(regions, waves).band, whole, atol=1e-13)
 
 
 def test_three_pieces_by_hand():
@@ -105,7 +126,7 @@ def test_an_affine_network_has_no_kinks(dim):
     found = region_shares(regions, frequencies(5, dim, 3, 9))
     np.testing.assert_array_equal(found.kinks, [0.0])
     np.testing.assert_array_equal(found.surface, [0.0])
-    np.testing.assert_allclose(found.projection, [1.0])
+    np.testing.assert_array_equal(found.band, [0.0])
 
 
 def test_a_network_that_is_zero_has_no_energy_to_share():
@@ -115,7 +136,7 @@ def test_a_network_that_is_zero_has_no_energy_to_share():
     regions = enumerate_regions(network, -np.ones(2), np.ones(2))
     assert len(regions) > 1
     found = region_shares(regions, frequencies(5, 2, 3, 9))
-    np.testing.assert_array_equal(found.projection, np.zeros(len(regions)))
+    np.testing.assert_array_equal(found.band, np.zeros(len(regions)))
     np.testing.assert_array_equal(found.kinks, np.zeros(len(regions)))
     assert found.surface.sum() == pytest.approx(1)
 
@@ -124,11 +145,11 @@ def test_the_smallest():
     found = shares.RegionShares(
         volume=np.array([0.4, 0.1, 0.3, 0.2]),
         surface=np.array([0.1, 0.2, 0.3, 0.4]),
-        projection=np.array([1.0, -0.5, 0.25, 0.25]),
+        band=np.array([1.0, -0.5, 0.25, 0.25]),
         kinks=np.array([0.7, 0.0, 0.2, 0.1]),
     )
     half = found.of_smallest(0.5)
-    expected = {"volume": 0.3, "surface": 0.6, "projection": -0.25, "kinks": 0.1}
+    expected = {"volume": 0.3, "surface": 0.6, "band": -0.25, "kinks": 0.1}
     assert half == pytest.approx(expected)
     assert found.of_smallest(1.0) == pytest.approx(dict.fromkeys(expected, 1.0))
     assert found.of_smallest(0.0) == dict.fromkeys(expected, 0.0)

@@ -6,6 +6,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bandlimiter.errors import ConfigurationError
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder that a command writes to, before it does its work.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) where it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"expected --out to name a folder that can be made, got {path} ({error.strerror}); "
+            "name another one"
+        ) from error
+
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
     """Write a table; floats in full, so that reading them gives the same numbers."""

@@ -33,8 +33,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 def _kept(out: Path | None) -> str:
     from bandlimiter.results.store import ROWS
 
-    path = None if out is None else out / ROWS
-    if path is None or not path.is_file():
+    if out is None:
         return "no rows were kept; --out DIR keeps them as they come"
+    path = out / ROWS
+    if not path.is_file():
+        return "nothing was kept"
     with path.open() as file:
         return f"the {sum(1 for _ in file)} rows so far are in {path}"

@@ -1,14 +1,16 @@
 """``bandlimiter regions``: the linear regions of a small network, counted and drawn."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bandlimiter.cli import options, regions_report, small_network
+from bandlimiter.cli.files import make_folder
 from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import own_stdout, print_json
-from bandlimiter.errors import ConfigurationError
+from bandlimiter.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +67,9 @@ def regions(
     colour of their layer, regions without a training point tinted, a small step from A to B),
     regions.csv (one row a region) and regions.json.
     """
+    if not (math.isfinite(step) and step > 0):
+        raise ConfigurationError(f"expected a finite --step above 0, got {step}")
+    make_folder(out)
     with own_stdout():
         subject = small_network.build_subject(
             network,
@@ -86,7 +91,6 @@ def regions(
             found = enumerate_regions(subject.network, subject.lower, subject.upper, limit=limit)
         a_to_b = _step(subject, start, end, step)
         document = regions_report.describe(subject, found, a_to_b)
-        out.mkdir(parents=True, exist_ok=True)
         files = [
             regions_report.write_rows(out, subject, found),
             *regions_report.draw(out, subject, found, a_to_b),
@@ -111,10 +115,13 @@ def _step(subject: "Subject", start: str | None, end: str | None, length: float)
         if start is None and end is None:
             return None
         raise ConfigurationError("expected --from and --to together where there is no --data")
-    if length <= 0:
-        raise ConfigurationError(f"expected a --step above 0, got {length}")
     given = None if start is None else small_network.read_point(start, "--from")
-    a, towards = closest_to_boundary(
-        subject.network, subject.planar.points, subject.planar.labels, given
-    )
+    try:
+        a, towards = closest_to_boundary(
+            subject.network, subject.planar.points, subject.planar.labels, given
+        )
+    except InputError:
+        if start is not None or end is not None:
+            raise
+        return None  # a regression, or a network that has learnt nothing: nothing to show
     return a, a + length * towards if end is None else small_network.read_point(end, "--to")

@@ -18,6 +18,7 @@ def describe(subject: "Subject", found: "Regions", step: "Step | None") -> dict[
     import numpy as np
 
     from bandlimiter.geometry import max_regions, maximal_regions, segment_crossings
+    from bandlimiter.geometry.network import Sum
 
     volumes = found.volumes
     per_layer = [
@@ -32,7 +33,11 @@ def describe(subject: "Subject", found: "Regions", step: "Step | None") -> dict[
     counts: dict[str, Any] = {
         "count": len(found),
         "maximal": len(maximal_regions(found)),
-        "bound": max_regions([layer["hyperplanes"] for layer in per_layer], found.dim),
+        "bound": max_regions(
+            [layer["hyperplanes"] for layer in per_layer],
+            found.dim,
+            residual=any(isinstance(step, Sum) for step in found.network.steps),
+        ),
         "faces": list(found.face_counts),
         "volume": {
             "total": float(volumes.sum()),
@@ -138,6 +143,8 @@ def show(document: dict[str, Any]) -> None:
         )
         table.add_row(f"crossed from A to B ({step['length']:.3g})", crossed)
     console.print(table)
+    if "step" not in document:
+        console.print("no step from A to B: give --from and --to", highlight=False)
     if not any(path.endswith(".png") for path in document["files"]):
         console.print("no picture: pictures are of two inputs", highlight=False)
     console.print("wrote " + ", ".join(document["files"]), highlight=False, markup=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bandlimiter.cli import options, small_network, spectrum_report
+from bandlimiter.cli.files import make_folder
 from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import own_stdout, print_json
 from bandlimiter.errors import ConfigurationError
@@ -42,8 +43,17 @@ def spectrum(
         float,
         typer.Option(help="r of the average, in units of the input.", rich_help_panel="Average"),
     ] = 0.2,
-    directions: options.Directions = 15,
-    sampler: options.SamplerName = "directions",
+    directions: Annotated[
+        int, typer.Option(help="K of the sampler: 6K + 1 points.", rich_help_panel="Average")
+    ] = 15,
+    sampler: Annotated[
+        str,
+        typer.Option(
+            help="directions (the paper's), orthogonal, ball, sphere or gaussian: whose draw "
+            "stands beside the ball's integral.",
+            rich_help_panel="Average",
+        ),
+    ] = "directions",
     output: Annotated[
         int, typer.Option(help="Which output, from 0.", rich_help_panel="Frequencies")
     ] = 0,
@@ -79,6 +89,7 @@ def spectrum(
     first two frequencies) and spectrum.json.
     """
     _check(highest, plane, grid)
+    make_folder(out)
     with own_stdout():
         subject = small_network.build_subject(
             network,
@@ -121,9 +132,10 @@ def spectrum(
                 "output": output,
             },
             "regions": len(regions),
-            **spectrum_report.findings(regions, radial, output, directions),
+            **spectrum_report.findings(
+                regions, radial, output=output, radius=radius, directions=directions
+            ),
         }
-        out.mkdir(parents=True, exist_ok=True)
         document["files"] = [
             str(path)
             for path in (

@@ -18,52 +18,76 @@ PLAIN, BALL = "plain", "ball"
 
 
 def findings(
-    regions: "Regions", radial: "RadialSpectrum", output: int, directions: int
+    regions: "Regions",
+    radial: "RadialSpectrum",
+    *,
+    output: int,
+    radius: float,
+    directions: int,
 ) -> dict[str, Any]:
     """Return what the document says beside its settings, from the curves along radii."""
-    import numpy as np
-
-    from bandlimiter.spectrum import decay_exponent, region_shares
+    from bandlimiter.spectrum import region_shares
+    from bandlimiter.spectrum.bands import band_frequencies
 
     highest = float(radial.magnitudes[-1])
     # The last decade; where that reaches down to the network's own scale, the last half.
     fitted_from = highest / (10 if regions.dim <= 2 else 10**0.5)
     last = radial.magnitudes >= fitted_from * 0.999
-
-    def exponents(kinks: bool) -> dict[str, float]:
-        curves = _amplitudes(radial, output, kinks)
-        # An affine network has no kinks, and nothing decays.
-        return {
-            name: float(decay_exponent(radial.magnitudes[last], values[last, None] ** 2)[0])
-            for name, values in curves.items()
-            if (values[last] > 0).all()
-        }
-
-    curves = _amplitudes(radial, output)
-    gains = {
-        name: float(np.sqrt(np.mean(np.square(values[last] / curves[PLAIN][last]))))
-        for name, values in curves.items()
-        if name != PLAIN
-    }
-    angles = np.random.default_rng(0).normal(size=(256, regions.dim))
-    band = highest * angles / np.linalg.norm(angles, axis=1, keepdims=True)
-    shares = region_shares(regions, band)
+    curves, kinks = (_amplitudes(radial, output, which) for which in (False, True))
+    # Rates are those of the limit where |w| passes the box's scale, and for a filter its own.
+    reached = {name: _is_high(regions, fitted_from, name, radius) for name in curves}
+    band = band_frequencies(regions.dim, highest, 1.0, 256, seed=0)
+    shares = region_shares(regions, band, output=output)
     return {
         "magnitudes": radial.magnitudes.tolist(),
         "rms": {name: values.tolist() for name, values in curves.items()},
-        "rms_kinks": {
-            name: values.tolist() for name, values in _amplitudes(radial, output, True).items()
-        },
-        "decay_exponents": exponents(False),
-        "decay_exponents_kinks": exponents(True),
+        "rms_kinks": {name: values.tolist() for name, values in kinks.items()},
         "fitted_from": fitted_from,
-        "gain": gains,
-        "floor": (6 * directions + 1) ** -0.5,
+        "decay_exponents": _exponents(radial.magnitudes, curves, last, reached),
+        "decay_exponents_kinks": _exponents(radial.magnitudes, kinks, last, reached),
+        "gain": {name: _gain(curves, name, last) for name in curves if name != PLAIN},
+        # On a line the paper's points and the sphere have no floor: cos does not decay.
+        "floor": (6 * directions + 1) ** -0.5 if regions.dim > 1 else None,
         "shares": {
             "smallest_half": shares.of_smallest(0.5),
             "smallest_tenth": shares.of_smallest(0.1),
         },
     }
+
+
+def _is_high(regions: "Regions", lowest: float, name: str, radius: float) -> bool:
+    """Whether a fit from ``lowest`` on is about the limit of high frequencies."""
+    import numpy as np
+
+    diagonal = float(np.linalg.norm(regions.upper - regions.lower))
+    return lowest * diagonal >= 30 and (name == PLAIN or lowest * radius >= 2 * regions.dim)
+
+
+def _exponents(
+    magnitudes: "Floats",
+    curves: "Mapping[str, Floats]",
+    last: "NDArray[np.bool_]",
+    reached: Mapping[str, bool],
+) -> dict[str, float | None]:
+    """Fit each curve's rate; None where it is zero, or the range says nothing of the limit."""
+    from bandlimiter.spectrum import decay_exponent
+
+    return {
+        name: float(decay_exponent(magnitudes[last], values[last, None] ** 2)[0])
+        if reached[name] and (values[last] > 0).all()
+        else None
+        for name, values in curves.items()
+    }
+
+
+def _gain(curves: "Mapping[str, Floats]", name: str, last: "NDArray[np.bool_]") -> float | None:
+    """Return the root mean square of a curve over the plain one's, None where that is zero."""
+    import numpy as np
+
+    plain, values = curves[PLAIN][last], curves[name][last]
+    if not (plain > 0).all():
+        return None
+    return float(np.sqrt(np.mean(np.square(values / plain))))
 
 
 def _amplitudes(radial: "RadialSpectrum", output: int, kinks: bool = False) -> "dict[str, Floats]":
@@ -138,21 +162,31 @@ def show(document: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table("", "decay exponent", "of the kinks", "gain")
-    gains = {PLAIN: 1.0, **document["gain"]}
-    for name, gain in gains.items():
-        whole, kinks = (
-            document[key].get(name) for key in ("decay_exponents", "decay_exponents_kinks")
-        )
-        cells = ["none" if value is None else f"{value:.2f}" for value in (whole, kinks)]
-        table.add_row(name, *cells, f"{gain:.3g}")
+    for name in document["decay_exponents"]:
+        rates = (document[key][name] for key in ("decay_exponents", "decay_exponents_kinks"))
+        gain = 1.0 if name == PLAIN else document["gain"][name]
+        cells = ["none" if rate is None else f"{rate:.2f}" for rate in rates]
+        table.add_row(name, *cells, "none" if gain is None else f"{gain:.3g}")
     console = Console()
     console.print(table)
-    half = document["shares"]["smallest_half"]
-    console.print(
-        f"Fitted from |w| = {document['fitted_from']:.3g} to {document['magnitudes'][-1]:.3g}; "
-        f"a draw's gain tends to 1/sqrt(6K + 1) = {document['floor']:.3f}. The smaller half of "
-        f"{document['regions']} regions fills {half['volume']:.1%} of the box and makes "
-        f"{half['kinks']:.1%} of the kinks' energy at high frequencies.",
-        highlight=False,
-    )
+    console.print(" ".join(_sentences(document)), highlight=False)
     console.print("wrote " + ", ".join(document["files"]), highlight=False, markup=False)
+
+
+def _sentences(document: dict[str, Any]) -> list[str]:
+    lowest, highest = document["fitted_from"], document["magnitudes"][-1]
+    said = [f"Fitted from |w| = {lowest:.3g} to {highest:.3g}."]
+    if None in document["decay_exponents"].values():
+        said.append(
+            "No exponent where that does not reach the limit: it takes |w| times the box's "
+            "diagonal of 30, and for averages |w| times the radius of twice the dimensions "
+            "(raise --highest or --radius)."
+        )
+    if document["floor"] is not None:
+        said.append(f"A draw's gain tends to 1/sqrt(6K + 1) = {document['floor']:.3f}.")
+    half = document["shares"]["smallest_half"]
+    said.append(
+        f"The smaller half of {document['regions']} regions fills {half['volume']:.1%} of the "
+        f"box and makes {half['kinks']:.1%} of the kinks' energy in the limit."
+    )
+    return said

@@ -32,7 +32,7 @@ def draw_plane(axis: Floats, amplitudes: Mapping[str, Floats], *, title: str = "
     from matplotlib.colors import LogNorm
 
     figure, panels = new_figure(len(amplitudes), 4.6 * len(amplitudes) + 0.8, 4.7)
-    top = max(float(amplitude.max()) for amplitude in amplitudes.values())
+    top = max(float(amplitude.max()) for amplitude in amplitudes.values()) or 1.0
     norm = LogNorm(vmin=top * 10.0**-_DECADES, vmax=top, clip=True)
     for panel, (name, amplitude) in zip(panels, amplitudes.items(), strict=True):
         image = panel.pcolormesh(
@@ -52,8 +52,8 @@ def draw_radial(
     amplitudes: Mapping[str, Floats],
     kinks: Mapping[str, Floats],
     *,
-    exponents: Mapping[str, float],
-    kink_exponents: Mapping[str, float],
+    exponents: Mapping[str, float | None],
+    kink_exponents: Mapping[str, float | None],
     title: str = "",
 ) -> "Figure":
     """Draw root-mean-square amplitudes against |w|, both axes logarithmic.
@@ -65,7 +65,8 @@ def draw_radial(
     amplitudes, kinks
         By name, [P] each: of the network on its box, and of its kinks alone.
     exponents, kink_exponents
-        By name: a where amplitudes fall like |w|^-a; for the legends.
+        By name: a where amplitudes fall like |w|^-a; for the legends. None where it is
+        not known.
     title
         Above the picture.
     """
@@ -113,10 +114,15 @@ def draw_filters(
 
 
 def _curves(
-    panel: "Axes", magnitudes: Floats, curves: Mapping[str, Floats], exponents: Mapping[str, float]
+    panel: "Axes",
+    magnitudes: Floats,
+    curves: Mapping[str, Floats],
+    exponents: Mapping[str, float | None],
 ) -> None:
     for number, (name, values) in enumerate(curves.items()):
-        label = f"{name}: falls like $|\\omega|^{{-{exponents[name]:.2f}}}$"
+        rate = exponents.get(name)
+        fall = "" if rate is None else f": falls like $|\\omega|^{{-{rate:.2f}}}$"
+        label = f"{name}{fall}"
         panel.loglog(magnitudes, np.maximum(values, 1e-300), label=label, color=f"C{number}")
     panel.set_xlabel(r"$|\omega|$")
     panel.set_ylabel(r"root mean square of $|F|$ over directions")

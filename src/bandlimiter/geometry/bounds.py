@@ -7,7 +7,9 @@ from operator import index
 from bandlimiter.errors import ConfigurationError
 
 
-def max_regions(units: int | Sequence[int], dim: int, *, central: bool = False) -> int:
+def max_regions(
+    units: int | Sequence[int], dim: int, *, central: bool = False, residual: bool = False
+) -> int:
     """Return the largest number of regions that ReLU layers can cut R^n into.
 
     Parameters
@@ -19,6 +21,9 @@ def max_regions(units: int | Sequence[int], dim: int, *, central: bool = False) 
         n >= 1, the number of inputs.
     central
         All hyperplanes pass through the origin (one layer without biases).
+    residual
+        Layers also see what lies before the layer below, so that a narrow layer does not
+        narrow what follows.
 
     Returns
     -------
@@ -26,9 +31,9 @@ def max_regions(units: int | Sequence[int], dim: int, *, central: bool = False) 
         Exact. One layer: ``sum_{i <= n} C(N, i)``, attained in general position (Zaslavsky
         1975; paper, section 2.2). Central: ``2 sum_{i < n} C(N - 1, i)``. Deep: the product
         over layers of ``sum_{i <= d} C(N_l, i)``, where d is the least of n and the widths
-        before (Montufar, "Notes on the number of linear regions of deep neural networks",
-        2017): an upper bound. The paper states the one-layer formula for whole networks,
-        which deep ones exceed.
+        before, or n in a residual network (Montufar, "Notes on the number of linear regions
+        of deep neural networks", 2017): an upper bound. The paper states the one-layer
+        formula for whole networks, which deep ones exceed.
 
     Raises
     ------
@@ -54,7 +59,7 @@ def max_regions(units: int | Sequence[int], dim: int, *, central: bool = False) 
     regions, rank = 1, dim
     for width in widths:
         regions *= _partial_sum(width, rank)
-        rank = min(rank, width)
+        rank = rank if residual else min(rank, width)
     return regions
 
 

@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bandlimiter.errors import InputError
+from bandlimiter.tensors import as_float64
 
 MOST_DIMENSIONS = 4
-"""Regions are enumerated up to here; along lines and planes any network can be traced."""
+"""Regions are enumerated up to here; a line or a plane through more dimensions can be."""
 
 
 def read_box(
@@ -30,9 +31,10 @@ def read_box(
     if not 1 <= dim <= MOST_DIMENSIONS:
         raise InputError(
             f"expected a network of 1 to {MOST_DIMENSIONS} inputs, got {dim}; regions in more "
-            "dimensions are too many to list: restrict the network to a line or a plane"
+            "dimensions are too many to list: look at a line or a plane through them, with "
+            "read_network(network).restricted(directions, offset)"
         )
-    low, high = (np.asarray(bound, dtype=np.float64) for bound in (lower, upper))
+    low, high = as_float64(lower, "lower"), as_float64(upper, "upper")
     for name, bound in (("lower", low), ("upper", high)):
         if bound.shape not in ((), (dim,)):
             raise InputError(f"expected {name} with {dim} numbers, got shape {bound.shape}")

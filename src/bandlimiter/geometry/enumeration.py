@@ -107,7 +107,15 @@ def _moduli(step: Affine, source: Floats, inherited: Floats) -> Floats:
     that their squares add, and a deep network's scale stays close to its numbers'.
     """
     formed: Floats = np.abs(step.weight) @ np.abs(source).max(axis=0) + np.abs(step.bias)
-    brought: Floats = np.sqrt(step.weight**2 @ inherited**2)
+    carried = np.abs(step.weight) * inherited
+    largest = carried.max(axis=1, initial=0.0, keepdims=True)
+    shares = carried / np.where(largest > 0, largest, 1.0)  # squares that cannot overflow
+    brought: Floats = largest[:, 0] * np.linalg.norm(shares, axis=1)
+    if not np.isfinite(formed + brought).all():
+        raise ConfigurationError(
+            "expected weights whose products fit float64, got sums that overflow; scale the "
+            "network or the box down"
+        )
     return formed + brought
 
 

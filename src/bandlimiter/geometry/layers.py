@@ -66,6 +66,17 @@ def does(layer: nn.Module, kind: type[M]) -> TypeIs[M]:
     return isinstance(layer, kind) and type(layer).forward is kind.forward
 
 
+def require_own_forward(layer: nn.Module, name: str) -> None:
+    """Refuse a module whose result is not its class's forward's: with hooks, or patched."""
+    # Private in name only: torch offers no other way to ask.
+    hooked = layer._forward_hooks or layer._forward_pre_hooks
+    if hooked or "forward" in vars(layer):
+        raise ConfigurationError(
+            f"expected layers without hooks, but {name or type(layer).__name__} has some: what "
+            "they do to its output cannot be read; remove them, or put it into layers"
+        )
+
+
 def unknown(kind: Any, name: str) -> ConfigurationError:
     """Return the error that names a layer that is not known."""
     return ConfigurationError(

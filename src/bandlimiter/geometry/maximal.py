@@ -10,7 +10,8 @@ from scipy.sparse.csgraph import connected_components
 from bandlimiter.geometry.regions import Regions
 
 RELATIVE = 1e-9
-"""Maps that differ by less than this, relative to the largest coefficient, are equal."""
+"""Maps of neighbours that differ by less than this, relative to their largest coefficient,
+are equal. Equality is passed on from neighbour to neighbour."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def maximal_regions(regions: Regions) -> MaximalRegions:
     maps = np.concatenate([regions.weights, regions.biases[:, :, None]], axis=2)
     maps = maps.reshape(len(regions), -1)
     left, right = regions.adjacency.T
-    scale = np.abs(maps).max(initial=0.0)
+    largest = np.abs(maps).max(axis=1, initial=0.0)
+    scale = np.maximum(largest[left], largest[right])
     equal = np.abs(maps[left] - maps[right]).max(axis=1, initial=0.0) <= RELATIVE * scale
     links = coo_array(
         (np.ones(equal.sum()), (left[equal], right[equal])), shape=(len(regions), len(regions))

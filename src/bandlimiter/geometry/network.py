@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bandlimiter.errors import InputError
 from bandlimiter.geometry.activation import Activation
+from bandlimiter.tensors import as_float64
 
 Array = NDArray[np.float64]
 Registers = dict[int, Array]
@@ -182,7 +183,7 @@ class PiecewiseLinear:
             del registers[register]
 
     def _checked(self, points: Array) -> Array:
-        points = np.asarray(points, dtype=np.float64)
+        points = as_float64(points, "points")
         if points.ndim != 2 or points.shape[1] != self.dim:
             raise InputError(f"expected points [N, {self.dim}], got shape {points.shape}")
         return points

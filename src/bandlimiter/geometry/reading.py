@@ -1,6 +1,7 @@
 """Reads a PyTorch module as affine pieces; whatever is none is refused by name."""
 
 import operator
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from bandlimiter.geometry.layers import (
     affine_of,
     changes_nothing,
     does,
+    require_own_forward,
     unknown,
 )
 from bandlimiter.geometry.network import Affine, Bend, PiecewiseLinear, Step, Sum
@@ -61,20 +63,18 @@ def read_network(module: nn.Module | PiecewiseLinear, dim: int | None = None) ->
     """
     if isinstance(module, PiecewiseLinear):
         return module
-    reader = _Reader(_first_width(module, dim))
-    result = reader.read(module, "", 0)
-    return PiecewiseLinear(tuple(reader.steps), reader.width[0], reader.width[result], result)
-
-
-def _first_width(module: nn.Module, otherwise: int | None) -> int:
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            return layer.in_features
-        if isinstance(layer, nn.BatchNorm1d):
-            return layer.num_features
-    if otherwise is None:
+    scout = _Reader(_UNKNOWN)  # finds the first affine layer that is run: it tells n
+    scout.read(module, "", 0)
+    width = scout.inputs or dim
+    if width is None:
         raise ConfigurationError("expected a network with at least one Linear layer, found none")
-    return otherwise
+    reader = _Reader(width)
+    result = reader.read(module, "", 0)
+    return PiecewiseLinear(tuple(reader.steps), width, reader.width[result], result)
+
+
+_UNKNOWN = 0
+"""The width of what is as wide as the input, until that is known."""
 
 
 class _Tensor(fx.Proxy):
@@ -102,12 +102,15 @@ class _Reader:
     def __init__(self, dim: int) -> None:
         self.steps: list[Step] = []
         self.width = {0: dim}
+        self.inputs: int | None = None
         self._bits = 0
+        self._names: Counter[str] = Counter()
         # In-place layers change a tensor for all who hold it: old register -> new one.
         self._overwritten: dict[int, int] = {}
 
     def read(self, module: nn.Module, name: str, source: int) -> int:
         """Append the steps of ``module`` applied to a register; return the result's."""
+        require_own_forward(module, name)
         if does(module, nn.Sequential):
             # Not named_children, which leaves out layers that appear a second time.
             for child, layer in zip(module._modules, module, strict=True):
@@ -173,7 +176,9 @@ class _Reader:
                 f"expected finite weights, but the layer {name or 'given'} holds NaN or infinite "
                 "ones"
             )
-        if weight.shape[1] != self.width[source]:
+        if self.width[source] == _UNKNOWN:
+            self.inputs = self.inputs or weight.shape[1]
+        elif weight.shape[1] != self.width[source]:
             raise ConfigurationError(
                 f"expected a layer of {self.width[source]} inputs, but {name or 'it'} takes "
                 f"{weight.shape[1]}"
@@ -183,12 +188,13 @@ class _Reader:
         return target
 
     def _sum(self, name: str, left: int, right: int, in_place: bool) -> int:
-        if self.width[left] != self.width[right]:
+        widths = {self.width[left], self.width[right]}
+        if len(widths) > 1 and _UNKNOWN not in widths:
             raise ConfigurationError(
                 f"expected a sum of equal widths at {name}, got {self.width[left]} and "
                 f"{self.width[right]}"
             )
-        target = self._new(self.width[left])
+        target = self._new(max(widths))
         self.steps.append(Sum(left, right, target))
         if in_place:
             self._overwritten[left] = target
@@ -197,7 +203,10 @@ class _Reader:
     def _bend(self, name: str, source: int, activation: Activation, in_place: bool) -> int:
         width = self.width[source]
         target = self._new(width)
-        bend = Bend(source, target, activation, width, name, self._bits)
+        # A module may be used twice; each use is a layer of its own.
+        self._names[name] += 1
+        label = name if self._names[name] == 1 else f"{name}#{self._names[name]}"
+        bend = Bend(source, target, activation, width, label, self._bits)
         self._bits = bend.bits.stop
         self.steps.append(bend)
         if in_place:

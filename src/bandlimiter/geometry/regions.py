@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from bandlimiter.geometry.cells import CellComplex
 from bandlimiter.geometry.network import Bend, PiecewiseLinear
 from bandlimiter.geometry.triangulation import Triangulation, triangulate_faces
+from bandlimiter.tensors import as_float64
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -159,7 +160,7 @@ class Regions:
         Found by activation pattern. -1 for a point outside the box, and for one on a
         border so degenerate that no region has its pattern.
         """
-        points = np.asarray(points, dtype=np.float64)
+        points = as_float64(points, "points")
         wanted = np.packbits(self.network.patterns(points), axis=1)
         known, number = _as_keys(self.packed_patterns), np.arange(len(self))
         order = np.argsort(known)

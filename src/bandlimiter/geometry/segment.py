@@ -12,6 +12,7 @@ from bandlimiter.errors import InputError
 from bandlimiter.geometry.enumeration import enumerate_regions
 from bandlimiter.geometry.network import PiecewiseLinear
 from bandlimiter.geometry.reading import read_network
+from bandlimiter.tensors import as_float64
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,11 @@ def segment_crossings(
     InputError
         (a ValueError) for points of other shapes, not finite, or equal.
     """
-    a, b = (np.asarray(point, dtype=np.float64) for point in (start, end))
-    if a.ndim != 1 or a.shape != b.shape or not (np.isfinite(a) & np.isfinite(b)).all():
-        raise InputError(f"expected two finite points [n], got shapes {a.shape} and {b.shape}")
+    a, b = as_float64(start, "the start"), as_float64(end, "the end")
+    if a.ndim != 1 or a.shape != b.shape:
+        raise InputError(f"expected two points [n], got shapes {a.shape} and {b.shape}")
+    if not (np.isfinite(a) & np.isfinite(b)).all():
+        raise InputError(f"expected two finite points, got {a.tolist()} and {b.tolist()}")
     if (a == b).all():
         raise InputError(f"expected two different points, got {a.tolist()} twice")
     pieces = read_network(network, len(a))

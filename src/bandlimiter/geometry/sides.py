@@ -74,9 +74,10 @@ def is_torn(
     Rounding alone does that, where vertices lie as close together as the tolerance: those
     that count as on the hyperplane are then more than one that cuts the others can meet.
     """
+    touches = (side[0, : size[0]] == ON).any()
     for k in range(2, len(size)):
-        if cuts[k] == 0:
-            return False
+        if cuts[k] == 0 or (k > 2 and not touches):
+            continue
         seen[: size[k - 2]] = ON
         for face in range(size[k]):
             if side[k, face] == CUT and is_face_torn(k, face, side, start, count, items, seen):

@@ -1,5 +1,7 @@
 """The point of a set that a classifier is least sure of, and the way to the boundary."""
 
+import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -41,16 +43,17 @@ def closest_to_boundary(
         (a ValueError) if no point is classified as labelled, where there is one class,
         where the network is constant there, or for a start of another length.
     """
-    x = torch.as_tensor(points if start is None else start[None], dtype=torch.float64)
-    if x.ndim != 2 or x.shape[1] != points.shape[1]:
-        raise InputError(f"expected a point of {points.shape[1]} numbers, got {x.shape[-1]}")
-    parameter = next(network.parameters(), None)
-    x = x.to(parameter) if parameter is not None else x
-    x.requires_grad_()
-    logits = network(x)
+    given = points if start is None else start[None]
+    if given.ndim != 2 or given.shape[1] != points.shape[1]:
+        raise InputError(f"expected a point of {points.shape[1]} numbers, got {given.shape[-1]}")
+    # A copy in float64, so that the direction is as exact as the point.
+    judge = copy.deepcopy(network).double().requires_grad_(False)
+    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    x = torch.tensor(given, dtype=torch.float64, device=device, requires_grad=True)
+    logits = judge(x)
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise InputError(f"expected logits of two classes or more, got {tuple(logits.shape)}")
-    own = torch.as_tensor(labels, device=x.device) if start is None else logits.argmax(dim=1)
+    own = torch.as_tensor(labels, device=device) if start is None else logits.argmax(dim=1)
     kept = nn.functional.one_hot(own, logits.shape[1]).bool()
     others = logits.masked_fill(kept, -torch.inf).amax(dim=1)
     margins = logits[kept] - others
@@ -61,4 +64,4 @@ def closest_to_boundary(
     if not torch.isfinite(distances[nearest]):
         raise InputError("expected a point that is classified as labelled and can be moved")
     direction = -gradients[nearest] / lengths[nearest]
-    return x[nearest].detach().double().cpu().numpy(), direction.double().cpu().numpy()
+    return given[nearest].copy(), direction.cpu().numpy()

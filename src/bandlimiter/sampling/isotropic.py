@@ -117,8 +117,9 @@ class IsotropicSampler(ABC):
     ) -> NDArray[np.float64]:
         """Return the mean over draws of |T|^2: [...] lengths |w| >= 0 -> [...].
 
-        It tends to 1 / (6K + 1) at high frequencies, whatever the sampler: a finite number
-        of points scales them down, and does not take them away.
+        It tends to 1 / (6K + 1) at high frequencies for n >= 2, whatever the sampler: a
+        finite number of points scales them down, and does not take them away. On a line
+        directions and the sphere stay above it, as cosines do not decay.
 
         Examples
         --------

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling.bessel import bessel_ratio
+from bandlimiter.tensors import as_float64
 
 # Frequencies are taken in blocks of at most this many numbers, 32 MiB in float64.
 _BLOCK = 2**22
@@ -29,7 +30,7 @@ def ball_transfer(
 
         T = Gamma(n/2 + 1) (2/z)^(n/2) J_(n/2)(z),    T(0) = 1
 
-    close to exp(-z^2 / (2 (n + 2))) until z comes near n/2.
+    close to exp(-z^2 / (2 (n + 2))) while z is well below n^(3/4), and below that beyond.
 
     Parameters
     ----------
@@ -134,13 +135,6 @@ def transfer_of(
                 total.imag += np.sin(step * phases).sum(axis=1)
     transfer /= count * len(steps) + centre
     return transfer
-
-
-def as_float64(values: ArrayLike | torch.Tensor) -> NDArray[np.float64]:
-    """Return an array or a tensor, on any device and with or without gradient, as numpy's."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().to("cpu", torch.float64).numpy()
-    return np.asarray(values, dtype=np.float64)
 
 
 def frequency_rows(

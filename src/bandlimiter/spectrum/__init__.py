@@ -2,7 +2,13 @@
 
 from bandlimiter.sampling import ball_transfer, sphere_transfer
 from bandlimiter.spectrum.divided_differences import exp_divided_difference
-from bandlimiter.spectrum.facets import FacetTransform, box_transform, facet_transform
+from bandlimiter.spectrum.facets import (
+    FacetTransform,
+    box_transform,
+    facet_transform,
+    kink_transform,
+    kinks_by_facet,
+)
 from bandlimiter.spectrum.lemma import unit_simplex_gradient, unit_simplex_transform
 from bandlimiter.spectrum.network import (
     averaged_transform,
@@ -33,6 +39,8 @@ __all__ = [
     "decay_exponent",
     "exp_divided_difference",
     "facet_transform",
+    "kink_transform",
+    "kinks_by_facet",
     "network_transform",
     "radial_spectrum",
     "region_shares",

@@ -43,11 +43,11 @@ def resolving_count(dim: int, extent: float, band: float) -> int:
     if dim == 2:  # half a turn, and neighbouring directions differ in modulus
         count = max(_FEWEST, math.ceil(np.pi * extent * (1 if band == 1 else 4)))
     else:
-        count = max(_FEWEST, 1 << math.ceil(math.log2(extent) * (dim - 1)))
+        count = max(_FEWEST, 1 << max(0, math.ceil(math.log2(extent) * (dim - 1))))
     if count > MOST:
         raise InputError(
-            f"expected magnitudes whose directions {MOST} frequencies resolve, got one that "
-            f"needs {count}; lower the magnitudes, or state a number of directions"
+            f"expected magnitudes that {MOST} frequencies resolve, got one that "
+            f"needs {count}; lower the highest one, or state a count"
         )
     return count
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bandlimiter.errors import InputError
+from bandlimiter.tensors import as_float64
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -44,7 +45,7 @@ def exp_divided_difference(nodes: ArrayLike) -> Complexes:
     Raises
     ------
     InputError
-        (a ValueError) for no nodes, and for k above 12.
+        (a ValueError) for no nodes, for k above 12, and for nodes that are not finite.
 
     Examples
     --------
@@ -54,11 +55,13 @@ def exp_divided_difference(nodes: ArrayLike) -> Complexes:
     >>> exp_divided_difference([0.0, 0.0, 0.0]).real.item()
     0.5
     """
-    t = np.asarray(nodes, dtype=np.float64)
+    t = as_float64(nodes, "nodes")
     if t.ndim == 0 or not 1 <= t.shape[-1] <= HIGHEST_ORDER + 1:
         raise InputError(
             f"expected 1 to {HIGHEST_ORDER + 1} nodes along the last axis, got shape {t.shape}"
         )
+    if not np.isfinite(t).all():
+        raise InputError("expected finite nodes, got NaN or infinity")
     t = np.sort(t, axis=-1)
     order = t.shape[-1] - 1
     # Entries are g[t_a, ..., t_b] for g(t) = exp(-i t), which is (-i)^k exp[...].

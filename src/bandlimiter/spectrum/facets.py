@@ -62,22 +62,40 @@ def facet_transform(regions: Regions, frequencies: ArrayLike) -> FacetTransform:
     InputError
         (a ValueError) for a frequency of zero, where the form divides by |w|^2.
     """
+    return FacetTransform(
+        kinks=kink_transform(regions, frequencies), box=box_transform(regions, frequencies)
+    )
+
+
+def kink_transform(regions: Regions, frequencies: ArrayLike) -> Complexes:
+    """Return the kinks' part of the transform alone, [F, m]; see `facet_transform`."""
     waves, factor = _checked(regions, frequencies)
     inside = (regions.facet_regions[:, 1] >= 0)[regions.facet_triangulation.owners]
-    kinks = _slope_integrals(regions, inside, waves) * factor
-    return FacetTransform(kinks=kinks, box=box_transform(regions, waves))
+    result: Complexes = _slope_integrals(regions, inside, waves)[:, 0] * factor
+    return result
+
+
+def kinks_by_facet(regions: Regions, frequencies: ArrayLike) -> Complexes:
+    """Return each inner facet's term of `kink_transform`: [F, facets inside, m].
+
+    In the order of the facets whose two ``facet_regions`` are regions.
+    """
+    waves, factor = _checked(regions, frequencies)
+    facets = regions.facet_regions[:, 1] >= 0
+    number = np.cumsum(facets) - 1
+    owners = regions.facet_triangulation.owners
+    inside = facets[owners]
+    terms = _slope_integrals(regions, inside, waves, number[owners[inside]])
+    result: Complexes = terms * factor[:, None]
+    return result
 
 
 def box_transform(regions: Regions, frequencies: ArrayLike) -> Complexes:
-    """Return the box's part of the transform alone, [F, m]: few facets, so it is cheap.
-
-    What is left of `network_transform` are the kinks. Arguments and errors as for
-    `facet_transform`.
-    """
+    """Return the box's part of the transform alone, [F, m]; see `facet_transform`."""
     waves, factor = _checked(regions, frequencies)
     cut = regions.facet_triangulation
     on_box = (regions.facet_regions[:, 1] < 0)[cut.owners]
-    slopes = _slope_integrals(regions, on_box, waves)
+    slopes = _slope_integrals(regions, on_box, waves)[:, 0]
 
     # On each side of the box w.nu is one number, so that f is integrated side by side.
     side = -1 - regions.facet_hyperplanes[cut.owners[on_box]]
@@ -94,13 +112,18 @@ def box_transform(regions: Regions, frequencies: ArrayLike) -> Complexes:
     return result
 
 
-def _slope_integrals(regions: Regions, chosen: NDArray[np.bool_], waves: Floats) -> Complexes:
+def _slope_integrals(
+    regions: Regions,
+    chosen: NDArray[np.bool_],
+    waves: Floats,
+    groups: NDArray[np.int64] | None = None,
+) -> Complexes:
     """Integrate d_nu f (its jump, inside) exp(-i w.x) over the facets' chosen simplices."""
     cut = regions.facet_triangulation
     corners = regions.vertices[cut.simplices[chosen]]
     slopes = facet_slopes(regions)[cut.owners[chosen]]
     heights = np.repeat(slopes[:, None], corners.shape[1], axis=1)
-    return separate_integrals(corners, heights, cut.jacobians[chosen], waves)[:, 0]
+    return separate_integrals(corners, heights, cut.jacobians[chosen], waves, groups)
 
 
 def _checked(regions: Regions, frequencies: ArrayLike) -> tuple[Floats, Floats]:

@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bandlimiter.errors import InputError
 from bandlimiter.spectrum.divided_differences import exp_divided_difference
+from bandlimiter.tensors import as_float64
 
 Complexes = NDArray[np.complex128]
 
@@ -64,7 +65,7 @@ def unit_simplex_gradient(frequencies: ArrayLike) -> Complexes:
 
 
 def _read(frequencies: ArrayLike) -> NDArray[np.float64]:
-    waves = np.asarray(frequencies, dtype=np.float64)
+    waves = as_float64(frequencies, "frequencies")
     if waves.ndim != 2 or waves.shape[1] < 1 or not np.isfinite(waves).all():
         raise InputError(f"expected finite frequencies [F, n], got shape {waves.shape}")
     return waves

@@ -21,6 +21,7 @@ from bandlimiter.sampling import (
 )
 from bandlimiter.spectrum.lemma import unit_simplex_gradient
 from bandlimiter.spectrum.simplex import indexed_integrals, read_frequencies
+from bandlimiter.tensors import as_float64
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -166,9 +167,8 @@ def averaged_transform(
         [F, m] complex128.
     """
     transform = network_transform(network, frequencies, lower=lower, upper=upper)
-    waves = np.asarray(frequencies, dtype=np.float64)
     transfer = averaging_filter(radius, sampler, directions=directions, seed=seed)
-    result: Complexes = transform * transfer(waves)[:, None]
+    result: Complexes = transform * transfer(frequencies)[:, None]
     return result
 
 
@@ -178,13 +178,14 @@ def averaging_filter(
     *,
     directions: int = 15,
     seed: int = 0,
-) -> Callable[[Floats], Complexes]:
+) -> Callable[[ArrayLike], Complexes]:
     """Return the transfer function of an average: frequencies [F, n] -> complex128 [F].
 
     Parameters as for `averaged_transform`.
     """
 
-    def of_ball(waves: Floats) -> Complexes:
+    def of_ball(frequencies: ArrayLike) -> Complexes:
+        waves = as_float64(frequencies, "frequencies")
         lengths = np.linalg.norm(waves, axis=1)
         return ball_transfer(lengths, radius, waves.shape[1]).astype(np.complex128)
 
@@ -192,7 +193,8 @@ def averaging_filter(
         return of_ball
     law = build_sampler(sampler) if isinstance(sampler, str) else sampler
 
-    def of_draw(waves: Floats) -> Complexes:
+    def of_draw(frequencies: ArrayLike) -> Complexes:
+        waves = as_float64(frequencies, "frequencies")
         vectors = draw_vectors(law, directions, torch.Size([waves.shape[1]]), seed)
         return transfer_of(vectors, law.steps, law.centre, radius, waves)
 

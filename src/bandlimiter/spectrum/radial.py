@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import index
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from bandlimiter.errors import InputError
 from bandlimiter.geometry import Regions
 from bandlimiter.spectrum.bands import band_frequencies, resolving_count
-from bandlimiter.spectrum.facets import box_transform, facet_slopes
+from bandlimiter.spectrum.facets import facet_slopes, kink_transform
 from bandlimiter.spectrum.network import regions_transform
+from bandlimiter.tensors import as_float64
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -49,7 +51,7 @@ def radial_spectrum(
     magnitudes: ArrayLike,
     *,
     band: float = 1.0,
-    directions: int | None = None,
+    count: int | None = None,
     filters: Mapping[str, Filter] | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -66,9 +68,9 @@ def radial_spectrum(
         The ratio of the edges of the band of moduli that each magnitude stands for, in its
         middle on a logarithmic axis; 1 is the magnitude alone. Filters and the box's
         opposite sides make |F|^2 oscillate along the radius; a band averages over that.
-    directions
-        Frequencies at each magnitude; None takes as many as resolve the lobes of the box
-        (see `bands.resolving_count`): about |w| times its diagonal to the power n - 1.
+    count
+        Frequencies at each magnitude, at least 1; None takes as many as resolve the lobes of
+        the box (`bands.resolving_count`): about |w| times its diagonal to the power n - 1.
         With fewer, most lobes fall between them and powers come out too small.
     filters
         Transfer functions by name; any function of frequencies [F, n].
@@ -85,7 +87,9 @@ def radial_spectrum(
     """
     if not 1 <= band < math.inf:
         raise InputError(f"expected a band of 1 or more, got {band}")
-    radii = np.atleast_1d(np.asarray(magnitudes, dtype=np.float64))
+    if count is not None and index(count) < 1:
+        raise InputError(f"expected a count of at least 1, got {count}")
+    radii = np.atleast_1d(as_float64(magnitudes, "magnitudes"))
     if radii.ndim != 1 or not (np.isfinite(radii) & (radii > 0)).all():
         raise InputError(f"expected positive finite magnitudes, got {radii.tolist()}")
     named = dict(filters or {})
@@ -94,10 +98,10 @@ def radial_spectrum(
     bent_after = {name: np.empty_like(plain) for name in named}
     diagonal = float(np.linalg.norm(regions.upper - regions.lower))
     for i, radius in enumerate(radii):
-        count = directions or resolving_count(regions.dim, radius * diagonal, band)
-        waves = band_frequencies(regions.dim, radius, band, count, seed)
+        enough = resolving_count(regions.dim, radius * diagonal, band) if count is None else count
+        waves = band_frequencies(regions.dim, radius, band, enough, seed)
         transform = regions_transform(regions, waves)
-        kinks = transform - box_transform(regions, waves)
+        kinks = kink_transform(regions, waves)
         plain[i], bent[i] = _power(transform), _power(kinks)
         for name, transfer in named.items():
             gain = transfer(waves)[:, None]
@@ -122,13 +126,21 @@ def decay_exponent(magnitudes: ArrayLike, power: ArrayLike) -> Floats:
     numpy.ndarray
         [m]
 
+    Raises
+    ------
+    InputError
+        (a ValueError) for fewer than two magnitudes, or numbers that are not positive.
+
     Examples
     --------
     >>> w = np.array([10.0, 20.0, 40.0])
     >>> decay_exponent(w, w[:, None] ** -5).round(12).tolist()
     [2.5]
     """
-    x, y = np.log(np.asarray(magnitudes)), 0.5 * np.log(np.asarray(power))
+    lengths, squares = as_float64(magnitudes, "magnitudes"), as_float64(power, "power")
+    if len(np.unique(lengths)) < 2 or not ((lengths > 0).all() and (squares > 0).all()):
+        raise InputError("expected two magnitudes or more, and positive magnitudes and powers")
+    x, y = np.log(lengths), 0.5 * np.log(squares)
     centred = x - x.mean()
     slopes: Floats = -(centred @ y) / (centred @ centred)
     return slopes

@@ -2,8 +2,9 @@
 
 The paper puts the high frequencies of a network down to its tiny regions (section 2.1). A
 region's own transform does not show that: it is cut off at borders where the network is
-continuous, and most of it cancels against the neighbours'. Two ways to divide the energy of
-the whole among regions do add up: by projection in a band, and by kinks in the limit.
+continuous, and most of it cancels against the neighbours'. What the network itself does at
+high frequencies comes from facets, where its slope jumps; each gives half of its energy to
+both neighbours.
 """
 
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bandlimiter.geometry import Regions
-from bandlimiter.spectrum.facets import facet_slopes
-from bandlimiter.spectrum.simplex import indexed_integrals, read_frequencies
+from bandlimiter.spectrum.facets import facet_slopes, kinks_by_facet
+from bandlimiter.spectrum.simplex import read_frequencies
 
 Floats = NDArray[np.float64]
 
@@ -34,9 +35,10 @@ class RegionShares:
     surface
         The part of all facets inside the box, half of each to both neighbours: what the kinks'
         share would be if the slope changed alike across all of them.
-    projection
-        Sum over frequencies and outputs of Re(conj(F) F_r), over that of |F|^2: the part of
-        the energy at these frequencies that a region accounts for. May be negative.
+    band
+        The same at these frequencies, with all that facets do to each other: a facet has
+        the sum over frequencies of Re(conj(K) K_f), K its kinks' transform and K_f its
+        term (see `kinks_by_facet`). May be negative.
     kinks
         In the limit of high frequencies, energy belongs to facets (see
         `asymptotic_power`); each gives half of its own to both neighbours. Zero everywhere
@@ -45,7 +47,7 @@ class RegionShares:
 
     volume: Floats
     surface: Floats
-    projection: Floats
+    band: Floats
     kinks: Floats
 
     def of_smallest(self, part: float) -> dict[str, float]:
@@ -60,47 +62,42 @@ class RegionShares:
         return {
             "volume": float(self.volume[order].sum()),
             "surface": float(self.surface[order].sum()),
-            "projection": float(self.projection[order].sum()),
+            "band": float(self.band[order].sum()),
             "kinks": float(self.kinks[order].sum()),
         }
 
 
-def region_shares(regions: Regions, frequencies: ArrayLike) -> RegionShares:
-    """Divide the energy at some frequencies among regions.
+def region_shares(
+    regions: Regions, frequencies: ArrayLike, *, output: int | None = None
+) -> RegionShares:
+    """Divide the kinks' energy among regions, at some frequencies and in the limit.
+
+    The box's edge is left out: it is ours, not the network's, and at high frequencies it
+    would be nearly all.
 
     Parameters
     ----------
     regions
         From `geometry.enumerate_regions`.
     frequencies
-        [F, n]: a band, for example all directions at some high moduli.
-
-    Returns
-    -------
-    RegionShares
-        Summed over the network's outputs.
+        [F, n]: a band, for example all directions at some high moduli; none of them zero.
+    output
+        Which output; None takes the sum over all.
     """
     waves = read_frequencies(frequencies, regions.dim)
-    cut = regions.triangulation
-    outputs = regions.network.outputs
-    projection = np.zeros(len(regions))
-    size = max(1, _NUMBERS // (len(regions) * outputs))
+    chosen = slice(None) if output is None else slice(output, output + 1)
+    inside = regions.facet_regions[:, 1] >= 0
+    band = np.zeros(len(inside))
+    size = max(1, _NUMBERS // max(1, inside.sum() * regions.network.outputs))
     for start in range(0, len(waves), size):
-        parts = indexed_integrals(
-            regions.vertices,
-            regions.values,
-            cut.simplices,
-            cut.jacobians,
-            waves[start : start + size],
-            groups=cut.owners,
-        )
-        whole = parts.sum(axis=1, keepdims=True)
-        projection += (whole.conj() * parts).real.sum(axis=(0, 2))
-    squares = (facet_slopes(regions) ** 2).sum(axis=1)
+        terms = kinks_by_facet(regions, waves[start : start + size])[:, :, chosen]
+        whole = terms.sum(axis=1, keepdims=True)
+        band[inside] += (whole.conj() * terms).real.sum(axis=(0, 2))
+    squares = (facet_slopes(regions)[:, chosen] ** 2).sum(axis=1)
     return RegionShares(
         volume=regions.volumes / regions.volumes.sum(),
         surface=_shares_of_facets(regions, regions.facet_measures),
-        projection=_parts(projection),
+        band=_shares_of_facets(regions, band),
         kinks=_shares_of_facets(regions, regions.facet_measures * squares),
     )
 

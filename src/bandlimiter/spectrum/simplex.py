@@ -11,6 +11,7 @@ from bandlimiter.errors import InputError
 from bandlimiter.spectrum.divided_differences import HIGHEST_ORDER, exp_divided_difference
 from bandlimiter.spectrum.double_double import simplex_determinants
 from bandlimiter.spectrum.simplex_sums import add_simplices
+from bandlimiter.tensors import as_float64
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -192,7 +193,7 @@ def read_frequencies(frequencies: ArrayLike, dim: int) -> Floats:
 
 
 def _finite(array: ArrayLike, name: str, axes: int) -> Floats:
-    read = np.ascontiguousarray(array, dtype=np.float64)
+    read = np.ascontiguousarray(as_float64(array, name))
     if read.ndim != axes:
         raise InputError(f"expected {name} with {axes} axes, got shape {read.shape}")
     if not np.isfinite(read).all():

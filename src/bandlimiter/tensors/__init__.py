@@ -1,5 +1,6 @@
 """What every room needs of torch: normaliser, seeded streams, chunked passes, checks."""
 
+from bandlimiter.tensors.arrays import as_float64
 from bandlimiter.tensors.checks import require_images, require_labels, require_no_nan
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
@@ -11,6 +12,7 @@ __all__ = [
     "ChunkLimit",
     "Key",
     "Normalise",
+    "as_float64",
     "find_normaliser",
     "generator",
     "logits_of",
