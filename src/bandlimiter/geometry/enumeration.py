@@ -109,13 +109,13 @@ def _moduli(step: Affine, source: Floats, inherited: Floats) -> Floats:
     formed: Floats = np.abs(step.weight) @ np.abs(source).max(axis=0) + np.abs(step.bias)
     carried = np.abs(step.weight) * inherited
     largest = carried.max(axis=1, initial=0.0, keepdims=True)
-    shares = carried / np.where(largest > 0, largest, 1.0)  # squares that cannot overflow
-    brought: Floats = largest[:, 0] * np.linalg.norm(shares, axis=1)
-    if not np.isfinite(formed + brought).all():
+    if not np.isfinite(formed + len(inherited) * largest[:, 0]).all():
         raise ConfigurationError(
             "expected weights whose products fit float64, got sums that overflow; scale the "
             "network or the box down"
         )
+    shares = carried / np.where(largest > 0, largest, 1.0)  # squares that cannot overflow
+    brought: Floats = largest[:, 0] * np.linalg.norm(shares, axis=1)
     return formed + brought
 
 
