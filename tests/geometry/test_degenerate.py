@@ -364,6 +364,42 @@ def test_nearly_degenerate_arrangements(dim, size):
     assert all("coincide or keep apart" in refusal for refusal in refusals)
 
 
+@pytest.mark.parametrize(
+    ("dim", "size", "seed"), [(4, 1e-11, 1062), (4, 1e-11, 1071), (3, 1e-11, 1221)]
+)
+def test_regions_fill_the_box_or_are_refused(dim, size, seed):
+    """Hyperplanes as close as the first tolerance: by it alone, volumes were 1e-7 to 9e-3 off."""
+    network = small_integers(stack([dim, 5, 4, 2], "relu"), seed)
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += size * torch.from_numpy(rng.normal(size=tuple(parameter.shape)))
+    regions = enumerate_regions(network, -1, 1)
+    assert regions.volumes.sum() == pytest.approx(2**dim, rel=1e-10)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 4])
+def test_points_are_located_where_units_are_zero_but_for_rounding(dim):
+    """Their own pattern is that of the noise; the region is the one whose map is right."""
+    for seed in range(10):
+        network = small_integers(stack([dim, 5, 4, 2], "relu"), seed)
+        rng = np.random.default_rng(seed)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter += 1e-15 * torch.from_numpy(rng.normal(size=tuple(parameter.shape)))
+        regions = enumerate_regions(network, -1, 1)
+        points = np.concatenate(
+            [rng.uniform(-1, 1, (100, dim)), rng.choice([-1, -0.5, 0, 0.5, 1], (50, dim))]
+        )
+        found = regions.locate(points)
+        assert (found >= 0).all()
+        assert regions.occupancy(points).sum() == len(points)
+        maps = np.einsum("rmn,rn->rm", regions.weights[found], points) + regions.biases[found]
+        expected = network(torch.from_numpy(points)).detach().numpy()
+        # Sums of a few integers times the noise of 1e-15.
+        np.testing.assert_allclose(maps, expected, atol=1e-12)
+
+
 def test_sides_that_no_hyperplane_gives_are_refused():
     """Where no tolerance helps: a saddle on the square's corners, a cube's opposite ones."""
     for dim, values in ((2, [1.0, -1.0, -1.0, 1.0]), (3, [1.0, 0, 0, -1, -1, -1, -1, 1])):

@@ -17,6 +17,10 @@ _ROOM = 2048
 """Faces of each dimension at first; any number above the box's 32 would do."""
 
 
+class UnresolvedError(ConfigurationError):
+    """Hyperplanes that rounding does not tell from each other, at this tolerance."""
+
+
 class CellComplex:
     """A box divided into convex cells by hyperplanes that may bend where cells meet.
 
@@ -41,6 +45,8 @@ class CellComplex:
         self._points = np.where(corners, upper, lower)
         self._label = labels
         self._patterns = np.zeros((1, (hyperplanes + 7) // 8), dtype=np.uint8)
+        self.doubtful = False
+        """Whether a vertex was neither clearly on a hyperplane nor clearly apart."""
 
     @property
     def points(self) -> Floats:
@@ -98,10 +104,10 @@ class CellComplex:
 
         Raises
         ------
-        ConfigurationError
+        UnresolvedError
             Where a hyperplane is so close to others that no tolerance tells them apart.
         """
-        need = np.zeros(2, dtype=np.int64)
+        need = np.zeros(3, dtype=np.int64)
         done = 0
         while 0 <= done < len(tolerances) and self._size[-1] <= limit:
             self._make_room(need)
@@ -111,8 +117,9 @@ class CellComplex:
                 self._start, self._count, self._items, self._size, self._used,
                 self._label, self._patterns, need,
             )  # fmt: skip
+        self.doubtful |= bool(need[2])
         if done < 0:
-            raise ConfigurationError(
+            raise UnresolvedError(
                 f"expected hyperplanes that coincide or keep apart, got one (number "
                 f"{first_bit - 1 - done} in the order of patterns) that rounding does not tell "
                 "from others; move the box a little, or round the network's weights"
@@ -120,7 +127,7 @@ class CellComplex:
         return values[: self._size[0]]
 
     def _make_room(self, need: Ids) -> None:
-        faces, items = need
+        faces, items = need[:2]
         if items > self._items.shape[1]:
             garbage = self._used.max()
             self._pack()

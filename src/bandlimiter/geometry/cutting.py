@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bandlimiter.geometry.sides import (
     CUT,
+    DOUBT,
     NEGATIVE,
     ON,
     POSITIVE,
@@ -59,7 +60,8 @@ def cut_by_layer(
     Hyperplane h of the layer is where the column ``h // len(thresholds)`` of ``values`` (one
     row a vertex) passes the threshold ``h % len(thresholds)``. Stops before a hyperplane for
     which there is no room, and writes to ``need`` how much there must be: faces, list
-    items; or when there are more cells than ``limit``.
+    items; or when there are more cells than ``limit``. The third number of ``need`` is set
+    to 1 where a vertex is neither clearly on a hyperplane nor clearly apart.
 
     Returns
     -------
@@ -80,7 +82,10 @@ def cut_by_layer(
         everywhere, torn, attempt = CUT, True, 0
         while torn and attempt < len(FACTORS):
             tolerance = FACTORS[attempt] * tolerances[hyperplane]
-            everywhere = tell_vertices(values, unit, threshold, tolerance, size[0], side[0])
+            union = tell_vertices(values, unit, threshold, tolerance, size[0], side[0])
+            if union & DOUBT:
+                need[2] = 1
+            everywhere = union & CUT
             if everywhere == NEGATIVE:
                 break
             for k in range(1, dim + 1):

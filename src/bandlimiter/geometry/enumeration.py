@@ -15,17 +15,21 @@ from torch import nn
 
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.box import read_box
-from bandlimiter.geometry.cells import CellComplex
+from bandlimiter.geometry.cells import CellComplex, UnresolvedError
 from bandlimiter.geometry.network import Affine, Bend, PiecewiseLinear, Registers, Sum
 from bandlimiter.geometry.reading import read_network
 from bandlimiter.geometry.regions import Regions
 
 Floats = NDArray[np.float64]
 
-TOLERANCE = 1e-12
-"""Vertices this close to a hyperplane, relative to the sum of the moduli that make up the
-pre-activation, are on it: a thousand times the rounding of such a sum, so that arrangements
-that are degenerate on paper come out degenerate. (See also `cutting.FACTORS`.)"""
+TOLERANCES = (1e-12, 1e-13, 1e-11, 1e-10)
+"""Vertices this close to a hyperplane, relative to the scale of their values' rounding, are on
+it. The first is a thousand times that rounding, so that arrangements that are degenerate on
+paper come out degenerate; the others are tried in turn where hyperplanes differ by about as
+much, and regions do not fill the box."""
+
+FILLED = 1e-10
+"""How far the regions' volumes may be from the box's, relative, before that is said."""
 
 
 def enumerate_regions(
@@ -61,15 +65,13 @@ def enumerate_regions(
         (a ValueError) for n above 4, or a box that is empty or unbounded.
     ConfigurationError
         (a ValueError) for a layer that is not piecewise linear, for NaN weights, where
-        ``limit`` is passed, or where hyperplanes differ by about 1e-12 and no tolerance
-        says which meet (rare even then).
+        ``limit`` is passed, or where hyperplanes differ by so little that no tolerance
+        gives regions that fill the box (rare even then).
 
     Notes
     -----
-    Signs are decided at vertices to a relative 1e-12 (`TOLERANCE`); a region thinner than
-    that is part of its neighbour. Where hyperplanes differ by hardly more than that, the
-    point at which they cross is as uncertain, and volumes with it. Time grows with regions
-    times units.
+    Signs are decided at vertices to a relative 1e-12 (`TOLERANCES`); a region thinner than
+    that is part of its neighbour. Time grows with regions times units.
 
     Examples
     --------
@@ -82,6 +84,31 @@ def enumerate_regions(
     """
     pieces = read_network(network, _length(lower, upper))
     low, high = read_box(lower, upper, pieces.dim)
+    for tolerance in TOLERANCES:
+        try:
+            regions, doubtful = _cut_box(pieces, low, high, limit, tolerance)
+        except UnresolvedError as error:
+            failure = error
+            continue
+        if not doubtful or _fill(regions, low, high):
+            return regions
+        failure = UnresolvedError(
+            "expected hyperplanes that coincide or keep apart, got some that differ by so "
+            "little that their regions do not fill the box; move the box a little, or round "
+            "the network's weights"
+        )
+    raise failure
+
+
+def _fill(regions: Regions, low: Floats, high: Floats) -> bool:
+    box = float(np.prod(high - low))
+    return abs(float(regions.volumes.sum()) - box) <= FILLED * box
+
+
+def _cut_box(
+    pieces: PiecewiseLinear, low: Floats, high: Floats, limit: int | None, tolerance: float
+) -> tuple[Regions, bool]:
+    """Return the regions, and whether a vertex was not clearly on or off a hyperplane."""
     complex_ = CellComplex(low, high, pieces.hyperplanes)
     registers: Registers = {pieces.entry: complex_.points}
     moduli: Registers = {pieces.entry: np.abs(complex_.points).max(axis=0)}
@@ -93,10 +120,12 @@ def enumerate_regions(
             registers[step.target] = registers[step.left] + registers[step.right]
             moduli[step.target] = moduli[step.left] + moduli[step.right]
         else:
-            _cut_along_layer(complex_, step, registers, moduli[step.source], limit)
+            levels = np.abs(step.activation.thresholds)
+            tolerances = tolerance * (moduli[step.source][:, None] + levels).ravel()
+            _cut_along_layer(complex_, step, registers, tolerances, limit)
             moduli[step.target] = moduli[step.source] * np.abs(step.activation.slopes).max()
         pieces.forget(registers, number)
-    return Regions(pieces, complex_, registers[pieces.result])
+    return Regions(pieces, complex_, registers[pieces.result]), complex_.doubtful
 
 
 def _moduli(step: Affine, source: Floats, inherited: Floats) -> Floats:
@@ -120,14 +149,13 @@ def _moduli(step: Affine, source: Floats, inherited: Floats) -> Floats:
 
 
 def _cut_along_layer(
-    complex_: CellComplex, layer: Bend, registers: Registers, moduli: Floats, limit: int | None
+    complex_: CellComplex, layer: Bend, registers: Registers, tolerances: Floats, limit: int | None
 ) -> None:
     """Cut by every unit of a layer, then bend; all registers get rows for new vertices."""
     # One table of all live registers, so that a new vertex is one row.
     order = [layer.source, *(name for name in registers if name != layer.source)]
     values = np.concatenate([registers[name] for name in order], axis=1)
     thresholds = layer.activation.thresholds
-    tolerances = TOLERANCE * (moduli[:, None] + np.abs(thresholds)).ravel()
     most = sys.maxsize if limit is None else limit
     values = complex_.cut(values, thresholds, tolerances, layer.first_bit, most)
     if len(complex_.patterns) > most:

@@ -157,18 +157,32 @@ class Regions:
     def locate(self, points: ArrayLike) -> Ids:
         """Return the region that each point [N, n] lies in: [N].
 
-        Found by activation pattern. -1 for a point outside the box, and for one on a
-        border so degenerate that no region has its pattern.
+        Found by activation pattern; where no region has a point's pattern (on a border, or
+        where a unit is zero but for rounding), by the simplex that the point is deepest in.
+        -1 for a point outside the box.
         """
         points = as_float64(points, "points")
-        wanted = np.packbits(self.network.patterns(points), axis=1)
-        known, number = _as_keys(self.packed_patterns), np.arange(len(self))
+        wanted = _as_keys(np.packbits(self.network.patterns(points), axis=1))
+        known = _as_keys(self.packed_patterns)
         order = np.argsort(known)
-        place = np.searchsorted(known[order], _as_keys(wanted)).clip(max=len(self) - 1)
-        found = number[order][place]
+        found = order[np.searchsorted(known[order], wanted).clip(max=len(self) - 1)]
         inside = ((points >= self.lower) & (points <= self.upper)).all(axis=1)
-        hit = inside & (known[found] == _as_keys(wanted))
-        return np.where(hit, found, -1)
+        strangers = np.flatnonzero(inside & (known[found] != wanted))
+        found[strangers] = self._owners_of(points[strangers])
+        return np.where(inside, found, -1)
+
+    def _owners_of(self, points: Floats) -> Ids:
+        """Return the region of the simplex in which each point's least coordinate is largest."""
+        cut = self.triangulation
+        solid = np.flatnonzero(cut.jacobians > 0)
+        corners = self.vertices[cut.simplices[solid]]
+        inverses = np.linalg.inv(corners[:, 1:] - corners[:, :1])
+        deepest = np.empty(len(points), dtype=np.int64)
+        for number, point in enumerate(points):  # few, so that one at a time will do
+            shares = np.einsum("qi,qij->qj", point - corners[:, 0], inverses)
+            least = np.minimum(shares.min(axis=1), 1 - shares.sum(axis=1))
+            deepest[number] = least.argmax()
+        return cut.owners[solid[deepest]]
 
     def occupancy(self, points: ArrayLike) -> Ids:
         """Return how many of some points [N, n] lie in each region: [R]."""

@@ -18,15 +18,24 @@ ON, NEGATIVE, POSITIVE, CUT = 0, 1, 2, 3
 """Where a face lies: in the hyperplane, on one side (it may touch it), or across it. The
 side of a face is the union of its facets' sides, bit by bit."""
 
+DOUBT = 4
+"""A bit for a hyperplane of which it is not sure whether it meets a vertex."""
+
 
 @compiled
 def tell_vertices(
     values: Floats, unit: int, threshold: float, tolerance: float, vertices: int, side: Sides
 ) -> int:
-    """Tell the side of each vertex, on within ``tolerance``; return the union of all sides."""
+    """Tell the side of each vertex, on within ``tolerance``; return the union of all sides.
+
+    With `DOUBT` where a vertex is neither as close to the hyperplane as rounding leaves what
+    lies on it, nor clearly apart.
+    """
     union = ON
     for vertex in range(vertices):
         gap = values[vertex, unit] - threshold
+        if tolerance / 100 < abs(gap) < 1000 * tolerance:
+            union |= DOUBT
         if gap > tolerance:
             side[vertex] = POSITIVE
         elif gap < -tolerance:
