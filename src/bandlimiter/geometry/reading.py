@@ -63,14 +63,17 @@ def read_network(module: nn.Module | PiecewiseLinear, dim: int | None = None) ->
     """
     if isinstance(module, PiecewiseLinear):
         return module
-    scout = _Reader(_UNKNOWN)  # finds the first affine layer that is run: it tells n
-    scout.read(module, "", 0)
-    width = scout.inputs or dim
-    if width is None:
-        raise ConfigurationError("expected a network with at least one Linear layer, found none")
-    reader = _Reader(width)
+    reader = _Reader(_UNKNOWN)
     result = reader.read(module, "", 0)
-    return PiecewiseLinear(tuple(reader.steps), width, reader.width[result], result)
+    if _UNKNOWN in reader.width.values():  # something came before the first affine layer
+        width = reader.inputs or dim
+        if width is None:
+            raise ConfigurationError(
+                "expected a network with at least one Linear layer, found none"
+            )
+        reader = _Reader(width)
+        result = reader.read(module, "", 0)
+    return PiecewiseLinear(tuple(reader.steps), reader.width[0], reader.width[result], result)
 
 
 _UNKNOWN = 0
@@ -178,6 +181,8 @@ class _Reader:
             )
         if self.width[source] == _UNKNOWN:
             self.inputs = self.inputs or weight.shape[1]
+            if source == 0:
+                self.width[0] = self.inputs
         elif weight.shape[1] != self.width[source]:
             raise ConfigurationError(
                 f"expected a layer of {self.width[source]} inputs, but {name or 'it'} takes "
