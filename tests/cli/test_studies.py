@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.special import j1
 from typer.testing import CliRunner
 
+from bandlimiter.cli.files import write_csv
 from bandlimiter.cli.main import app
 from bandlimiter.models import load_perceptron
 
@@ -170,6 +171,18 @@ def test_nothing_that_bends_is_said_to_decay(here, name):
     assert (document["decay_exponents"]["plain"] is None) == (name == "zero")
     # One output and no labels to go by: no step, and the command says so.
     assert "give --from and --to" in run("regions", "--network", "study_networks:affine").stdout
+
+
+def test_tables_are_written_whole_or_not_at_all(here):
+    def rows():
+        yield [1.0]
+        raise OSError("no space left")
+
+    (here / "table.csv").write_text("before")
+    with pytest.raises(OSError, match="no space"):
+        write_csv(here / "table.csv", ["x"], rows())
+    assert (here / "table.csv").read_text() == "before"
+    assert not list(here.glob("*.part"))
 
 
 def test_a_box_smaller_than_a_wave(here):

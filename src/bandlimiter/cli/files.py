@@ -2,9 +2,10 @@
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bandlimiter.errors import ConfigurationError
 
@@ -27,8 +28,8 @@ def make_folder(path: Path) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-    """Write a table; floats in full, so that reading them gives the same numbers."""
-    with path.open("w", newline="") as file:
+    """Write a table, whole or not at all; floats in full, so that they read back the same."""
+    with _whole(path) as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
@@ -36,6 +37,19 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def write_json(path: Path, document: dict[str, Any]) -> Path:
-    """Write one JSON document."""
-    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    """Write one JSON document, whole or not at all."""
+    with _whole(path) as file:
+        file.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
     return path
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[TextIO]:
+    """Open a file that takes the place of ``path`` once all is written, or leaves nothing."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", newline="") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -184,9 +184,10 @@ def _sentences(document: dict[str, Any]) -> list[str]:
         )
     if document["floor"] is not None:
         said.append(f"A draw's gain tends to 1/sqrt(6K + 1) = {document['floor']:.3f}.")
-    half = document["shares"]["smallest_half"]
-    said.append(
-        f"The smaller half of {document['regions']} regions fills {half['volume']:.1%} of the "
-        f"box and makes {half['kinks']:.1%} of the kinks' energy in the limit."
-    )
+    if document["regions"] > 1:
+        half = document["shares"]["smallest_half"]
+        said.append(
+            f"The smaller half of {document['regions']} regions fills {half['volume']:.1%} of the "
+            f"box and makes {half['kinks']:.1%} of the kinks' energy in the limit."
+        )
     return said
