@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bandlimiter.errors import ConfigurationError
@@ -43,6 +44,14 @@ class Activation:
             value = np.where(g > threshold, line, value)
         return value
 
+    def on_tensor(self, g: torch.Tensor) -> torch.Tensor:
+        """Apply the function to each number of a tensor."""
+        value = g * float(self.slopes[0]) + float(self.intercepts[0])
+        for piece, threshold in enumerate(self.thresholds, start=1):
+            line = g * float(self.slopes[piece]) + float(self.intercepts[piece])
+            value = torch.where(g > float(threshold), line, value)
+        return value
+
 
 def leaky(negative_slope: float) -> Activation:
     """LeakyReLU; ReLU at slope 0, the absolute value at slope -1.
@@ -75,3 +84,26 @@ def hardtanh(low: float, high: float) -> Activation:
     return Activation(
         np.array([low, high], dtype=float), np.array([0.0, 1.0, 0.0]), np.array([low, 0.0, high])
     )
+
+
+def clamp(low: float | None, high: float | None) -> Activation:
+    """Hold numbers between two bounds, or on one side of one.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no bound, or low >= high.
+
+    Examples
+    --------
+    >>> clamp(None, 1.0)(np.array([-3.0, 2.0]))
+    array([-3.,  1.])
+    """
+    if low is not None and high is not None:
+        return hardtanh(low, high)
+    if low is not None:
+        return Activation(np.array([low], dtype=float), np.array([0.0, 1.0]), np.array([low, 0.0]))
+    if high is not None:
+        bound = np.array([high], dtype=float)
+        return Activation(bound, np.array([1.0, 0.0]), np.array([0.0, high], dtype=float))
+    raise ConfigurationError("expected a clamp with at least one bound, got none")

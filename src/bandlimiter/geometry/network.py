@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bandlimiter.errors import InputError
 from bandlimiter.geometry.activation import Activation
+from bandlimiter.geometry.registers import forget, last_uses
 from bandlimiter.tensors import as_float64
 
 Array = NDArray[np.float64]
@@ -30,6 +31,11 @@ class Affine:
     bias: Array
     """[out]"""
 
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The register it reads."""
+        return (self.source,)
+
 
 @dataclass(frozen=True)
 class Sum:
@@ -38,6 +44,11 @@ class Sum:
     left: int
     right: int
     target: int
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The registers it reads."""
+        return self.left, self.right
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,11 @@ class Bend:
     """The layer's name in the module."""
     first_bit: int
     """Where its hyperplanes begin in an activation pattern; unit by unit, by threshold."""
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The register it reads."""
+        return (self.source,)
 
     @property
     def bits(self) -> slice:
@@ -99,11 +115,7 @@ class PiecewiseLinear:
     @cached_property
     def last_use(self) -> dict[int, int]:
         """The step after which each register is no longer needed."""
-        uses = {self.result: len(self.steps)}
-        for number, step in reversed(list(enumerate(self.steps))):
-            for source in (step.left, step.right) if isinstance(step, Sum) else (step.source,):
-                uses.setdefault(source, number)
-        return uses
+        return last_uses(self.steps, self.result)
 
     def __call__(self, points: Array) -> Array:
         """Evaluate: [N, n] -> [N, m]."""
@@ -179,8 +191,7 @@ class PiecewiseLinear:
 
     def forget(self, registers: Registers, number: int) -> None:
         """Drop the registers that no step after ``number`` reads."""
-        for register in [r for r in registers if self.last_use.get(r, -1) <= number]:
-            del registers[register]
+        forget(registers, self.last_use, number)
 
     def _checked(self, points: Array) -> Array:
         points = as_float64(points, "points")
