@@ -98,12 +98,15 @@ class Graph:
         The output's register; the input's is 0.
     left_off
         The final softmax that was left off, None where there was none.
+    device
+        Where it runs.
     """
 
     steps: tuple[GraphStep, ...]
     shapes: dict[int, tuple[int, ...]]
     result: int
     left_off: str | None = None
+    device: torch.device = torch.device("cpu")
 
     @cached_property
     def layers(self) -> tuple[BendStep | MaxStep, ...]:
@@ -156,4 +159,4 @@ class Graph:
                 return replace(step, windows=step.windows.to(device))
             return step
 
-        return replace(self, steps=tuple(move(step) for step in self.steps))
+        return replace(self, steps=tuple(move(step) for step in self.steps), device=device)

@@ -1,0 +1,171 @@
+"""Where a layer's units change state between stored points of a line.
+
+Between two stored points everything that a layer reads is affine in t, so that its values at
+the points say all. A bend's unit changes state where its number passes a threshold. A
+maximum changes state where another of its numbers becomes the largest: the winners at both
+ends can hide a third between them, so that the upper envelope of the lines is walked.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from bandlimiter.geometry.graph import BendStep, MaxStep
+
+
+@dataclass(frozen=True)
+class Crossings:
+    """State changes of one layer on P stored points, P - 1 pieces.
+
+    Attributes
+    ----------
+    piece, weight, unit, threshold
+        [E] each: changes between points ``piece`` and ``piece + 1``, ``weight`` in (0, 1)
+        of the way; ordered along the line. ``threshold`` numbers a bend's thresholds.
+    point, point_unit, point_threshold
+        [S] each: changes at stored points (degenerate, or of several layers at once).
+    first, last
+        The states on the first and the last piece, to be compared with the neighbours'.
+    """
+
+    piece: torch.Tensor
+    weight: torch.Tensor
+    unit: torch.Tensor
+    threshold: torch.Tensor
+    point: torch.Tensor
+    point_unit: torch.Tensor
+    point_threshold: torch.Tensor
+    first: torch.Tensor
+    last: torch.Tensor
+
+
+def crossings_of(step: BendStep | MaxStep, source: torch.Tensor, tolerance: float) -> Crossings:
+    """Return a layer's state changes.
+
+    Parameters
+    ----------
+    step
+        The layer.
+    source
+        [P, ...] what it reads, at the stored points.
+    tolerance
+        Numbers that differ by less are equal: what is zero on paper is noise here.
+    """
+    if isinstance(step, BendStep):
+        return _of_bend(step, source.flatten(1), tolerance)
+    return _of_maximum(step.gather(source), tolerance)
+
+
+def changed_units(step: BendStep | MaxStep, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Return [C, 2] the (unit, threshold) pairs whose state differs between two pieces."""
+    if isinstance(step, BendStep):
+        return (before != after).nonzero()
+    units = _disjoint(before, after).nonzero()
+    return torch.cat([units, torch.zeros_like(units)], dim=1)
+
+
+def on_threshold(step: BendStep, source: torch.Tensor, tolerance: float) -> None:
+    """Set numbers within the tolerance of a threshold to it, in place."""
+    for threshold in step.activation.thresholds:
+        source.masked_fill_((source - float(threshold)).abs() <= tolerance, float(threshold))
+
+
+def _of_bend(step: BendStep, g: torch.Tensor, tolerance: float) -> Crossings:
+    inside, at_points, first, last = [], [], [], []
+    for number, threshold in enumerate(step.activation.thresholds):
+        gap = g - float(threshold)
+        gap = torch.where(gap.abs() <= tolerance, 0.0, gap)
+        above = gap > 0
+        below = gap < 0
+        passes = (above[:-1] & below[1:]) | (below[:-1] & above[1:])
+        piece, unit = passes.nonzero(as_tuple=True)
+        start, end = gap[piece, unit], gap[piece + 1, unit]
+        inside.append((piece, start / (start - end), unit, torch.full_like(unit, number)))
+
+        # A unit is above on a piece if it is so at one end of it, and not below at the other.
+        on = ~(above | below)
+        point, unit = on[1:-1].nonzero(as_tuple=True)
+        differs = above[point, unit] != above[point + 2, unit]
+        point, unit = point[differs] + 1, unit[differs]
+        at_points.append((point, unit, torch.full_like(unit, number)))
+        first.append(above[0] | (on[0] & above[1]))
+        last.append(above[-1] | (on[-1] & above[-2]))
+    piece, weight, unit, threshold = (torch.cat(column) for column in zip(*inside, strict=True))
+    along = _order(piece, weight)
+    return Crossings(
+        piece[along], weight[along], unit[along], threshold[along],
+        *(torch.cat(column) for column in zip(*at_points, strict=True)),
+        torch.stack(first, dim=1), torch.stack(last, dim=1),
+    )  # fmt: skip
+
+
+def _of_maximum(held: torch.Tensor, tolerance: float) -> Crossings:
+    wins = held >= held.amax(dim=2, keepdim=True) - tolerance
+    # A number that wins at both ends wins between them: the maximum is convex.
+    starts = wins[:-1] & wins[1:]
+    ends = starts
+    piece, unit = (~starts.any(dim=2)).nonzero(as_tuple=True)
+    from_, to = held[piece, unit], held[piece + 1, unit]
+    if len(piece):
+        ends = starts.clone()
+        rise = to - from_
+        starts[piece, unit] = _steepest(wins[piece, unit], rise)
+        ends[piece, unit] = _steepest(wins[piece + 1, unit], -rise)
+    number, weight = _envelope(from_, to, tolerance)
+    inside = piece[number], weight, unit[number]
+    along = _order(*inside[:2])
+    point, point_unit = _disjoint(ends[:-1], starts[1:]).nonzero(as_tuple=True)
+    return Crossings(
+        *(column[along] for column in inside), torch.zeros_like(along),
+        point + 1, point_unit, torch.zeros_like(point), starts[0], ends[-1],
+    )  # fmt: skip
+
+
+def _envelope(
+    start: torch.Tensor, end: torch.Tensor, tolerance: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Walk the upper envelopes of lines from ``start`` to ``end``: [E, k] each.
+
+    Returns
+    -------
+    number, weight
+        [C] each: at which part of the way, in (0, 1), another line of an envelope becomes
+        the highest.
+    """
+    numbers, weights = [start.new_zeros(0, dtype=torch.long)], [start.new_zeros(0)]
+    number = torch.arange(len(start), device=start.device)
+    rise = end - start
+    high = start >= start.amax(dim=1, keepdim=True) - tolerance
+    best = torch.where(high, rise, -torch.inf).argmax(dim=1, keepdim=True)
+    while len(number):
+        lead = start.gather(1, best) - start
+        gain = rise - rise.gather(1, best)
+        when = torch.where(gain > 0, lead / gain, torch.inf)
+        at = when.amin(dim=1, keepdim=True)
+        # Of those that take the lead together, the steepest keeps it.
+        best = torch.where(when <= at, rise, -torch.inf).argmax(dim=1, keepdim=True)
+        wins_at_end = (end.gather(1, best) - end.amax(dim=1, keepdim=True)).abs() <= tolerance
+        going = (at < 1).squeeze(1)
+        numbers.append(number[going])
+        weights.append(at[going].squeeze(1).clamp(0, 1))
+        going &= ~wins_at_end.squeeze(1)
+        number, start, end = number[going], start[going], end[going]
+        rise, best = rise[going], best[going]
+    return torch.cat(numbers), torch.cat(weights)
+
+
+def _steepest(wins: torch.Tensor, rise: torch.Tensor) -> torch.Tensor:
+    """Return which of the winners win just after: those that rise most."""
+    rises = torch.where(wins, rise, -torch.inf)
+    return wins & (rises >= rises.amax(dim=1, keepdim=True))
+
+
+def _disjoint(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Whether no number wins on both pieces: [..., units, k] -> [..., units]."""
+    return ~(before & after).any(dim=-1)
+
+
+def _order(piece: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return the order along the line, by piece and by weight within it."""
+    by_weight = weight.argsort(stable=True)
+    return by_weight[piece[by_weight].argsort(stable=True)]

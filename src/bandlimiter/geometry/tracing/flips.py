@@ -1,0 +1,88 @@
+"""Which units differ between two points: cheap, and a lower bound of what a line crosses."""
+
+import torch
+from torch import nn
+
+from bandlimiter.errors import InputError
+from bandlimiter.geometry.graph import BendStep, Graph
+from bandlimiter.geometry.graph.steps import MaxStep
+from bandlimiter.geometry.tracing.inputs import place_graph, points_per_pass
+
+
+def count_flips(
+    module: nn.Module | Graph,
+    a: torch.Tensor,
+    b: torch.Tensor,
+    *,
+    memory: float = 512,
+    device: str | torch.device | None = None,
+) -> dict[str, torch.Tensor]:
+    """Count the units whose state differs between pairs of points, layer by layer.
+
+    Parameters
+    ----------
+    module
+        As for `trace_line`.
+    a, b
+        [N, ...] inputs; pair i is ``a[i]``, ``b[i]``.
+    memory
+        Mebibytes for the values of one pass.
+    device
+        Where to compute; None is the module's own.
+
+    Returns
+    -------
+    dict of torch.Tensor
+        By the layer's name, first to last: [N] int64 on the CPU. A unit counts once for
+        each of its thresholds that is exceeded at one point and not at the other; a pooling
+        window counts if no input of it is the largest at both.
+        For units with thresholds this is at most the number of times that the segment
+        between the points crosses them (`trace_line`), and of equal parity.
+
+    Raises
+    ------
+    InputError
+        (a ValueError) for batches of different shapes, empty, or not finite.
+    ConfigurationError
+        (a ValueError) for a layer that is not piecewise linear.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU()).double()
+    >>> _ = nn.init.ones_(network[0].weight), nn.init.zeros_(network[0].bias)
+    >>> count_flips(network, torch.ones(1, 2), -torch.ones(1, 2))
+    {'1': tensor([3])}
+    """
+    if a.shape != b.shape or a.ndim < 2 or len(a) == 0:
+        raise InputError(
+            f"expected two batches [N, ...] of one shape, got {tuple(a.shape)} and {tuple(b.shape)}"
+        )
+    if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+        raise InputError("expected finite inputs, got NaN or infinite numbers")
+    graph = place_graph(module, tuple(a.shape[1:]), device)
+    a, b = (x.detach().to(graph.device, torch.float64) for x in (a, b))
+    size = points_per_pass(graph, memory) // 2
+    with torch.inference_mode():
+        passes = [
+            _flips(graph, torch.cat([first, second]))
+            for first, second in zip(a.split(size), b.split(size), strict=True)
+        ]
+    names = [layer.name for layer in graph.layers]
+    return dict(zip(names, torch.cat(passes, dim=1), strict=True)) if names else {}
+
+
+def _flips(graph: Graph, both: torch.Tensor) -> torch.Tensor:
+    """Return [layers, N] for pairs whose second points follow all first ones."""
+    registers = {0: both}
+    counts = [_differing(layer, registers[layer.source]) for layer in graph.walk(registers)]
+    return torch.stack(counts).cpu() if counts else both.new_zeros(0, len(both) // 2)
+
+
+def _differing(layer: BendStep | MaxStep, source: torch.Tensor) -> torch.Tensor:
+    if isinstance(layer, BendStep):
+        first, second = source.flatten(1).chunk(2)
+        flips = [(first > float(h)) != (second > float(h)) for h in layer.activation.thresholds]
+        return torch.stack(flips).sum(dim=(0, 2))
+    held = layer.gather(source)
+    first, second = (held == held.amax(dim=2, keepdim=True)).chunk(2)
+    return (~(first & second).any(dim=2)).sum(dim=1)

@@ -1,0 +1,218 @@
+"""All points of a segment where a network's units change state, exactly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.geometry.graph import Graph
+from bandlimiter.geometry.tracing.inputs import layer_scales, place_graph, points_per_pass, two_points
+from bandlimiter.geometry.tracing.sweep import Sweep
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int, str], None]
+
+_STEPS = 1000
+"""Of progress along a line."""
+
+
+@dataclass(frozen=True)
+class LineTrace:
+    """A network on a segment, x(t) = start + t (end - start): affine between breakpoints.
+
+    Attributes
+    ----------
+    t
+        [B] float64 in [0, 1], not decreasing: a breakpoint for every (unit, threshold) that
+        changes state. Units that change together have equal t.
+    layer
+        [B] the name of each unit's layer.
+    unit
+        [B] int64: the unit's place in its layer's flattened shape, ``shapes[layer]``.
+    threshold
+        [B] int64: which of the activation's thresholds (ReLU6 and Hardtanh have two).
+    crossings
+        How many breakpoints each layer has, by its name, first to last.
+    outputs
+        [B + 2, m] the outputs at 0, at each breakpoint, and at 1.
+    shapes
+        The shape of each layer's units, without the batch.
+    length
+        |end - start|, in the units of the input.
+    left_off
+        The name of the final softmax that was left off, None where there was none.
+    reached
+        How far the trace goes: 1, except in a `TraceLimitError`'s.
+    """
+
+    t: Floats
+    layer: NDArray[np.str_]
+    unit: NDArray[np.int64]
+    threshold: NDArray[np.int64]
+    crossings: dict[str, int]
+    outputs: Floats
+    shapes: dict[str, tuple[int, ...]] = field(repr=False)
+    length: float
+    left_off: str | None
+    reached: float = 1.0
+
+    def __len__(self) -> int:
+        """Return B, the number of breakpoints."""
+        return len(self.t)
+
+    @property
+    def knots(self) -> Floats:
+        """[B + 2] the places of ``outputs``: 0, the breakpoints, and the end."""
+        return np.concatenate([[0.0], self.t, [self.reached]])
+
+    def at(self, t: ArrayLike) -> Floats:
+        """Return the outputs at any t [...] in [0, reached]: [..., m], by interpolation."""
+        t = np.asarray(t, dtype=np.float64)
+        columns = [np.interp(t, self.knots, column) for column in self.outputs.T]
+        return np.stack(columns, axis=-1)
+
+
+class TraceLimitError(ConfigurationError):
+    """A line has more breakpoints than were allowed; ``trace`` holds the part traced so far."""
+
+    def __init__(self, message: str, trace: LineTrace) -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
+def trace_line(
+    module: nn.Module | Graph,
+    start: ArrayLike | torch.Tensor,
+    end: ArrayLike | torch.Tensor,
+    *,
+    max_breakpoints: int | None = None,
+    memory: float = 512,
+    device: str | torch.device | None = None,
+    progress: Progress | None = None,
+) -> LineTrace:
+    """Find every point of a segment where a unit of a network changes state, in float64.
+
+    Parameters
+    ----------
+    module
+        In evaluation mode; see `read_graph` for what it may consist of. It is not changed.
+        Or a graph that `read_graph` returned, so that many lines share one reading.
+    start, end
+        [...] one input each, without batch dimension, in the units that the module takes.
+    max_breakpoints
+        Stop with an error when there are more.
+    memory
+        Mebibytes that the values at the points of one pass may fill; the line is divided
+        so that they fit, four points at the least.
+    device
+        Where to compute; None is the module's own.
+    progress
+        Called with (done, total, what) as the trace moves along the line.
+
+    Returns
+    -------
+    LineTrace
+        Exact up to rounding: at a breakpoint the unit's number is its threshold (or two
+        inputs of a pooling window are equal and the largest) to about 1e-13 of the layer's
+        scale. Units whose number is zero on a whole stretch count as below; a change of a
+        pooling window's winner through a tie (as when all its inputs are zero after a ReLU)
+        is the ReLU's breakpoint, and not the window's.
+
+    Raises
+    ------
+    InputError
+        (a ValueError) for points of different shapes, not finite, or equal.
+    ConfigurationError
+        (a ValueError) for a layer that is not piecewise linear, named in the message.
+    TraceLimitError
+        (a ConfigurationError) beyond ``max_breakpoints``; its ``trace`` ends at ``reached``.
+
+    Notes
+    -----
+    Time grows with breakpoints times the layers that come after theirs: each breakpoint is
+    evaluated once from its layer on, in float64.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)).double()
+    >>> with torch.no_grad():
+    ...     _ = network[0].weight.copy_(torch.tensor([[1.0], [-2.0]]))
+    ...     _ = network[0].bias.copy_(torch.tensor([-0.25, 1.0]))
+    >>> trace = trace_line(network, [0.0], [1.0])
+    >>> trace.t.tolist(), trace.unit.tolist(), trace.crossings
+    ([0.25, 0.5], [0, 1], {'1': 2})
+    """
+    a, b = two_points(start, end)
+    graph = place_graph(module, a.shape, device)
+    a, b = (torch.from_numpy(point).to(graph.device) for point in (a, b))
+    line = _Line(graph, float(torch.linalg.vector_norm(b - a)), max_breakpoints, progress)
+    with torch.inference_mode():
+        ends = torch.stack([a, b])
+        scales = layer_scales(graph, ends)
+        sweep = Sweep(graph, scales, points_per_pass(graph, memory), line.finished)
+        line.sweep = sweep
+        sweep.run(torch.tensor([0.0, 1.0], dtype=torch.float64, device=ends.device), {0: ends})
+    return line.trace()
+
+
+class _Line:
+    """Collects what a sweep finds."""
+
+    sweep: Sweep
+
+    def __init__(
+        self, graph: Graph, length: float, limit: int | None, progress: Progress | None
+    ) -> None:
+        self._graph, self._length, self._limit, self._progress = graph, length, limit, progress
+        self._t: list[Floats] = []
+        self._outputs: list[Floats] = []
+
+    def finished(self, t: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Keep a part's outputs; parts come in order and share a point with the last."""
+        skip = 1 if self._t else 0
+        self._t.append(t[skip:].cpu().numpy())
+        self._outputs.append(outputs[skip:].flatten(1).cpu().numpy())
+        reached = float(t[-1])
+        count = sum(int((event[0] <= reached).sum()) for event in self.sweep.events)
+        if self._progress:
+            self._progress(int(_STEPS * reached), _STEPS, f"{count} breakpoints")
+        if self._limit is not None and count > self._limit:
+            raise TraceLimitError(
+                f"expected at most {self._limit} breakpoints, got {count} in the first "
+                f"{reached:.3g} of the line; allow more, or take a shorter line",
+                self.trace(),
+            )
+
+    def trace(self) -> LineTrace:
+        """Put the parts together."""
+        stored, outputs = np.concatenate(self._t), np.concatenate(self._outputs)
+        columns = [
+            (t.cpu().numpy(), np.full(len(t), number), unit.cpu().numpy(), threshold.cpu().numpy())
+            for t, number, unit, threshold in self.sweep.events
+        ]
+        t, layer, unit, threshold = (np.concatenate(c) for c in zip(*columns, strict=True))
+        reached = float(stored[-1])
+        order = np.lexsort((layer, t))
+        order = order[t[order] <= reached]
+        t, layer, unit, threshold = t[order], layer[order], unit[order], threshold[order]
+        layers = self._graph.layers
+        names = np.array([step.name for step in layers], dtype=np.str_)
+        counts = np.bincount(layer, minlength=len(layers))
+        rows = np.concatenate([[0], np.searchsorted(stored, t), [len(stored) - 1]])
+        return LineTrace(
+            t=t,
+            layer=names[layer] if len(layers) else np.zeros(0, dtype=np.str_),
+            unit=unit,
+            threshold=threshold,
+            crossings=dict(zip(names.tolist(), counts.tolist(), strict=True)),
+            outputs=outputs[rows],
+            shapes={step.name: step.shape for step in layers},
+            length=self._length,
+            left_off=self._graph.left_off,
+            reached=reached,
+        )
