@@ -64,26 +64,17 @@ def changed_units(step: BendStep | MaxStep, before: torch.Tensor, after: torch.T
     return torch.cat([units, torch.zeros_like(units)], dim=1)
 
 
-def on_threshold(step: BendStep, source: torch.Tensor, tolerance: float) -> None:
-    """Set numbers within the tolerance of a threshold to it, in place."""
-    for threshold in step.activation.thresholds:
-        source.masked_fill_((source - float(threshold)).abs() <= tolerance, float(threshold))
-
-
 def _of_bend(step: BendStep, g: torch.Tensor, tolerance: float) -> Crossings:
     inside, at_points, first, last = [], [], [], []
-    for number, threshold in enumerate(step.activation.thresholds):
-        gap = g - float(threshold)
-        gap = torch.where(gap.abs() <= tolerance, 0.0, gap)
-        above = gap > 0
-        below = gap < 0
+    for number, threshold in enumerate(step.activation.thresholds.tolist()):
+        above, below = g > threshold + tolerance, g < threshold - tolerance
+        on = ~(above | below)
         passes = (above[:-1] & below[1:]) | (below[:-1] & above[1:])
         piece, unit = passes.nonzero(as_tuple=True)
-        start, end = gap[piece, unit], gap[piece + 1, unit]
+        start, end = g[piece, unit] - threshold, g[piece + 1, unit] - threshold
         inside.append((piece, start / (start - end), unit, torch.full_like(unit, number)))
 
-        # A unit is above on a piece if it is so at one end of it, and not below at the other.
-        on = ~(above | below)
+        # A unit on its threshold at a point is, on each side, where it is at the next point.
         point, unit = on[1:-1].nonzero(as_tuple=True)
         differs = above[point, unit] != above[point + 2, unit]
         point, unit = point[differs] + 1, unit[differs]

@@ -12,12 +12,7 @@ import torch
 
 from bandlimiter.geometry.graph import AffineStep, BendStep, Graph, MaxStep
 from bandlimiter.geometry.graph.steps import Tensors
-from bandlimiter.geometry.tracing.crossings import (
-    Crossings,
-    changed_units,
-    crossings_of,
-    on_threshold,
-)
+from bandlimiter.geometry.tracing.crossings import Crossings, changed_units, crossings_of
 
 Layer = BendStep | MaxStep
 
@@ -38,9 +33,12 @@ class Part:
 
     def of(self, values: torch.Tensor) -> torch.Tensor:
         """Interpolate values [P, ...] at the points; at weight 0 they are kept as they are."""
-        right = (self.left + 1).clamp(max=len(values) - 1)
-        weight = self.weight.view(-1, *[1] * (values.ndim - 1))
-        return torch.lerp(values[self.left], values[right], weight)
+        found = values.index_select(0, self.left)
+        (new,) = self.weight.nonzero(as_tuple=True)
+        weight = self.weight[new].view(-1, *[1] * (values.ndim - 1))
+        left = self.left[new]
+        between = torch.lerp(values.index_select(0, left), values.index_select(0, left + 1), weight)
+        return found.index_copy_(0, new, between)
 
 
 class Sweep:
@@ -86,8 +84,6 @@ class Sweep:
             parts = self._parts(len(t), found)
             for part in parts:
                 values = {register: part.of(value) for register, value in registers.items()}
-                if isinstance(step, BendStep):
-                    on_threshold(step, values[step.source], self._tolerance(step))
                 values[step.target] = step.apply(values)
                 self._graph.forget(values, number)
                 if len(parts) > 1:
