@@ -1,5 +1,6 @@
 """A cell complex in a box: faces of every dimension, cut by one hyperplane after another."""
 
+import copy
 import itertools
 from typing import TypeVar
 
@@ -32,16 +33,14 @@ class CellComplex:
         self.dim = len(lower)
         self.lower, self.upper = lower, upper
         corners, lists, labels = _box(self.dim)
-        self._size = np.array([len(of_dimension) for of_dimension in lists])
-        self._used = np.array([sum(map(len, of_dimension)) for of_dimension in lists])
+        self._size = np.zeros(self.dim + 1, dtype=np.int64)
+        self._used = np.zeros(self.dim + 1, dtype=np.int64)
         self._start = np.zeros((self.dim + 1, _ROOM), dtype=np.int64)
         self._count = np.zeros((self.dim + 1, _ROOM), dtype=np.int32)
         self._items = np.zeros((self.dim + 1, 4 * _ROOM), dtype=np.int32)
         for k, of_dimension in enumerate(lists):
-            counts = [len(one) for one in of_dimension]
-            self._count[k, : len(counts)] = counts
-            self._start[k, : len(counts)] = np.cumsum(counts) - counts
-            self._items[k, : self._used[k]] = list(itertools.chain(*of_dimension))
+            counts = np.array([len(one) for one in of_dimension], dtype=np.int64)
+            self._write(k, counts, np.array(list(itertools.chain(*of_dimension)), dtype=np.int64))
         self._points = np.where(corners, upper, lower)
         self._label = labels
         self._patterns = np.zeros((1, (hyperplanes + 7) // 8), dtype=np.uint8)
@@ -58,6 +57,10 @@ class CellComplex:
         """[cells, bytes] bit-packed: bit h says that the cell lies above hyperplane h."""
         return self._patterns[: self._size[-1]]
 
+    def begin_layer(self, hyperplanes: int) -> None:
+        """Forget all patterns and make room for those of one layer, numbered from 0."""
+        self._patterns = np.zeros((self._start.shape[1], (hyperplanes + 7) // 8), dtype=np.uint8)
+
     @property
     def label(self) -> Ids:
         """[facets]: the hyperplane that made each face of dimension n - 1.
@@ -72,6 +75,44 @@ class CellComplex:
         offsets = np.concatenate([[0], np.cumsum(count, dtype=np.int64)])
         shift = np.repeat(start - offsets[:-1], count)
         return offsets, self._items[k, np.arange(offsets[-1]) + shift].astype(np.int64)
+
+    def part(self, cells: Ids) -> "tuple[CellComplex, Ids]":
+        """Return some cells as a complex of their own, without patterns.
+
+        Returns
+        -------
+        CellComplex, numpy.ndarray
+            The part; and for each of its vertices its number here.
+        """
+        kept = [np.empty(0, dtype=np.int64)] * self.dim + [np.unique(cells)]
+        part = copy.copy(self)
+        part._size, part._used = np.zeros_like(self._size), np.zeros_like(self._used)
+        rows = max(_ROOM, len(kept[-1]))
+        part._start = np.zeros((self.dim + 1, rows), dtype=np.int64)
+        part._count = np.zeros((self.dim + 1, rows), dtype=np.int32)
+        part._items = np.zeros((self.dim + 1, 4 * rows), dtype=np.int32)
+        for k in range(self.dim, 0, -1):
+            offsets, items = self.lists(k)
+            counts = np.diff(offsets)[kept[k]]
+            chosen = np.repeat(offsets[kept[k]] - np.cumsum(counts) + counts, counts)
+            mine = items[chosen + np.arange(counts.sum())]
+            kept[k - 1], renumbered = np.unique(mine, return_inverse=True)
+            part._write(k, counts, renumbered)
+        part._write(0, np.zeros(len(kept[0]), dtype=np.int64), np.empty(0, dtype=np.int64))
+        part._points = self._points[kept[0]]
+        part._label = self._label[kept[-2]]
+        part._patterns = np.zeros((len(kept[-1]), 0), dtype=np.uint8)
+        return part, kept[0]
+
+    def _write(self, k: int, counts: Ids, items: Ids) -> None:
+        """Set the lists of all faces of dimension k."""
+        self._size[k], self._used[k] = len(counts), len(items)
+        self._start = _wider(self._start, len(counts))
+        self._count = _wider(self._count, len(counts))
+        self._items = _wider(self._items, len(items))
+        self._start[k, : len(counts)] = np.cumsum(counts) - counts
+        self._count[k, : len(counts)] = counts
+        self._items[k, : len(items)] = items
 
     def cut(
         self,

@@ -78,9 +78,8 @@ class _Matrices:
                 self._bits = bend.bits.stop
                 self._steps.append(bend)
                 self._same[step.target] = target
-        self.network = PiecewiseLinear(
-            tuple(self._steps), self._widths[0], self._widths[graph.result], self._same[graph.result]
-        )
+        outputs, result = self._widths[graph.result], self._same[graph.result]
+        self.network = PiecewiseLinear(tuple(self._steps), self._widths[0], outputs, result)
 
     def _affine(self, step: AffineStep) -> None:
         parts = [self._matrix(step, number) for number in range(len(step.sources))]

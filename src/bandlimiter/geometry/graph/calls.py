@@ -70,8 +70,8 @@ class Call:
             for position, nothing in _CONSTANT_TERMS[self.function].items():
                 if position < len(args):
                     args[position] = _emptied(args[position], nothing)
-        elif self.function in _SUMS:
-            args = tree_map(_zero_constant, args)
+        for position in _SUMS.get(self.function, ()):
+            args[position] = tree_map(_zero_constant, args[position])
         return replace(self, args=tuple(args))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Call":
@@ -109,15 +109,16 @@ _CONSTANT_TERMS: dict[Callable[..., Any], dict[int, Any]] = {
     aten._native_batch_norm_legit_no_training.default: {2: None, 3: _KEEP},
     aten.constant_pad_nd.default: {2: 0.0},
 }
-_SUMS = (
-    aten.add.Tensor,
-    aten.add.Scalar,
-    aten.sub.Tensor,
-    aten.sub.Scalar,
-    aten.rsub.Scalar,
-    aten.cat.default,
-    aten.stack.default,
-)
+_SUMS: dict[Callable[..., Any], tuple[int, ...]] = {
+    aten.add.Tensor: (0, 1),
+    aten.add.Scalar: (0, 1),
+    aten.sub.Tensor: (0, 1),
+    aten.sub.Scalar: (0, 1),
+    aten.rsub.Scalar: (0, 1),
+    aten.cat.default: (0,),
+    aten.stack.default: (0,),
+}
+"""Which arguments are summed or put together: what is constant among them falls away."""
 
 
 def _emptied(argument: Any, nothing: Any) -> Any:
@@ -129,4 +130,4 @@ def _zero_constant(part: Any) -> Any:
         return PerInput(torch.zeros_like(part.row))
     if isinstance(part, torch.Tensor):
         return torch.zeros_like(part)
-    return part
+    return 0 if isinstance(part, (int, float)) else part

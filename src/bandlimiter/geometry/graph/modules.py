@@ -58,19 +58,17 @@ class RunningModules:
         name = self._names[id(module)]
         return name if _is_torchs(module) else f"{name}.{operation}".lstrip(".")
 
-    def unknown(self, operation: str, kind: str | None = None) -> ConfigurationError:
+    def unknown(self, operation: str, reason: str = "") -> ConfigurationError:
         """Return the error for an operation that cannot be read: what, where, what to do."""
         module = self._stack[-1] if self._stack else None
-        if kind is None:
-            kind = type(module).__name__ if module is not None and _is_torchs(module) else operation
-        if module is not None and module.training and kind.endswith(("Norm1d", "Norm2d", "Norm3d")):
-            return self.not_evaluating(kind)
-        if module is not None and module.training and "Dropout" in kind:
+        layer = module is not None and _is_torchs(module)
+        kind = type(module).__name__ if layer else operation
+        if module is not None and module.training and ("BatchNorm" in kind or "Dropout" in kind):
             return self.not_evaluating(kind)
         return ConfigurationError(
             f"expected a piecewise linear network of {KNOWN}; got {kind} (layer "
-            f"{self.at(operation) or 'given'}); put one of these in its place and train again, "
-            "or look at the part of the network that comes before it"
+            f"{self.at(operation) or 'given'}){reason and ', '}{reason}; put one of these in its "
+            "place and train again, or look at the part of the network that comes before it"
         )
 
     def not_evaluating(self, kind: str) -> ConfigurationError:

@@ -23,6 +23,8 @@ from bandlimiter.geometry.graph.windows import windows_of
 aten = torch.ops.aten
 Arguments = tuple[Any, ...]
 
+MIXES = "which mixes the inputs of a batch or looks at one of them"
+
 _STALE = -1
 """Instead of a register: the tensor was changed in place through another view of it."""
 
@@ -49,7 +51,7 @@ class Recorder(TorchDispatchMode):
         self._names: Counter[str] = Counter()
         # Tensors are told by identity, and kept, so that no identity is used again.
         self._known: dict[int, tuple[torch.Tensor, int]] = {}
-        self._bind(x, self._new(x))
+        self._bind(x, self._new(x, ""))
 
     def register_of(self, part: Any) -> int | None:
         """Return the register of a tensor that was computed from the input, else None."""
@@ -67,29 +69,32 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         sources = self._sources((args, kwargs))
+        name = func.overloadpacket.__name__.strip("_")
+        if torch.Tag.nondeterministic_seeded in func.tags and func not in known.ACTIVATIONS:
+            raise self._modules.unknown(name, "which draws random numbers")
         if not sources or func in known.CONSTANTS:
             return func(*args, **kwargs)
-        name = func.overloadpacket.__name__.strip("_")
         for source in sources:
             if source in self.softmax:
-                raise self._modules.unknown(name, "a softmax before the end")
-        if func in known.CASTS:  # everything is read in one precision
-            return self._bind(aten.alias.default(args[0]), sources[0])
-        if func in known.SAME:
+                layer = self.softmax[source][1]
+                reason = f"which takes the result of a Softmax (layer {layer}) before the end"
+                raise self._modules.unknown(name, reason)
+        if func in known.SAME or (func in known.CASTS and _keeps_fractions(kwargs)):
             return self._bind(func(*args, **kwargs), sources[0])
         if not self._fits(func, args, kwargs):
-            raise self._modules.unknown(name)
+            product = "of two things computed from the input" if func in known.ONE_FACTOR else ""
+            raise self._modules.unknown(name, product)
         if func in known.NORMS and _uses_batch_statistics(func, args):
             raise self._modules.not_evaluating("BatchNorm")
         given = tree_map(self._slot(func, sources), (args, kwargs))
         result = func(*args, **kwargs)
         if func in known.SOFTMAXES:
-            register = self._new(result)
+            register = self._new(result, name)
             self.softmax[register] = (sources[0], self._modules.at(name), Call(func, *given))
             return self._bind(result, register)
         if func in known.ACTIVATIONS:
             activation = known.ACTIVATIONS[func](*args, **kwargs)
-            target = self._new(result)
+            target = self._new(result, name)
             label = self._label(name)
             shape = self.shapes[target]
             self.steps.append(BendStep(sources[0], target, activation, label, shape))
@@ -119,7 +124,7 @@ class Recorder(TorchDispatchMode):
         return result
 
     def _add(self, call: Call, sources: list[int], result: torch.Tensor, name: str) -> None:
-        target = self._new(result)
+        target = self._new(result, name)
         step = AffineStep(tuple(sources), target, call, self._modules.at(name))
         self.steps.append(step)
         self._bind(result, target)
@@ -133,10 +138,10 @@ class Recorder(TorchDispatchMode):
             slots = [Slot(sources.index(self.register_of(part))) for part in args[:2]]
             self._add(Call(aten.stack.default, (slots, 1), {}), sources, both, name)
             sources = self._sources([both])
-        target = self._new(value)
+        target = self._new(value, name)
         windows = windows_of(func, args, self.shapes[sources[0]], self.shapes[target])
         if windows is None:
-            raise self._modules.unknown(name, f"{name} over the batch")
+            raise self._modules.unknown(name, MIXES)
         label = self._label(name)
         self.steps.append(MaxStep(sources[0], target, windows, label, self.shapes[target]))
         self._bind(value, target)
@@ -172,7 +177,8 @@ class Recorder(TorchDispatchMode):
                 # Made by the forward for this batch: another batch needs another length.
                 if (part == part[:1]).all():
                     return PerInput(part[:1].clone())
-                raise self._modules.unknown("", "a constant that differs from input to input")
+                name = func.overloadpacket.__name__.strip("_")
+                raise self._modules.unknown(name, "with constants that differ between inputs")
             return part
 
         return replaced
@@ -182,9 +188,9 @@ class Recorder(TorchDispatchMode):
         registers = (self.register_of(part) for part in tree_leaves(parts))
         return list(dict.fromkeys(r for r in registers if r is not None))
 
-    def _new(self, value: torch.Tensor) -> int:
+    def _new(self, value: torch.Tensor, name: str) -> int:
         if value.ndim == 0 or len(value) != self._batch:
-            raise self._modules.unknown("", "an operation that mixes a batch's inputs")
+            raise self._modules.unknown(name, MIXES)
         register = len(self.shapes)
         self.shapes[register] = tuple(value.shape[1:])
         return register
@@ -204,6 +210,11 @@ class Recorder(TorchDispatchMode):
         name = self._modules.at(operation)
         self._names[name] += 1
         return name if self._names[name] == 1 else f"{name}#{self._names[name]}"
+
+
+def _keeps_fractions(kwargs: dict[str, Any]) -> bool:
+    """Whether a cast is to a floating type: all of these are read as one."""
+    return kwargs.get("dtype") is None or bool(kwargs["dtype"].is_floating_point)
 
 
 def _uses_batch_statistics(func: Any, args: Arguments) -> bool:

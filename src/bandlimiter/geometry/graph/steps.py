@@ -5,7 +5,7 @@ nothing else to know of a network; neither convolutions nor residual sums are sp
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -106,7 +106,7 @@ class Graph:
     shapes: dict[int, tuple[int, ...]]
     result: int
     left_off: str | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @cached_property
     def layers(self) -> tuple[BendStep | MaxStep, ...]:
@@ -121,7 +121,7 @@ class Graph:
     @cached_property
     def numbers_per_point(self) -> int:
         """The most numbers that registers hold for one input at any time."""
-        written, most = [0], 0
+        written, most = [0], torch.Size(self.shapes[0]).numel()
         for number, step in enumerate(self.steps):
             written.append(step.target)
             live = {*alive(self.last_use, written, number), step.target}

@@ -16,8 +16,8 @@ aten = torch.ops.aten
 Operation = Callable[..., Any]
 
 KNOWN = (
-    "Linear, convolutions, BatchNorm, ReLU, LeakyReLU, ReLU6, Hardtanh, max and average pooling, "
-    "sums, concatenation, padding, slicing, reshaping, Dropout and Identity"
+    "Linear, convolutions (not circular ones), BatchNorm, ReLU, LeakyReLU, ReLU6, Hardtanh, max "
+    "and average pooling, sums, concatenation, padding, slicing, reshaping, Dropout and Identity"
 )
 
 
@@ -33,7 +33,9 @@ def _hardtanh(x: Any, low: float = -1.0, high: float = 1.0) -> Activation:
     return hardtanh(low, high)
 
 
-def _rrelu(x: Any, noise: Any, lower: float, upper: float, training: bool, *_: Any) -> Activation:
+def _rrelu(
+    x: Any, noise: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any
+) -> Activation:
     if training:
         raise ConfigurationError("expected RReLU in evaluation mode; call .eval() first")
     return leaky((lower + upper) / 2)
@@ -95,6 +97,7 @@ SAME = (
 """Nothing changes but memory."""
 
 CASTS = (aten._to_copy.default,)
+"""To another type or memory format. Everything is read in one precision."""
 
 RESHAPES = (aten.view.default, aten._unsafe_view.default, aten.reshape.default)
 """State the whole shape, with the batch."""
@@ -116,6 +119,7 @@ FIRST_ONLY = {
     aten.avg_pool1d.default,
     aten.avg_pool2d.default,
     aten.avg_pool3d.default,
+    aten.mv.default,
     aten.mean.dim,
     aten.sum.dim_IntList,
     aten.permute.default,
@@ -133,13 +137,20 @@ FIRST_ONLY = {
     aten.constant_pad_nd.default,
     aten.reflection_pad1d.default,
     aten.reflection_pad2d.default,
+    aten.reflection_pad3d.default,
     aten.replication_pad1d.default,
     aten.replication_pad2d.default,
+    aten.replication_pad3d.default,
     aten.pixel_shuffle.default,
     aten.pixel_unshuffle.default,
     aten.channel_shuffle.default,
+    aten.upsample_nearest1d.default,
     aten.upsample_nearest2d.default,
+    aten.upsample_nearest3d.default,
+    aten.upsample_linear1d.default,
     aten.upsample_bilinear2d.default,
+    aten.upsample_bicubic2d.default,
+    aten.upsample_trilinear3d.default,
     aten.neg.default,
     aten.neg_.default,
     aten.div.Tensor,
@@ -174,7 +185,15 @@ NUMBER_BY_NUMBER = {*ALL_TOGETHER, aten.mul.Tensor, aten.mul_.Tensor, aten.div.T
 WITH_BIAS = {aten.addmm.default}
 """bias + x @ matrix: affine in the second argument."""
 
-CONSTANTS = (aten.zeros_like.default, aten.ones_like.default, aten.new_zeros.default)
+CONSTANTS = (
+    aten.zeros_like.default,
+    aten.ones_like.default,
+    aten.full_like.default,
+    aten.empty_like.default,
+    aten.new_zeros.default,
+    aten.new_ones.default,
+    aten.new_full.default,
+)
 """Take a tensor's shape and not its numbers."""
 
 IN_PLACE = {

@@ -8,6 +8,7 @@ from torch import nn
 from bandlimiter.errors import InputError
 from bandlimiter.geometry.graph import AffineStep, BendStep, Graph, MaxStep
 from bandlimiter.geometry.tracing.inputs import place_graph, points_per_pass
+from bandlimiter.geometry.tracing.sweep import NOISE
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class PieceAround:
     ----------
     before, after
         [N] float64 on the CPU, at least 0, infinite where nothing is met: the piece is
-        -before < s < after.
+        -before < s < after. A point where pieces meet belongs to the one after it (``before``
+        is 0).
     """
 
     before: torch.Tensor
@@ -65,8 +67,9 @@ def piece_around(
     --------
     >>> network = nn.Sequential(nn.Linear(1, 1), nn.ReLU()).double()
     >>> _ = nn.init.ones_(network[0].weight), nn.init.zeros_(network[0].bias)
-    >>> piece_around(network, torch.tensor([[0.5]]), torch.tensor([[2.0]]))
-    PieceAround(before=tensor([0.2500], dtype=torch.float64), after=tensor([inf], dtype=torch.float64))
+    >>> piece = piece_around(network, torch.tensor([[0.5]]), torch.tensor([[2.0]]))
+    >>> piece.before.tolist(), piece.after.tolist()
+    ([0.25], [inf])
     """
     if points.shape != directions.shape or points.ndim < 2 or len(points) == 0:
         raise InputError(
@@ -81,7 +84,7 @@ def piece_around(
     with torch.inference_mode():
         reach = [
             _reach(graph, part, along)
-            for part, along in zip(x.split(size), d.split(size), strict=True)
+            for part, along in zip(torch.split(x, size), torch.split(d, size), strict=True)
         ]
     before, after = (torch.cat(column).cpu().clone() for column in zip(*reach, strict=True))
     return PieceAround(before, after)
@@ -96,48 +99,44 @@ def _reach(graph: Graph, x: torch.Tensor, d: torch.Tensor) -> tuple[torch.Tensor
             values[step.target] = step.apply(values)
             slopes[step.target] = step.call.linear(*(slopes[source] for source in step.sources))
         else:
-            value, slope = values[step.source], slopes[step.source]
-            bent = _bend if isinstance(step, BendStep) else _maximum
-            values[step.target], slopes[step.target], back, ahead = bent(step, value, slope)
-            before, after = torch.minimum(before, back), torch.minimum(after, ahead)
+            g, dg = values[step.source], slopes[step.source]
+            bent = _bend(step, g, dg) if isinstance(step, BendStep) else _maximum(step, g, dg)
+            values[step.target], slopes[step.target], changes = bent
+            ahead = torch.where(changes > 0, changes, torch.inf).flatten(1).amin(dim=1)
+            behind = torch.where(changes <= 0, changes.abs(), torch.inf).flatten(1).amin(dim=1)
+            before, after = torch.minimum(before, behind), torch.minimum(after, ahead)
         graph.forget(values, number)
         graph.forget(slopes, number)
     return before, after
 
 
-Bent = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Bent = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Value and derivative, and for which s states change: infinite or NaN where they never do."""
 
 
 def _bend(step: BendStep, g: torch.Tensor, dg: torch.Tensor) -> Bent:
-    activation = step.activation
-    piece = sum(((g > float(h)).long() for h in activation.thresholds), torch.zeros_like(g).long())
-    slopes = torch.from_numpy(activation.slopes).to(g)
-    gaps = torch.stack([float(h) - g for h in activation.thresholds], dim=1)
-    rise = dg[:, None].expand_as(gaps)
-    back, ahead = _first_passed(gaps, -rise), _first_passed(gaps, rise)
-    return activation.on_tensor(g), slopes[piece] * dg, back, ahead
+    dg = _without_noise(dg, dg)
+    piece, changes = torch.zeros_like(g, dtype=torch.long), []
+    for threshold in step.activation.thresholds.tolist():
+        gap = _without_noise(threshold - g, g)
+        piece += (gap < 0) | ((gap == 0) & (dg > 0))  # on its threshold, a unit is where it goes
+        changes.append(gap / dg)
+    slopes = torch.from_numpy(step.activation.slopes).to(g)
+    return step.activation.on_tensor(g), slopes[piece] * dg, torch.stack(changes, dim=1)
 
 
 def _maximum(step: MaxStep, g: torch.Tensor, dg: torch.Tensor) -> Bent:
     held, rise = step.gather(g), step.gather(dg)
-    back, _ = _overtaken(held, -rise)
-    ahead, leader = _overtaken(held, rise)
+    best = held.amax(dim=2, keepdim=True)
+    lead = _without_noise(best - held, g)
+    leader = torch.where(lead == 0, rise, -torch.inf).argmax(dim=2, keepdim=True)
+    slope = rise.gather(2, leader)
+    changes = lead / _without_noise(rise - slope, dg)
     shape = (-1, *step.shape)
-    slope = rise.gather(2, leader).view(shape)
-    return held.amax(dim=2).view(shape), slope, back.amin(dim=1), ahead.amin(dim=1)
+    return best.view(shape), slope.view(shape), changes
 
 
-def _first_passed(gap: torch.Tensor, rise: torch.Tensor) -> torch.Tensor:
-    """Return when the first of the numbers ``gap`` below its threshold passes it: [N]."""
-    # On its threshold a unit is below: going up it changes at once, going down never.
-    passes = ((gap >= 0) & (rise > 0)) | ((gap < 0) & (rise < 0))
-    return torch.where(passes, gap / rise, torch.inf).flatten(1).amin(dim=1)
-
-
-def _overtaken(held: torch.Tensor, rise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return when each window's leader is overtaken [N, units], and who leads until then."""
-    wins = held == held.amax(dim=2, keepdim=True)
-    leader = torch.where(wins, rise, -torch.inf).argmax(dim=2, keepdim=True)
-    lead = held.gather(2, leader) - held
-    gain = rise - rise.gather(2, leader)
-    return torch.where(gain > 0, lead / gain, torch.inf).amin(dim=2), leader
+def _without_noise(difference: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Put zero for what is zero on paper, next to the largest of each point's numbers."""
+    largest = scale.flatten(1).abs().amax(dim=1).view(-1, *[1] * (difference.ndim - 1))
+    return torch.where(difference.abs() > NOISE * largest, difference, 0.0)

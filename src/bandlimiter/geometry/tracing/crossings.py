@@ -6,6 +6,7 @@ maximum changes state where another of its numbers becomes the largest: the winn
 ends can hide a third between them, so that the upper envelope of the lines is walked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,7 +57,9 @@ def crossings_of(step: BendStep | MaxStep, source: torch.Tensor, tolerance: floa
     return _of_maximum(step.gather(source), tolerance)
 
 
-def changed_units(step: BendStep | MaxStep, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+def changed_units(
+    step: BendStep | MaxStep, before: torch.Tensor, after: torch.Tensor
+) -> torch.Tensor:
     """Return [C, 2] the (unit, threshold) pairs whose state differs between two pieces."""
     if isinstance(step, BendStep):
         return (before != after).nonzero()
@@ -65,14 +68,16 @@ def changed_units(step: BendStep | MaxStep, before: torch.Tensor, after: torch.T
 
 
 def _of_bend(step: BendStep, g: torch.Tensor, tolerance: float) -> Crossings:
-    inside, at_points, first, last = [], [], [], []
+    inside: list[tuple[torch.Tensor, ...]] = []
+    at_points: list[tuple[torch.Tensor, ...]] = []
+    first, last = [], []
     for number, threshold in enumerate(step.activation.thresholds.tolist()):
         above, below = g > threshold + tolerance, g < threshold - tolerance
         on = ~(above | below)
         passes = (above[:-1] & below[1:]) | (below[:-1] & above[1:])
         piece, unit = passes.nonzero(as_tuple=True)
-        start, end = g[piece, unit] - threshold, g[piece + 1, unit] - threshold
-        inside.append((piece, start / (start - end), unit, torch.full_like(unit, number)))
+        start, fall = g[piece, unit] - threshold, g[piece, unit] - g[piece + 1, unit]
+        inside.append((piece, start / fall, fall, unit, torch.full_like(unit, number)))
 
         # A unit on its threshold at a point is, on each side, where it is at the next point.
         point, unit = on[1:-1].nonzero(as_tuple=True)
@@ -81,17 +86,24 @@ def _of_bend(step: BendStep, g: torch.Tensor, tolerance: float) -> Crossings:
         at_points.append((point, unit, torch.full_like(unit, number)))
         first.append(above[0] | (on[0] & above[1]))
         last.append(above[-1] | (on[-1] & above[-2]))
-    piece, weight, unit, threshold = (torch.cat(column) for column in zip(*inside, strict=True))
-    along = _order(piece, weight)
+    piece, weight, fall, unit, threshold = _columns(inside)
+    along, weight = _along(piece, weight, fall, tolerance)
+    point, point_unit, point_threshold = _columns(at_points)
     return Crossings(
-        piece[along], weight[along], unit[along], threshold[along],
-        *(torch.cat(column) for column in zip(*at_points, strict=True)),
-        torch.stack(first, dim=1), torch.stack(last, dim=1),
-    )  # fmt: skip
+        piece[along],
+        weight,
+        unit[along],
+        threshold[along],
+        point,
+        point_unit,
+        point_threshold,
+        first=torch.stack(first, dim=1),
+        last=torch.stack(last, dim=1),
+    )
 
 
 def _of_maximum(held: torch.Tensor, tolerance: float) -> Crossings:
-    wins = held >= held.amax(dim=2, keepdim=True) - tolerance
+    wins = _highest(held, tolerance)
     # A number that wins at both ends wins between them: the maximum is convex.
     starts = wins[:-1] & wins[1:]
     ends = starts
@@ -100,55 +112,64 @@ def _of_maximum(held: torch.Tensor, tolerance: float) -> Crossings:
     if len(piece):
         ends = starts.clone()
         rise = to - from_
-        starts[piece, unit] = _steepest(wins[piece, unit], rise)
-        ends[piece, unit] = _steepest(wins[piece + 1, unit], -rise)
-    number, weight = _envelope(from_, to, tolerance)
-    inside = piece[number], weight, unit[number]
-    along = _order(*inside[:2])
+        starts[piece, unit] = _steepest(wins[piece, unit], rise, tolerance)
+        ends[piece, unit] = _steepest(wins[piece + 1, unit], -rise, tolerance)
+    number, weight, gain = _envelope(from_, to, tolerance)
+    piece, unit = piece[number], unit[number]
+    along, weight = _along(piece, weight, gain, tolerance)
     point, point_unit = _disjoint(ends[:-1], starts[1:]).nonzero(as_tuple=True)
     return Crossings(
-        *(column[along] for column in inside), torch.zeros_like(along),
-        point + 1, point_unit, torch.zeros_like(point), starts[0], ends[-1],
-    )  # fmt: skip
+        piece[along],
+        weight,
+        unit[along],
+        torch.zeros_like(along),
+        point + 1,
+        point_unit,
+        torch.zeros_like(point),
+        first=starts[0].clone(),
+        last=ends[-1].clone(),
+    )
 
 
-def _envelope(
-    start: torch.Tensor, end: torch.Tensor, tolerance: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _envelope(start: torch.Tensor, end: torch.Tensor, tolerance: float) -> tuple[torch.Tensor, ...]:
     """Walk the upper envelopes of lines from ``start`` to ``end``: [E, k] each.
 
     Returns
     -------
-    number, weight
+    number, weight, gain
         [C] each: at which part of the way, in (0, 1), another line of an envelope becomes
-        the highest.
+        the highest, and how much steeper it is than the line before.
     """
-    numbers, weights = [start.new_zeros(0, dtype=torch.long)], [start.new_zeros(0)]
+    found = [(start.new_zeros(0, dtype=torch.long), start.new_zeros(0), start.new_zeros(0))]
     number = torch.arange(len(start), device=start.device)
     rise = end - start
-    high = start >= start.amax(dim=1, keepdim=True) - tolerance
+    high = _highest(start, tolerance)
     best = torch.where(high, rise, -torch.inf).argmax(dim=1, keepdim=True)
     while len(number):
         lead = start.gather(1, best) - start
         gain = rise - rise.gather(1, best)
         when = torch.where(gain > 0, lead / gain, torch.inf)
         at = when.amin(dim=1, keepdim=True)
-        # Of those that take the lead together, the steepest keeps it.
-        best = torch.where(when <= at, rise, -torch.inf).argmax(dim=1, keepdim=True)
-        wins_at_end = (end.gather(1, best) - end.amax(dim=1, keepdim=True)).abs() <= tolerance
+        # Of those that are as high there, the steepest keeps the lead: three may meet in a point.
+        high = (when <= at) | _highest(start + at * rise, tolerance)
+        best = torch.where(high, rise, -torch.inf).argmax(dim=1, keepdim=True)
         going = (at < 1).squeeze(1)
-        numbers.append(number[going])
-        weights.append(at[going].squeeze(1).clamp(0, 1))
-        going &= ~wins_at_end.squeeze(1)
+        gained = gain.gather(1, best)
+        found.append((number[going], at[going, 0].clamp(0, 1), gained[going, 0]))
+        going &= ~_highest(end, tolerance).gather(1, best).squeeze(1)
         number, start, end = number[going], start[going], end[going]
         rise, best = rise[going], best[going]
-    return torch.cat(numbers), torch.cat(weights)
+    return _columns(found)
 
 
-def _steepest(wins: torch.Tensor, rise: torch.Tensor) -> torch.Tensor:
+def _highest(numbers: torch.Tensor, tolerance: float) -> torch.Tensor:
+    """Return which numbers of each window win: [..., k]."""
+    return numbers >= numbers.amax(dim=-1, keepdim=True) - tolerance
+
+
+def _steepest(wins: torch.Tensor, rise: torch.Tensor, tolerance: float) -> torch.Tensor:
     """Return which of the winners win just after: those that rise most."""
-    rises = torch.where(wins, rise, -torch.inf)
-    return wins & (rises >= rises.amax(dim=1, keepdim=True))
+    return wins & _highest(torch.where(wins, rise, -torch.inf), tolerance)
 
 
 def _disjoint(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
@@ -156,7 +177,21 @@ def _disjoint(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     return ~(before & after).any(dim=-1)
 
 
-def _order(piece: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return the order along the line, by piece and by weight within it."""
+def _columns(rows: Sequence[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+
+
+def _along(
+    piece: torch.Tensor, weight: torch.Tensor, speed: torch.Tensor, tolerance: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the order along the line, by piece and by weight within it, and the weights in it.
+
+    What changes at once on paper changes at once here: a number that is on its threshold
+    already where the one before it passes its own does so there, too.
+    """
     by_weight = weight.argsort(stable=True)
-    return by_weight[piece[by_weight].argsort(stable=True)]
+    along = by_weight[piece[by_weight].argsort(stable=True)]
+    piece, weight, speed = piece[along], weight[along], speed[along].abs()
+    new = torch.ones_like(piece, dtype=torch.bool)
+    new[1:] = (piece[1:] != piece[:-1]) | (weight.diff() * speed[1:] > tolerance)
+    return along, weight[new][new.cumsum(0) - 1]

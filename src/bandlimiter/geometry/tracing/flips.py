@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from bandlimiter.errors import InputError
-from bandlimiter.geometry.graph import BendStep, Graph
-from bandlimiter.geometry.graph.steps import MaxStep
+from bandlimiter.geometry.graph import BendStep, Graph, MaxStep
 from bandlimiter.geometry.tracing.inputs import place_graph, points_per_pass
+from bandlimiter.geometry.tracing.sweep import NOISE
 
 
 def count_flips(
@@ -37,7 +37,8 @@ def count_flips(
         each of its thresholds that is exceeded at one point and not at the other; a pooling
         window counts if no input of it is the largest at both.
         For units with thresholds this is at most the number of times that the segment
-        between the points crosses them (`trace_line`), and of equal parity.
+        between the points crosses them (`trace_line`), and of equal parity, as long as
+        neither point lies on a threshold itself.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def count_flips(
     with torch.inference_mode():
         passes = [
             _flips(graph, torch.cat([first, second]))
-            for first, second in zip(a.split(size), b.split(size), strict=True)
+            for first, second in zip(torch.split(a, size), torch.split(b, size), strict=True)
         ]
     names = [layer.name for layer in graph.layers]
     return dict(zip(names, torch.cat(passes, dim=1), strict=True)) if names else {}
@@ -79,10 +80,12 @@ def _flips(graph: Graph, both: torch.Tensor) -> torch.Tensor:
 
 
 def _differing(layer: BendStep | MaxStep, source: torch.Tensor) -> torch.Tensor:
+    """Return [N]; what is closer than a trace's tolerance is equal here too."""
+    noise = NOISE * source.flatten(1).abs().amax(dim=1).view(2, -1, 1).amax(dim=0).repeat(2, 1)
     if isinstance(layer, BendStep):
-        first, second = source.flatten(1).chunk(2)
-        flips = [(first > float(h)) != (second > float(h)) for h in layer.activation.thresholds]
-        return torch.stack(flips).sum(dim=(0, 2))
+        above = source.flatten(1) - noise
+        pairs = [(above > float(h)).chunk(2) for h in layer.activation.thresholds]
+        return torch.stack([first != second for first, second in pairs]).sum(dim=(0, 2))
     held = layer.gather(source)
-    first, second = (held == held.amax(dim=2, keepdim=True)).chunk(2)
+    first, second = (held >= held.amax(dim=2, keepdim=True) - noise[..., None]).chunk(2)
     return (~(first & second).any(dim=2)).sum(dim=1)

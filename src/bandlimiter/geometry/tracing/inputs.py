@@ -1,5 +1,8 @@
 """What traces are asked for, checked; and the graph put where it is to run."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -9,9 +12,20 @@ from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.geometry.graph import Graph, read_graph
 from bandlimiter.tensors import as_float64
 
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what)."""
+
 _FEWEST_POINTS = 4
 # Interpolation and the layers hold some registers twice while they work.
 _COPIES = 3
+
+
+class TraceLimitError(ConfigurationError):
+    """There is more to trace than was allowed; ``trace`` holds the part traced so far."""
+
+    def __init__(self, message: str, trace: Any) -> None:
+        super().__init__(message)
+        self.trace = trace
 
 
 def two_points(

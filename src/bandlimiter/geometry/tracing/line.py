@@ -1,6 +1,5 @@
 """All points of a segment where a network's units change state, exactly."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,13 +7,19 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.graph import Graph
-from bandlimiter.geometry.tracing.inputs import layer_scales, place_graph, points_per_pass, two_points
+from bandlimiter.geometry.tracing.inputs import (
+    Progress,
+    TraceLimitError,
+    layer_scales,
+    place_graph,
+    points_per_pass,
+    two_points,
+)
 from bandlimiter.geometry.tracing.sweep import Sweep
 
 Floats = NDArray[np.float64]
-Progress = Callable[[int, int, str], None]
+Ints = NDArray[np.int64]
 
 _STEPS = 1000
 """Of progress along a line."""
@@ -74,14 +79,6 @@ class LineTrace:
         t = np.asarray(t, dtype=np.float64)
         columns = [np.interp(t, self.knots, column) for column in self.outputs.T]
         return np.stack(columns, axis=-1)
-
-
-class TraceLimitError(ConfigurationError):
-    """A line has more breakpoints than were allowed; ``trace`` holds the part traced so far."""
-
-    def __init__(self, message: str, trace: LineTrace) -> None:
-        super().__init__(message)
-        self.trace = trace
 
 
 def trace_line(
@@ -149,10 +146,9 @@ def trace_line(
     """
     a, b = two_points(start, end)
     graph = place_graph(module, a.shape, device)
-    a, b = (torch.from_numpy(point).to(graph.device) for point in (a, b))
-    line = _Line(graph, float(torch.linalg.vector_norm(b - a)), max_breakpoints, progress)
+    line = _Line(graph, float(np.linalg.norm(b - a)), max_breakpoints, progress)
     with torch.inference_mode():
-        ends = torch.stack([a, b])
+        ends = torch.from_numpy(np.stack([a, b])).to(graph.device)
         scales = layer_scales(graph, ends)
         sweep = Sweep(graph, scales, points_per_pass(graph, memory), line.finished)
         line.sweep = sweep
@@ -171,6 +167,8 @@ class _Line:
         self._graph, self._length, self._limit, self._progress = graph, length, limit, progress
         self._t: list[Floats] = []
         self._outputs: list[Floats] = []
+        self._count, self._noted = 0, 0
+        self._ahead = torch.zeros(0, dtype=torch.float64, device=graph.device)
 
     def finished(self, t: torch.Tensor, outputs: torch.Tensor) -> None:
         """Keep a part's outputs; parts come in order and share a point with the last."""
@@ -178,24 +176,28 @@ class _Line:
         self._t.append(t[skip:].cpu().numpy())
         self._outputs.append(outputs[skip:].flatten(1).cpu().numpy())
         reached = float(t[-1])
-        count = sum(int((event[0] <= reached).sum()) for event in self.sweep.events)
+        self._count_until(reached)
         if self._progress:
-            self._progress(int(_STEPS * reached), _STEPS, f"{count} breakpoints")
-        if self._limit is not None and count > self._limit:
+            self._progress(int(_STEPS * reached), _STEPS, f"{self._count} breakpoints")
+        if self._limit is not None and self._count > self._limit:
             raise TraceLimitError(
-                f"expected at most {self._limit} breakpoints, got {count} in the first "
+                f"expected at most {self._limit} breakpoints, got {self._count} in the first "
                 f"{reached:.3g} of the line; allow more, or take a shorter line",
                 self.trace(),
             )
 
+    def _count_until(self, reached: float) -> None:
+        """Count the breakpoints, each once: early layers have noted some that lie ahead."""
+        new = [event[0] for event in self.sweep.events[self._noted :]]
+        self._noted += len(new)
+        ahead = torch.cat([self._ahead, *new])
+        self._count += int((ahead <= reached).sum())
+        self._ahead = ahead[ahead > reached]
+
     def trace(self) -> LineTrace:
         """Put the parts together."""
         stored, outputs = np.concatenate(self._t), np.concatenate(self._outputs)
-        columns = [
-            (t.cpu().numpy(), np.full(len(t), number), unit.cpu().numpy(), threshold.cpu().numpy())
-            for t, number, unit, threshold in self.sweep.events
-        ]
-        t, layer, unit, threshold = (np.concatenate(c) for c in zip(*columns, strict=True))
+        t, layer, unit, threshold = self._events()
         reached = float(stored[-1])
         order = np.lexsort((layer, t))
         order = order[t[order] <= reached]
@@ -206,7 +208,7 @@ class _Line:
         rows = np.concatenate([[0], np.searchsorted(stored, t), [len(stored) - 1]])
         return LineTrace(
             t=t,
-            layer=names[layer] if len(layers) else np.zeros(0, dtype=np.str_),
+            layer=names[layer],
             unit=unit,
             threshold=threshold,
             crossings=dict(zip(names.tolist(), counts.tolist(), strict=True)),
@@ -216,3 +218,13 @@ class _Line:
             left_off=self._graph.left_off,
             reached=reached,
         )
+
+    def _events(self) -> tuple[Floats, Ints, Ints, Ints]:
+        """Return t, layer, unit and threshold of all state changes found, [E] each."""
+        nothing = np.zeros(0, dtype=np.int64)
+        found = [(np.zeros(0), nothing, nothing, nothing)]  # a network may have no layer at all
+        for t, number, unit, threshold in self.sweep.events:
+            place = np.full(len(t), number)
+            found.append((t.cpu().numpy(), place, unit.cpu().numpy(), threshold.cpu().numpy()))
+        times, layers, units, thresholds = map(np.concatenate, zip(*found, strict=True))
+        return times, layers, units, thresholds

@@ -5,6 +5,7 @@ neural networks", 2019), with bounded memory: whenever there are more points tha
 line is divided, and each part goes through the remaining layers before the next one starts.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -110,17 +111,17 @@ class Sweep:
     def _parts(self, points: int, found: Crossings) -> list[Part]:
         """Return the points with new ones where states change, in parts that fit.
 
-        Neighbouring parts share a point.
+        No point is there twice, but that neighbouring parts share one.
         """
         stored = torch.arange(points, device=found.piece.device)
         left = torch.cat([stored, found.piece])
         weight = torch.cat([found.weight.new_zeros(points), found.weight])
         order = left.argsort(stable=True)  # the crossings of a piece are in order already
         left, weight = left[order], weight[order]
+        new = torch.ones_like(left, dtype=torch.bool)
+        new[1:] = (left.diff() != 0) | (weight.diff() != 0)
+        left, weight = left[new], weight[new]
         pieces = len(left) - 1
         count = -(-pieces // (self._most_points - 1))
         bounds = [pieces * number // count for number in range(count + 1)]
-        return [
-            Part(left[a : b + 1], weight[a : b + 1])
-            for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-        ]
+        return [Part(left[a : b + 1], weight[a : b + 1]) for a, b in itertools.pairwise(bounds)]
