@@ -1,15 +1,28 @@
-"""The README's Python runs as it stands."""
+"""The Python in README and docs runs as it stands."""
 
 import re
 from pathlib import Path
+from typing import Any
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
 
 
-def test_python_blocks_run():
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+def run_blocks(page: str) -> dict[str, Any]:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     assert blocks
-    namespace: dict[str, object] = {}
+    namespace: dict[str, Any] = {}
     for block in blocks:
-        exec(block, namespace)  # noqa: S102  (our own README)
-    assert namespace["evaluation"].tables["verdict"].startswith("The defence brings back")
+        exec(block, namespace)  # noqa: S102  (our own pages)
+    return namespace
+
+
+def test_the_readme():
+    found = run_blocks("README.md")
+    assert found["evaluation"].tables["verdict"].startswith("The defence brings back")
+
+
+def test_tracing():
+    found = run_blocks("docs/tracing.md")
+    assert len(found["trace"]) > 10
+    assert len(found["plane"]) > 10
+    assert 0 < found["spectrum"].coherence() < 1

@@ -10,6 +10,7 @@ from bandlimiter.spectrum.facets import (
     kinks_by_facet,
 )
 from bandlimiter.spectrum.lemma import unit_simplex_gradient, unit_simplex_transform
+from bandlimiter.spectrum.lines import LineSpectrum, line_kinks, line_spectrum, line_transform
 from bandlimiter.spectrum.network import (
     averaged_transform,
     averaging_filter,
@@ -28,6 +29,7 @@ from bandlimiter.spectrum.simplex import simplex_transform
 
 __all__ = [
     "FacetTransform",
+    "LineSpectrum",
     "RadialSpectrum",
     "RegionShares",
     "asymptotic_power",
@@ -41,6 +43,9 @@ __all__ = [
     "facet_transform",
     "kink_transform",
     "kinks_by_facet",
+    "line_kinks",
+    "line_spectrum",
+    "line_transform",
     "network_transform",
     "radial_spectrum",
     "region_shares",
