@@ -42,8 +42,8 @@ def read_network(module: nn.Module | PiecewiseLinear, dim: int | None = None) ->
     width = stated_width(module) or dim
     if width is None:
         raise ConfigurationError(
-            "expected a network with at least one Linear layer, found none; say how many inputs "
-            "it has"
+            "expected a network in which at least one Linear layer runs, found none; say how many "
+            "inputs it has"
         )
     graph = read_graph(module, (width,))
     if graph.left_off is not None:

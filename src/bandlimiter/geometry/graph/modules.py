@@ -40,7 +40,7 @@ class RunningModules:
     def __enter__(self) -> "RunningModules":
         self._handles = (
             register_module_forward_pre_hook(self._enter),
-            register_module_forward_hook(self._leave, always_call=True),  # type: ignore[arg-type]
+            register_module_forward_hook(self._leave, always_call=True),
         )
         return self
 

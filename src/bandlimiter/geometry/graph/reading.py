@@ -144,5 +144,4 @@ def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
 
 
 def _examples(count: int, shape: tuple[int, ...]) -> torch.Tensor:
-    drawn = torch.randn(count, *shape, generator=generator(0, "read", *shape), dtype=torch.float64)
-    return drawn
+    return torch.randn(count, *shape, generator=generator(0, "read", *shape), dtype=torch.float64)

@@ -29,7 +29,7 @@ _STALE = -1
 """Instead of a register: the tensor was changed in place through another view of it."""
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Turns the operations of one forward into steps.
 
     Parameters
@@ -41,7 +41,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self, x: torch.Tensor, modules: RunningModules) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[GraphStep] = []
         self.shapes: dict[int, tuple[int, ...]] = {}
         self.softmax: dict[int, tuple[int, str, Call]] = {}
@@ -135,7 +135,7 @@ class Recorder(TorchDispatchMode):
         value = result if isinstance(result, torch.Tensor) else result[0]
         if func in known.LARGER_OF_TWO:
             both = torch.stack([part.expand_as(value) for part in args[:2]], dim=1)
-            slots = [Slot(sources.index(self.register_of(part))) for part in args[:2]]
+            slots = tree_map(self._slot(func, sources), list(args[:2]))
             self._add(Call(aten.stack.default, (slots, 1), {}), sources, both, name)
             sources = self._sources([both])
         target = self._new(value, name)

@@ -16,11 +16,11 @@ from bandlimiter.geometry.graph import vocabulary as known
 @contextmanager
 def exact_and_apart() -> Iterator[None]:
     """Run everything in float64, and Linear layers on sequences without folding the batch."""
-    with _Precise(), _Apart():
+    with _Precise(), _Apart():  # type: ignore[no-untyped-call]
         yield
 
 
-class _Precise(TorchDispatchMode):
+class _Precise(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Casts to any floating type are casts to float64."""
 
     @override
