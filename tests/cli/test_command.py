@@ -132,6 +132,10 @@ def test_predict_names_classes_plain_and_defended(photos, tmp_path):
     answers = json.loads(run("predict", *paths, "--json").stdout)["predictions"]
     assert [answer["defended"]["name"] for answer in answers] == ["cat", "ship"]
     assert all(0 < answer["plain"]["score"] <= 1 for answer in answers)
+    looking = run("predict", *paths, "--json", "--sampler", "boundary", "--directions", 3)
+    document = json.loads(looking.stdout)
+    assert document["settings"]["sampler"] == "boundary"
+    assert [answer["defended"]["name"] for answer in document["predictions"]] == ["cat", "ship"]
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +176,7 @@ def files(tmp_path_factory):
         (["--protocol", "maximal"], "minimal, fixed or both"),
         (["--epsilon", "8/0"], "epsilon like 8/255"),
         (["--epsilon", "8"], "epsilon in (0, 1]"),
-        (["--sampler", "cube"], "a sampler of directions"),
+        (["--sampler", "cube"], "sphere, gaussian, boundary; got 'cube'"),
         (["--vote", "loudest"], "a vote of softmax"),
         (["--device", "abacus"], "device"),
         (["--device", "meta"], "device"),

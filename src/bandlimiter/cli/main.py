@@ -7,6 +7,7 @@ from bandlimiter.cli.evaluate import evaluate
 from bandlimiter.cli.predict import predict
 from bandlimiter.cli.regions import regions
 from bandlimiter.cli.spectrum import spectrum
+from bandlimiter.cli.trace import trace
 
 app = typer.Typer(
     name="bandlimiter",
@@ -21,6 +22,7 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(regions)
 app.command()(spectrum)
+app.command()(trace)
 
 
 def _version(wanted: bool) -> None:

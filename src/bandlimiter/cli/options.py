@@ -37,7 +37,8 @@ SamplerName = Annotated[
     str,
     typer.Option(
         "--sampler",
-        help="directions (the paper's), orthogonal, ball, sphere or gaussian.",
+        help="directions (the paper's), orthogonal, ball, sphere, gaussian, or boundary (towards "
+        "the closest region boundaries).",
         rich_help_panel="Defence",
     ),
 ]

@@ -1,7 +1,18 @@
-"""Pictures of regions and spectra (needs the extra ``spectrum``)."""
+"""Pictures of regions, lines, planes and spectra (needs the extra ``spectrum``)."""
 
 from bandlimiter.draw.canvas import save_figure
+from bandlimiter.draw.lines import draw_line, draw_line_spectra
+from bandlimiter.draw.planes import draw_trace_plane
 from bandlimiter.draw.regions import draw_regions
 from bandlimiter.draw.spectra import draw_filters, draw_plane, draw_radial
 
-__all__ = ["draw_filters", "draw_plane", "draw_radial", "draw_regions", "save_figure"]
+__all__ = [
+    "draw_filters",
+    "draw_line",
+    "draw_line_spectra",
+    "draw_plane",
+    "draw_radial",
+    "draw_regions",
+    "draw_trace_plane",
+    "save_figure",
+]
