@@ -7,7 +7,7 @@ from bandlimiter.cli.evaluate import evaluate
 from bandlimiter.cli.predict import predict
 from bandlimiter.cli.regions import regions
 from bandlimiter.cli.spectrum import spectrum
-from bandlimiter.cli.trace import trace
+from bandlimiter.cli.trace.command import trace
 
 app = typer.Typer(
     name="bandlimiter",

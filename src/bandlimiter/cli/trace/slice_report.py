@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from bandlimiter.cli import trace_report
 from bandlimiter.cli.files import write_csv
-from bandlimiter.cli.trace_ends import Point
-from bandlimiter.cli.trace_slice import Slice
+from bandlimiter.cli.trace import report
+from bandlimiter.cli.trace.ends import Point
+from bandlimiter.cli.trace.slice import Slice
 from bandlimiter.draw import draw_trace_plane, save_figure
 from bandlimiter.draw.decisions import cell_labels, divided_cells
 from bandlimiter.geometry.graph import Graph
@@ -59,7 +59,7 @@ def describe(
             for label, share in _shares(trace).items()
         ],
         "points": [
-            trace_report.describe_point(point, logits, names)
+            report.describe_point(point, logits, names)
             for point, logits in zip(points, outputs, strict=True)
         ],
         "left_off": trace.left_off,
@@ -107,8 +107,8 @@ def draw(
 def show(document: dict[str, Any], names: Sequence[str] | None) -> None:
     """Print the border pieces by layer, and the plane's facts."""
     console, plane = Console(), document["plane"]
-    console.print(trace_report.layer_table(document["layers"], "border_pieces"))
-    facts = trace_report.facts_table()
+    console.print(report.layer_table(document["layers"], "border_pieces"))
+    facts = report.facts_table()
     low_a, high_a, low_b, high_b = plane["window"]
     facts.add_row(
         "window", f"a {low_a:.4g} to {high_a:.4g}, b {low_b:.4g} to {high_b:.4g}, normalised"
@@ -121,7 +121,7 @@ def show(document: dict[str, Any], names: Sequence[str] | None) -> None:
     shares = ", ".join(f"{found['name']} {found['share']:.1%}" for found in document["classes"])
     facts.add_row("classes", shares)
     for (name, (a, b)), point in zip(plane["marks"].items(), document["points"], strict=False):
-        said = trace_report.leading_outputs(point["logits"], names)
+        said = report.leading_outputs(point["logits"], names)
         facts.add_row(name, f"at ({a:.4g}, {b:.4g}): {said}")
     if "samples" in plane:
         seen = sum(low_a <= a <= high_a and low_b <= b <= high_b for a, b in plane["samples"])
@@ -134,7 +134,7 @@ def show(document: dict[str, Any], names: Sequence[str] | None) -> None:
             f"would take half a width of {whole['extent']:.3g} and about "
             f"{whole['expected_regions']:.0e} regions; --extent and --around choose another window",
         )
-    trace_report.show_rest(console, facts, document)
+    report.show_rest(console, facts, document)
 
 
 def _shares(trace: PlaneTrace) -> dict[int, float]:

@@ -178,8 +178,8 @@ def trace(
     budget = options.parse_epsilon(epsilon)
     make_folder(out)
     with own_stdout():
-        from bandlimiter.cli import trace_ends, trace_run
         from bandlimiter.cli.setup import build_defended
+        from bandlimiter.cli.trace import ends, run
 
         defended = build_defended(
             model,
@@ -191,8 +191,8 @@ def trace(
             seed=seed,
             device=device,
         )
-        images = trace_ends.Images(defended, data)
-        task = trace_run.Task(defended, images.start(image, start), out, seed)
+        images = ends.Images(defended, data)
+        task = run.Task(defended, images.start(image, start), out, seed)
         if end is not None:
             task.end = images.by_file(end)
         else:

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import torch
 
-from bandlimiter.cli import trace_report, trace_slice_report
 from bandlimiter.cli.files import write_json
 from bandlimiter.cli.progress import rows_progress, waiting
 from bandlimiter.cli.setup import Defended
-from bandlimiter.cli.trace_ends import Point, adversarial_point, normalised_length, random_point
-from bandlimiter.cli.trace_slice import build_slice, choose_window
+from bandlimiter.cli.trace import report, slice_report
+from bandlimiter.cli.trace.ends import Point, adversarial_point, normalised_length, random_point
+from bandlimiter.cli.trace.slice import build_slice, choose_window
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.graph import read_graph
 from bandlimiter.geometry.tracing import PlaneTrace, TraceLimitError, trace_line, trace_plane
@@ -43,7 +43,7 @@ class Task:
             graph = read_graph(defended.classifier.module, tuple(start.x.shape))
         self._graph = graph.to(defended.device, torch.float64)
         self.settings: dict[str, Any] = {**defended.settings, "seed": seed, "attack": None}
-        self._show: Callable[..., None] = trace_report.show
+        self._show: Callable[..., None] = report.show
 
     def find_end(
         self, attack: str, epsilon: float, *, quick: bool, length: float | None, random: bool
@@ -78,13 +78,13 @@ class Task:
             except TraceLimitError as error:
                 stopped, trace = error, error.trace
         seconds = time.perf_counter() - began
-        document = trace_report.describe(
+        document = report.describe(
             trace, self._graph, start, end, self._scale, self._names, seconds
         )
         self.settings["max_breakpoints"] = limit
         files = [
-            trace_report.write_breakpoints(self._out, trace),
-            *trace_report.draw(self._out, trace, document, self._names),
+            report.write_breakpoints(self._out, trace),
+            *report.draw(self._out, trace, document, self._names),
         ]
         return self._finished(document, files, stopped, "--max-breakpoints")
 
@@ -120,9 +120,7 @@ class Task:
                 stopped, trace = error, cast(PlaneTrace, error.trace)
         seconds = time.perf_counter() - began
         points = [start, end] if third is None else [start, end, third]
-        document = trace_slice_report.describe(
-            trace, self._graph, plane, points, self._names, seconds
-        )
+        document = slice_report.describe(trace, self._graph, plane, points, self._names, seconds)
         document["plane"] |= {"around": around, "whole": whole}
         self.settings["max_regions"] = limit
         if samples:
@@ -131,10 +129,10 @@ class Task:
             self.settings |= self._defended.defence.settings
         with waiting("drawing"):
             files = [
-                trace_slice_report.write_regions(self._out, trace),
-                *trace_slice_report.draw(self._out, trace, plane, document, self._names),
+                slice_report.write_regions(self._out, trace),
+                *slice_report.draw(self._out, trace, plane, document, self._names),
             ]
-        self._show = trace_slice_report.show
+        self._show = slice_report.show
         return self._finished(document, files, stopped, "--max-regions")
 
     def show(self, document: dict[str, Any]) -> None:

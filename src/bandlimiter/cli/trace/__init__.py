@@ -1,0 +1,1 @@
+"""``bandlimiter trace``: lines and planes through a network, from an image."""
