@@ -3,8 +3,8 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet theory \
-	bench-regions bench-transforms clean
+.PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet boundary-study \
+	theory bench-regions bench-transforms clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -62,6 +62,10 @@ imagenet: .venv/.test-ready  ## EfficientNet-Lite0, FGSM and PGD, minimal, 20 im
 	.venv/bin/python tools/peak_memory.py .venv/bin/bandlimiter evaluate \
 		--model efficientnet-lite0 --data $(DATA) --limit 20 --attack fgsm --attack pgd \
 		--protocol minimal --out runs/imagenet
+
+boundary-study: .venv/.demo-ready  ## Directions to the closest boundaries against random ones (needs MODEL, ...)
+	.venv/bin/python tools/boundary_study.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA) \
+		--limit 200 --out runs/boundary.json
 
 theory: .venv/.test-ready  ## Draw the filters at n = 3072, and ask whether tiny regions matter
 	.venv/bin/python tools/draw_transfer.py

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.sampling import Sampler, require_cost
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.sampling import InputSampler, Sampler, require_cost
 
 
 class KeptDraw(nn.Module):
@@ -17,7 +18,7 @@ class KeptDraw(nn.Module):
     scale: float | torch.Tensor
     radius: float
     seed: int
-    sampler: Sampler
+    sampler: Sampler | InputSampler
     directions_count: int
 
     @override
@@ -51,6 +52,11 @@ class KeptDraw(nn.Module):
             self.seed = int(state_dict.pop(prefix + "seed"))
         saved = state_dict.get(prefix + "directions")
         if saved is not None:
+            if isinstance(self.sampler, InputSampler):
+                raise ConfigurationError(
+                    f"expected a state without directions, as the sampler {self.sampler.name} "
+                    f"finds them at each input; got {len(saved)}, saved with another sampler"
+                )
             require_cost(self.sampler, self.directions_count, len(saved))
         self.directions = None if saved is None else torch.empty_like(saved)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -2,8 +2,8 @@
 
 import torch
 
-from bandlimiter.errors import ConfigurationError
-from bandlimiter.sampling import Sampler
+from bandlimiter.defence.scale import placed
+from bandlimiter.sampling import AnySampler
 
 
 class Neighbourhood:
@@ -32,11 +32,11 @@ class Neighbourhood:
         self,
         x: torch.Tensor,
         vectors: torch.Tensor,
-        sampler: Sampler,
+        sampler: AnySampler,
         radius: float,
         scale: float | torch.Tensor,
     ) -> None:
-        self._x, self._vectors, self._scale = x, vectors, _placed(scale, x)
+        self._x, self._vectors, self._scale = x, vectors, placed(scale, x)
         index, lengths = [], []
         if sampler.centre:
             index, lengths = [0], [0.0]
@@ -67,19 +67,3 @@ class Neighbourhood:
         lengths = self._lengths[point].to(dtype).view(-1, *[1] * (self._x.ndim - 1))
         offsets = (lengths * vectors * self._scale).to(dtype)
         return (self._x[owner].to(dtype) + offsets).to(self._x.dtype)
-
-
-def _placed(scale: float | torch.Tensor, x: torch.Tensor) -> float | torch.Tensor:
-    """Put the scale where x is, and refuse one that does not broadcast against x."""
-    if not isinstance(scale, torch.Tensor):
-        return scale
-    try:
-        fits = torch.broadcast_shapes(scale.shape, x.shape) == x.shape  # type: ignore[no-untyped-call]
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise ConfigurationError(
-            f"expected a scale that broadcasts against inputs of shape {tuple(x.shape)}, got "
-            f"{tuple(scale.shape)}; one value a channel has shape (channels, 1, 1)"
-        )
-    return scale.to(x.device, torch.promote_types(x.dtype, torch.float32))

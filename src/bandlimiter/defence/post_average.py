@@ -15,14 +15,16 @@ from bandlimiter.defence.kept_draw import KeptDraw
 from bandlimiter.defence.neighbourhood import Neighbourhood
 from bandlimiter.defence.passes import logits_at_points
 from bandlimiter.defence.prediction import Prediction
-from bandlimiter.defence.scale import resolve_scale, rms
+from bandlimiter.defence.scale import placed, resolve_scale, rms
 from bandlimiter.defence.votes import VOTES
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import (
+    InputSampler,
     RandomDirections,
     Sampler,
     build_sampler,
     draw_vectors,
+    draw_vectors_at,
     transfer_of,
 )
 from bandlimiter.sampling.transfer import frequency_rows
@@ -54,7 +56,9 @@ class PostAverage(KeptDraw):
     directions
         K >= 1. The paper's 15 gives 91 evaluations.
     sampler
-        The law of the offsets, or its name; None is the paper's `RandomDirections`.
+        The law of the offsets, or its name; None is the paper's `RandomDirections`. Or an
+        `InputSampler`, whose offsets depend on the input: ``"boundary"`` is
+        `BoundaryDirections` of this model.
     vote
         ``"softmax"`` (mean probabilities, the authors' default), ``"logits"``,
         ``"majority"`` or ``"weighted"``.
@@ -104,7 +108,7 @@ class PostAverage(KeptDraw):
         radius: float,
         *,
         directions: int = 15,
-        sampler: Sampler | str | None = None,
+        sampler: Sampler | InputSampler | str | None = None,
         vote: str = "softmax",
         scale: float | torch.Tensor | None = None,
         seed: int = 0,
@@ -127,7 +131,7 @@ class PostAverage(KeptDraw):
         self.seed = int(seed)
         self.vote = vote
         self.randomness = randomness
-        self.sampler = _sampler(sampler)
+        self.sampler = _sampler(sampler, model)
         self.directions_count = index(directions)
         self._keep_scale(resolve_scale(model, scale))
         self._limit = ChunkLimit(chunk)
@@ -140,7 +144,8 @@ class PostAverage(KeptDraw):
         """Return the averaged scores: [N, ...] -> [N, classes].
 
         Differentiable; a backward pass recomputes the network chunk by chunk, so that
-        memory does not grow with the 6K + 1 evaluations.
+        memory does not grow with the 6K + 1 evaluations. The offsets are held constant, also
+        those that an `InputSampler` chose by looking at x.
 
         Parameters
         ----------
@@ -237,10 +242,16 @@ class PostAverage(KeptDraw):
         -------
         torch.Tensor
             [M, *shape], also kept as ``directions``. Drawn by itself at the first call.
+
+        Raises
+        ------
+        ConfigurationError
+            (a ValueError) for a sampler that looks at the input.
         """
         shape = torch.Size(shape)
         if self.directions is None or self.directions.shape[1:] != shape:
-            self.directions = draw_vectors(self.sampler, self.directions_count, shape, self.seed)
+            law = self._law()
+            self.directions = draw_vectors(law, self.directions_count, shape, self.seed)
         return self.directions
 
     def neighbours(self, x: torch.Tensor) -> torch.Tensor:
@@ -276,10 +287,12 @@ class PostAverage(KeptDraw):
         Raises
         ------
         ConfigurationError
-            (a ValueError) for ``randomness="fresh"``, which has no single filter.
+            (a ValueError) for ``randomness="fresh"`` and for a sampler that looks at the
+            input, which have no single filter.
         InputError
             (a ValueError) for frequencies that are not [F, n] and finite.
         """
+        law = self._law()
         if self.randomness == "fresh":
             raise ConfigurationError(
                 "expected randomness='fixed': fresh draws filter each input differently; the "
@@ -288,8 +301,8 @@ class PostAverage(KeptDraw):
         dim = frequency_rows(frequencies).shape[1]
         kept = self.directions
         if kept is None or kept[0].numel() != dim:
-            kept = draw_vectors(self.sampler, self.directions_count, torch.Size([dim]), self.seed)
-        return transfer_of(kept, self.sampler.steps, self.sampler.centre, self.radius, frequencies)
+            kept = draw_vectors(law, self.directions_count, torch.Size([dim]), self.seed)
+        return transfer_of(kept, law.steps, law.centre, self.radius, frequencies)
 
     # --- how --------------------------------------------------------------------------
 
@@ -316,15 +329,29 @@ class PostAverage(KeptDraw):
         return VOTES[self.vote].scores(logits)
 
     def _vectors(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
-        """Return the draw: [1, M, ...] shared, or [N, M, ...] for fresh draws."""
-        if self.randomness == "fixed":
+        """Return the draw: [1, M, ...] shared, or [N, M, ...] for each input its own."""
+        fixed = self.randomness == "fixed"
+        names: list[tuple[Key, ...]] = [() if fixed else ("input", key) for key in keys]
+        if isinstance(self.sampler, InputSampler):
+            scale = placed(self.scale, x)
+            return draw_vectors_at(self.sampler, self.directions_count, x, scale, self.seed, names)
+        if fixed:
             self.directions = self.draw(x.shape[1:]).to(x.device)
             return self.directions[None]
         fresh = [
-            draw_vectors(self.sampler, self.directions_count, x.shape[1:], self.seed, "input", key)
-            for key in keys
+            draw_vectors(self.sampler, self.directions_count, x.shape[1:], self.seed, *name)
+            for name in names
         ]
         return torch.stack(fresh).to(x.device)
+
+    def _law(self) -> Sampler:
+        """Return the sampler, refused where it looks at the input."""
+        if isinstance(self.sampler, InputSampler):
+            raise ConfigurationError(
+                f"expected a sampler with one draw for all inputs, but {self.sampler.name} finds "
+                "its directions at each input and has no single draw or filter; see neighbours(x)"
+            )
+        return self.sampler
 
     def _keep_scale(self, scale: float | torch.Tensor) -> None:
         if isinstance(scale, torch.Tensor):  # as a buffer it follows the module's device
@@ -340,12 +367,14 @@ class PostAverage(KeptDraw):
         )
 
 
-def _sampler(sampler: Sampler | str | None) -> Sampler:
+def _sampler(
+    sampler: Sampler | InputSampler | str | None, model: nn.Module
+) -> Sampler | InputSampler:
     if sampler is None:
         return RandomDirections()
     if isinstance(sampler, str):
-        return build_sampler(sampler)
-    if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+        return build_sampler(sampler, model)
+    if isinstance(sampler, type) or not isinstance(sampler, (Sampler, InputSampler)):
         raise ConfigurationError(f"expected a sampler or its name, got {sampler!r}")
     return sampler
 

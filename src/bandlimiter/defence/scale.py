@@ -48,6 +48,22 @@ def resolve_scale(model: nn.Module, scale: float | torch.Tensor | None) -> float
     return scale.detach().clone() if isinstance(scale, torch.Tensor) else float(scale)
 
 
+def placed(scale: float | torch.Tensor, x: torch.Tensor) -> float | torch.Tensor:
+    """Put the scale where x is, and refuse one that does not broadcast against x."""
+    if not isinstance(scale, torch.Tensor):
+        return scale
+    try:
+        fits = torch.broadcast_shapes(scale.shape, x.shape) == x.shape  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ConfigurationError(
+            f"expected a scale that broadcasts against inputs of shape {tuple(x.shape)}, got "
+            f"{tuple(scale.shape)}; one value a channel has shape (channels, 1, 1)"
+        )
+    return scale.to(x.device, torch.promote_types(x.dtype, torch.float32))
+
+
 def rms(scale: float | torch.Tensor) -> float:
     """Root-mean-square factor: the length in x of an isotropic offset of length one."""
     if isinstance(scale, torch.Tensor):

@@ -1,17 +1,29 @@
 """Where to look around an input: offsets, their laws, and what these do to a spectrum."""
 
-from bandlimiter.sampling.base import Sampler, unit_vectors
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from bandlimiter.sampling.base import AnySampler, InputSampler, Sampler, unit_vectors
 from bandlimiter.sampling.clouds import Gaussian, UniformBall, UniformSphere
 from bandlimiter.sampling.directions import OrthogonalDirections, RandomDirections
-from bandlimiter.sampling.draws import draw_vectors, require_cost
+from bandlimiter.sampling.draws import draw_vectors, draw_vectors_at, require_cost
 from bandlimiter.sampling.isotropic import IsotropicSampler
-from bandlimiter.sampling.registry import SAMPLERS, build_sampler
+from bandlimiter.sampling.registry import INPUT_SAMPLERS, SAMPLERS, build_sampler
 from bandlimiter.sampling.transfer import ball_transfer, sphere_transfer, transfer_of
 
+if TYPE_CHECKING:
+    from bandlimiter.sampling.boundary import BoundaryDirections
+    from bandlimiter.sampling.nearest import NearestBoundaries
+
 __all__ = [
+    "INPUT_SAMPLERS",
     "SAMPLERS",
+    "AnySampler",
+    "BoundaryDirections",
     "Gaussian",
+    "InputSampler",
     "IsotropicSampler",
+    "NearestBoundaries",
     "OrthogonalDirections",
     "RandomDirections",
     "Sampler",
@@ -20,8 +32,21 @@ __all__ = [
     "ball_transfer",
     "build_sampler",
     "draw_vectors",
+    "draw_vectors_at",
     "require_cost",
     "sphere_transfer",
     "transfer_of",
     "unit_vectors",
 ]
+
+_HOMES = {
+    "BoundaryDirections": "bandlimiter.sampling.boundary",
+    "NearestBoundaries": "bandlimiter.sampling.nearest",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Late, so that those who draw at random do not wait for the whole of geometry.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

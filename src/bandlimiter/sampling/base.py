@@ -1,13 +1,13 @@
-"""The protocol of samplers: vectors at unit radius, and the steps taken along each."""
+"""The protocols of samplers: vectors at unit radius, and the steps taken along each."""
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 
 
-@runtime_checkable
-class Sampler(Protocol):
-    """A law of offsets around an input, stated at radius one.
+class AnySampler(Protocol):
+    """What every sampler states of its offsets around an input.
 
     The neighbourhood of radius r is the set of r * step * vector over all vectors and all
     ``steps``. The radius stays outside, so that sweeping over it reuses one draw.
@@ -28,6 +28,11 @@ class Sampler(Protocol):
     def steps(self) -> tuple[float, ...]: ...  # noqa: D102
     @property
     def centre(self) -> bool: ...  # noqa: D102
+
+
+@runtime_checkable
+class Sampler(AnySampler, Protocol):
+    """A law of offsets, stated at radius one and the same around every input."""
 
     def vectors(self, directions: int, dim: int, rng: torch.Generator) -> torch.Tensor:
         """Draw the vectors for the budget of ``directions`` directions.
@@ -53,6 +58,45 @@ class Sampler(Protocol):
         ------
         ConfigurationError
             Where the law cannot be met (more orthogonal directions than dimensions).
+        """
+        ...
+
+
+@runtime_checkable
+class InputSampler(AnySampler, Protocol):
+    """A choice of offsets that looks at each input: it has no law, and no filter, of its own."""
+
+    def vectors_at(
+        self,
+        x: torch.Tensor,
+        directions: int,
+        scale: float | torch.Tensor,
+        rngs: Sequence[torch.Generator],
+    ) -> torch.Tensor:
+        """Choose the vectors around each input, at the same cost as `Sampler.vectors`.
+
+        Parameters
+        ----------
+        x
+            [N, ...] pixels.
+        directions
+            K, at least one.
+        scale
+            Turns an offset in the network's input space, where vectors are stated, into
+            pixels: a number, or a tensor that broadcasts against x.
+        rngs
+            A CPU generator for each input; what an input gets depends on it and on its own.
+
+        Returns
+        -------
+        torch.Tensor
+            [N, M, ...] on x's device, float32 at least and without a gradient;
+            M * len(steps) + centre = 6K + 1.
+
+        Raises
+        ------
+        ConfigurationError
+            Where there are no such vectors.
         """
         ...
 

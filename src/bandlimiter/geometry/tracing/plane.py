@@ -195,7 +195,7 @@ class _Tracer:
         low_a, high_a, low_b, high_b = self._bounds
         share = self._area / ((high_a - low_a) * (high_b - low_b))
         if self.progress:
-            self.progress(int(1000 * share), 1000, f"{self._regions} regions")
+            self.progress(round(1000 * share), 1000, f"{self._regions} regions")
         if self.limit is not None and self._regions > self.limit:
             raise TraceLimitError(
                 f"expected at most {self.limit} regions, got {self._regions} in the first "

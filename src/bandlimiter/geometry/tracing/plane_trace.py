@@ -29,7 +29,8 @@ class PlaneTrace:
         [C] each cell's region. Only pooling windows make regions of more than one cell.
     edges, edge_layer
         [E, 2] the numbers of each edge's ends, and [E] which of ``layers`` made it; -1 on the
-        rectangle's border, -2 inside a region.
+        rectangle's border, -2 inside a region. Cells meet edge to edge, but for edges inside a
+        region: one may end within an edge of a cell that was computed in another part.
     layers
         The layers' names, first to last.
     extent
