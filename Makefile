@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet boundary-study \
-	theory bench-regions bench-transforms clean
+	theory check-trace tracing-studies line-spectra bench-regions bench-transforms bench-tracing clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -71,11 +71,28 @@ theory: .venv/.test-ready  ## Draw the filters at n = 3072, and ask whether tiny
 	.venv/bin/python tools/draw_transfer.py
 	.venv/bin/python tools/tiny_regions.py
 
+check-trace: .venv/.test-ready  ## Hold a traced line against the network's own layers (needs MODEL, WEIGHTS, DATA)
+	.venv/bin/python tools/check_trace.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA)
+
+STUDY = .venv/bin/python tools/tracing/$(1).py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA) \
+	--out runs/$(MODEL)
+tracing-studies: .venv/.test-ready  ## Flips, tiny pieces, equation 4, on 200 images (needs MODEL, ...; an hour)
+	$(call STUDY,flips)
+	$(call STUDY,tiny_pieces)
+	$(call STUDY,equation4)
+	.venv/bin/python tools/tracing/equation4_regularised.py --out runs/perceptrons
+
+line-spectra: .venv/.test-ready  ## What averaging removes along a line (needs MODEL, WEIGHTS, DATA)
+	$(call STUDY,line_spectra) --limit 5 --length 0.05 --small-length 6
+
 bench-regions: .venv/.bench-ready  ## Regions a second, against regioncam
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/regions.py
 
 bench-transforms: .venv/.bench-ready  ## Transforms, against the textbook formula (STREAM=--stream: 1e9 terms)
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/transforms.py $(STREAM)
+
+bench-tracing: .venv/.demo-ready  ## Breakpoints a second (ARGS="--weights20 FILE --weights56 FILE --data npz:FILE")
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tracing.py $(ARGS)
 
 clean:  ## Remove the .venv and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

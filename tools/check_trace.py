@@ -221,8 +221,8 @@ def main(args: argparse.Namespace) -> int:
     print(f"{args.model}, image {args.image}, length {length:.3g}")
     print(
         f"{len(trace)} breakpoints in {seconds:.1f} s: {len(trace) / seconds:.3g} a second, "
-        f"{torch.get_num_threads()} threads; {len(per_layer)} layers with {min(per_layer)} to {max(per_layer)} each; "
-        f"peak memory {peak_memory():.2f} GiB, {held:.2f} before"
+        f"{torch.get_num_threads()} threads; {len(per_layer)} layers with {min(per_layer)} to "
+        f"{max(per_layer)} each; peak memory {peak_memory():.2f} GiB, {held:.2f} before"
     )
     return check(Line(copy.deepcopy(network).double().eval(), start, end), trace, args.checked)
 
