@@ -24,8 +24,8 @@ def convolution(
 ) -> torch.Tensor:
     """Do ``aten.convolution``; plain two-dimensional ones in float64 by matrix products.
 
-    Patches of a few images are gathered as columns and multiplied at once: three to five
-    times as fast as PyTorch's own for the narrow layers of CIFAR networks, as fast elsewhere
+    Patches of a few images are gathered as columns and multiplied at once: three times as
+    fast as PyTorch's own for layers of 16 and 32 channels, as fast elsewhere
     (``benchmarks/tracing.py`` has the figures).
     """
     plain = not transposed and list(dilation) == [1, 1] and rest[-1] == 1
