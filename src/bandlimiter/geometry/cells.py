@@ -33,17 +33,12 @@ class CellComplex:
         self.dim = len(lower)
         self.lower, self.upper = lower, upper
         corners, lists, labels = _box(self.dim)
-        self._size = np.zeros(self.dim + 1, dtype=np.int64)
-        self._used = np.zeros(self.dim + 1, dtype=np.int64)
-        self._start = np.zeros((self.dim + 1, _ROOM), dtype=np.int64)
-        self._count = np.zeros((self.dim + 1, _ROOM), dtype=np.int32)
-        self._items = np.zeros((self.dim + 1, 4 * _ROOM), dtype=np.int32)
-        for k, of_dimension in enumerate(lists):
-            counts = np.array([len(one) for one in of_dimension], dtype=np.int64)
-            self._write(k, counts, np.array(list(itertools.chain(*of_dimension)), dtype=np.int64))
-        self._points = np.where(corners, upper, lower)
-        self._label = labels
-        self._patterns = np.zeros((1, (hyperplanes + 7) // 8), dtype=np.uint8)
+        counted = [
+            (np.array([len(one) for one in faces]), np.array(list(itertools.chain(*faces))))
+            for faces in lists[1:]
+        ]
+        self._set(np.where(corners, upper, lower), counted, labels)
+        self.begin_layer(hyperplanes)
         self.doubtful = False
         """Whether a vertex was neither clearly on a hyperplane nor clearly apart."""
 
@@ -84,25 +79,44 @@ class CellComplex:
         CellComplex, numpy.ndarray
             The part; and for each of its vertices its number here.
         """
-        kept = [np.empty(0, dtype=np.int64)] * self.dim + [np.unique(cells)]
-        part = copy.copy(self)
-        part._size, part._used = np.zeros_like(self._size), np.zeros_like(self._used)
-        rows = max(_ROOM, len(kept[-1]))
-        part._start = np.zeros((self.dim + 1, rows), dtype=np.int64)
-        part._count = np.zeros((self.dim + 1, rows), dtype=np.int32)
-        part._items = np.zeros((self.dim + 1, 4 * rows), dtype=np.int32)
+        kept = [np.unique(cells)]
+        lists = []
         for k in range(self.dim, 0, -1):
             offsets, items = self.lists(k)
-            counts = np.diff(offsets)[kept[k]]
-            chosen = np.repeat(offsets[kept[k]] - np.cumsum(counts) + counts, counts)
-            mine = items[chosen + np.arange(counts.sum())]
-            kept[k - 1], renumbered = np.unique(mine, return_inverse=True)
-            part._write(k, counts, renumbered)
-        part._write(0, np.zeros(len(kept[0]), dtype=np.int64), np.empty(0, dtype=np.int64))
-        part._points = self._points[kept[0]]
-        part._label = self._label[kept[-2]]
-        part._patterns = np.zeros((len(kept[-1]), 0), dtype=np.uint8)
-        return part, kept[0]
+            counts = np.diff(offsets)[kept[-1]]
+            chosen = np.repeat(offsets[kept[-1]] - np.cumsum(counts) + counts, counts)
+            below, renumbered = np.unique(
+                items[chosen + np.arange(counts.sum())], return_inverse=True
+            )
+            lists.append((counts, renumbered))
+            kept.append(below)
+        return self.replaced(self.points[kept[-1]], lists[::-1], self.label[kept[1]]), kept[-1]
+
+    def replaced(self, points: Floats, lists: list[tuple[Ids, Ids]], label: Ids) -> "CellComplex":
+        """Return a complex of other faces in the same box, without patterns.
+
+        Parameters
+        ----------
+        points, label
+            The vertices, and the facets' labels.
+        lists
+            For the faces of dimension 1, 2 and so on: how many facets each has, and which.
+        """
+        new = copy.copy(self)
+        new._set(points, lists, label)
+        new.begin_layer(0)
+        return new
+
+    def _set(self, points: Floats, lists: list[tuple[Ids, Ids]], label: Ids) -> None:
+        self._points, self._label = points, label
+        self._size = np.zeros(self.dim + 1, dtype=np.int64)
+        self._used = np.zeros(self.dim + 1, dtype=np.int64)
+        self._start = np.zeros((self.dim + 1, _ROOM), dtype=np.int64)
+        self._count = np.zeros((self.dim + 1, _ROOM), dtype=np.int32)
+        self._items = np.zeros((self.dim + 1, 4 * _ROOM), dtype=np.int32)
+        self._size[0] = len(points)
+        for k, (counts, items) in enumerate(lists, start=1):
+            self._write(k, counts, items)
 
     def _write(self, k: int, counts: Ids, items: Ids) -> None:
         """Set the lists of all faces of dimension k."""

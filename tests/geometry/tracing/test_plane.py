@@ -1,191 +1,234 @@
-"""Planes through random networks: a mesh, the network's own, and complete."""
+"""Planes: against enumeration, against the network's own layers, and against lines."""
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 from torch import nn
 
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.geometry import (
-    TraceLimitError,
-    enumerate_regions,
-    read_graph,
-    read_network,
-    trace_line,
-    trace_plane,
-)
+from bandlimiter.geometry import enumerate_regions, read_network
+from bandlimiter.geometry.graph import read_graph
+from bandlimiter.geometry.tracing import PlaneTrace, TraceLimitError, trace_line, trace_plane
 from tests.geometry.checks import refuses
-from tests.geometry.networks import every_kind, linear, perceptron
+from tests.geometry.networks import ACTIVATIONS, every_kind, perceptron
 from tests.geometry.networks import networks as perceptrons
-from tests.geometry.tracing.networks import BLOCKS, SHAPE, network_of, networks
-from tests.geometry.tracing.slices import Sheet, has_all_regions, is_a_mesh, is_the_networks
+from tests.geometry.tracing.networks import BLOCKS, SHAPE, network_of
+from tests.geometry.tracing.slices import (
+    Slice,
+    fits_together,
+    holds,
+    located,
+    plane_of,
+    same_plane,
+)
 
-SEEDS = st.integers(0, 2**32 - 1)
-SMALL = 1e-3
-"""Mebibytes: parts of four vertices where networks are small."""
-
-
-def directions(seed: int, shape: tuple[int, ...] = SHAPE) -> torch.Tensor:
-    """An origin, and two directions that are neither of length one nor at right angles."""
-    rng = torch.Generator().manual_seed(seed % 2**63)
-    return torch.randn(3, *shape, generator=rng, dtype=torch.float64)
-
-
-def sorted_rows(rows: np.ndarray) -> np.ndarray:
-    return rows[np.lexsort(rows.round(9).T)]
+EXTENT = (-0.2, 0.3, -0.15, 0.1)
+SMALL = (-0.07, 0.1, -0.05, 0.04)
+TINY = 1e-9
+"""Mebibytes: four points, so that every cell is a part of its own."""
 
 
-@settings(max_examples=25, deadline=None)
-@given(data=st.data(), seed=SEEDS)
-def test_against_enumeration(data, seed):
-    """The same slice of a perceptron, by matrices: cut as one box, without parts."""
-    network = data.draw(perceptrons(3))
-    origin, u, v = directions(seed, (3,))
-    pieces = read_network(network).restricted(torch.stack([u, v], 1).numpy(), origin.numpy())
-    expected = enumerate_regions(pieces, -1, 1)
-    for memory in (512, SMALL):
-        trace = trace_plane(network, origin, u, v, 1.0, memory=memory)
-        assert len(trace) == len(trace.region) == len(expected)
-        assert (len(trace.vertices), len(trace.edges)) == expected.face_counts[:2]
-        # Areas are sums of products of coordinates of order one.
-        np.testing.assert_allclose(
-            np.sort(trace.areas), np.sort(expected.volumes), rtol=0, atol=1e-12
-        )
-        for number, layer in enumerate(pieces.layers):
-            made = np.isin(expected.facet_hyperplanes, np.r_[layer.bits])
-            assert (trace.edge_layer == number).sum() == made.sum()
+def is_enumerated(network: nn.Module, origin, u, v, extent, memory: float) -> PlaneTrace:
+    """The same regions as by enumeration of the network's restriction to the plane."""
+    trace = trace_plane(network, origin, u, v, extent, memory=memory)
+    restricted = read_network(network).restricted(np.stack([u, v], axis=1), origin)
+    low, high = np.reshape(extent, (2, 2)).T
+    regions = enumerate_regions(restricted, low, high)
+    fits_together(trace)
+    assert len(trace) == len(regions)
+    # Sums of a few products of coordinates.
+    area = np.prod(high - low)
+    np.testing.assert_allclose(
+        np.sort(trace.areas), np.sort(regions.volumes), rtol=0, atol=1e-12 * area
+    )
+    assert (len(trace.vertices), len(trace.edges), len(trace)) == regions.face_counts
+    # Roundings where hyperplanes meet at angles above 1e-4.
+    scaled = [(points - low) / (high - low) for points in (trace.vertices, regions.vertices)]
+    distance, number = cKDTree(scaled[0]).query(scaled[1])
+    assert distance.max() < 1e-11
+    assert len(set(number)) == len(number)
+    bounds = [layer.bits.stop for layer in restricted.layers]
+    facets = regions.facet_hyperplanes
+    expected = np.searchsorted(bounds, facets[facets >= 0], side="right")
+    np.testing.assert_array_equal(
+        np.bincount(trace.edge_layer[trace.edge_layer >= 0], minlength=len(bounds)),
+        np.bincount(expected, minlength=len(bounds)),
+    )
+    return trace
 
 
-@pytest.mark.parametrize("kind", sorted(BLOCKS))
-def test_each_kind_of_layer(kind):
-    network = network_of("relu", kind, "relu", seed=2)
-    origin, u, v = directions(3)
-    trace = trace_plane(network, origin, u, v, 0.2)
-    sheet = Sheet(network, origin, u, v)
+@pytest.mark.parametrize("memory", [512, TINY])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_perceptrons(activation, memory):
+    origin, u, v = np.random.default_rng(5).normal(size=(3, 5))
+    network = perceptron(5, 12, 10, 8, 3, activation=activation, seed=7)
+    trace = is_enumerated(network, origin, u, v, (-2, 1, -1, 2), memory)
     assert len(trace) > 100
-    is_a_mesh(trace)
-    is_the_networks(trace, sheet)
-    has_all_regions(trace, sheet, scanned=30)
 
 
-@pytest.mark.slow
-@settings(max_examples=40, deadline=None)
-@given(network=networks(), seed=SEEDS)
-def test_any_kinds_together(network, seed):
-    origin, u, v = directions(seed)
-    trace = trace_plane(network, origin, u, v, 0.15, memory=0.1)
-    sheet = Sheet(network, origin, u, v)
-    is_a_mesh(trace)
-    is_the_networks(trace, sheet)
-    has_all_regions(trace, sheet, scanned=40)
+@pytest.mark.parametrize("memory", [512, 0.02, TINY])
+def test_residual_sums_and_functional_forms(memory):
+    origin, u, v = np.random.default_rng(6).normal(size=(3, 4))
+    for seed in range(4):
+        is_enumerated(every_kind(4, seed), origin, u, v, (-3, 3, -2, 2), memory)
 
 
-@pytest.mark.parametrize("kinds", [("relu", "max overlapping"), ("max", "relu6", "joined")])
-def test_parts_make_the_same_mesh(kinds):
-    network = network_of(*kinds, seed=4)
-    origin, u, v = directions(5)
-    done = []
-    whole = trace_plane(network, origin, u, v, 0.2)
-    parts = trace_plane(
-        network, origin, u, v, 0.2, memory=1e-9, progress=lambda *now: done.append(now)
-    )
-    assert len(done) > 10
-    assert done[-1][0] == done[-1][1]
-    is_a_mesh(parts)
-    # How windows are compared differs between parts, and with it the hidden edges; not
-    # the regions.
-    assert len(parts) == len(whole)
-    per_region = [
-        np.sort(np.bincount(trace.region, weights=trace.areas)) for trace in (whole, parts)
-    ]
-    np.testing.assert_allclose(per_region[0], per_region[1], rtol=0, atol=1e-12)
-    seen = [
-        sorted_rows(trace.vertices[trace.edges[trace.edge_layer != -2]].mean(axis=1))
-        for trace in (whole, parts)
-    ]
-    if (whole.edge_layer != -2).all() and (parts.edge_layer != -2).all():
-        np.testing.assert_allclose(seen[0], seen[1], rtol=0, atol=1e-12)
+@settings(max_examples=30, deadline=None)
+@given(network=perceptrons(dim=3), seed=st.integers(0, 2**32 - 1))
+def test_any_perceptron(network, seed):
+    origin, u, v = np.random.default_rng(seed).normal(size=(3, 3))
+    for memory in (512, TINY):
+        is_enumerated(network, origin, u, v, (-2, 2, -2, 2), memory)
 
 
-def test_a_line_across_meets_the_edges():
-    network = network_of("relu", "max", "relu", seed=6)
-    origin, u, v = directions(7)
-    trace = trace_plane(network, origin, u, v, 0.2)
-    start, end = origin - 0.2 * u - 0.16 * v, origin + 0.2 * u + 0.12 * v
+@pytest.mark.parametrize("kind", sorted(kind for kind in BLOCKS if not kind.startswith("max")))
+def test_convolutions(kind):
+    network, plane = network_of(kind, "leaky", seed=3), plane_of(3)
+    trace = trace_plane(network, *plane, SMALL)
+    holds(trace, Slice(network, *plane, SMALL), scanned=50)
+    # Parts of four points and of some: crossings are placed in other roundings.
+    for memory in (TINY, 0.3):
+        same_plane(trace, trace_plane(network, *plane, SMALL, memory=memory), 1e-11)
+
+
+def test_ten_thousand_points():
+    network, plane = network_of("relu6", "residual", seed=4), plane_of(4)
+    trace = trace_plane(network, *plane, EXTENT)
+    assert len(trace) > 500
+    holds(trace, Slice(network, *plane, EXTENT), scanned=100)
+
+
+@pytest.mark.parametrize("kind", ["relu6", "residual", "max", "max overlapping"])
+def test_a_line_in_the_plane(kind):
+    """A diagonal crosses just those edges that lie across it."""
+    network, (origin, u, v) = network_of(kind, "relu", seed=5), plane_of(5)
+    low_a, high_a, low_b, high_b = EXTENT
+    plane = trace_plane(network, origin, u, v, EXTENT)
+    start, end = origin + low_a * u + low_b * v, origin + high_a * u + high_b * v
     line = trace_line(network, start, end)
-    a, b = np.array([-0.2, -0.16]), np.array([0.2, 0.12])
-    ends = trace.vertices[trace.edges[trace.edge_layer >= 0]]
-    along = b - a
-    side = (ends - a) @ np.array([-along[1], along[0]])
-    crossed = side[:, 0] * side[:, 1] < 0
-    share = side[crossed, 0] / (side[crossed, 0] - side[crossed, 1])
-    met = ends[crossed, 0] + share[:, None] * (ends[crossed, 1] - ends[crossed, 0])
-    t = np.sort((met - a) @ along / (along @ along))
-    # Half a unit long; positions are exact to 1e-12 of it.
-    np.testing.assert_allclose(t, np.unique(line.t.round(12)), rtol=0, atol=1e-10)
+    expected = {
+        (place, plane.layers.index(layer))
+        for place, layer in zip(np.round(line.t, 9), line.layer, strict=True)
+    }
+    points = (plane.vertices - [low_a, low_b]) / [high_a - low_a, high_b - low_b]
+    first, second = points[plane.edges[plane.edge_layer >= 0]].transpose(1, 0, 2)
+    layer = plane.edge_layer[plane.edge_layer >= 0]
+    above = [point[:, 1] - point[:, 0] for point in (first, second)]
+    (across,) = np.nonzero((above[0] > 0) != (above[1] > 0))
+    share = (above[0] / (above[0] - above[1]))[across, None]
+    place = ((1 - share) * first[across] + share * second[across])[:, 0]
+    order = np.argsort(place)
+    places, layers = zip(*sorted(expected), strict=True)
+    np.testing.assert_allclose(place[order], places, rtol=0, atol=2e-9)
+    np.testing.assert_array_equal(layer[across][order], layers)
+    assert len(places) > 10
+    # The same function, interpolated along the line and in the plane's cells.
+    t = np.linspace(0, 1, 100)
+    cell, _ = located(plane, np.stack([t, t], axis=1))
+    for number, at in zip(cell, t, strict=True):
+        corners = plane.cell_vertices[slice(*plane.cell_offsets[[number, number + 1]])]
+        known = np.column_stack([points[corners], np.ones(len(corners))])
+        affine = np.linalg.lstsq(known, plane.outputs[corners], rcond=None)[0]
+        # Extrapolation from thin cells loses some digits.
+        np.testing.assert_allclose(line.at(at), [at, at, 1] @ affine, rtol=0, atol=1e-7)
 
 
-def test_unbiased_networks_and_coincident_units():
-    rays = perceptron(3, 4, 3, 1, bias=False)
-    origin, u, v = torch.zeros(3).double(), *directions(8, (3,))[:2]
-    trace = trace_plane(rays, origin, u, v, 1.0)
-    is_a_mesh(trace)
-    through = np.linalg.norm(trace.vertices, axis=1).min()
-    assert through < 1e-12
-    twice = nn.Sequential(linear([[1.0, 0.0], [1.0, 0.0], [2.0, 0.0]]), nn.ReLU())
-    trace = trace_plane(twice, [0.2, 0.0], [1.0, 0.0], [0.0, 1.0], 1.0)
-    assert len(trace) == 2
-    is_a_mesh(trace)
+def test_graphs_and_devices():
+    network, plane = network_of("relu", "max", seed=6), plane_of(6)
+    trace = trace_plane(network, *plane, EXTENT, device="cpu")
+    same_plane(trace, trace_plane(read_graph(network, SHAPE), *plane, EXTENT))
+    assert trace.extent == EXTENT
+    assert trace_plane(network, *plane, 1e-3).extent == (-1e-3, 1e-3, -1e-3, 1e-3)
 
 
-def test_nothing_bends_and_units_that_are_dead():
-    flat = trace_plane(nn.Linear(2, 1), [0.0, 0.0], [1.0, 0.0], [0.0, 1.0], (1, 2, -5, -1))
-    assert (len(flat), flat.layers, flat.areas.tolist()) == (1, (), [4.0])
-    assert (flat.edge_layer == -1).all()
-    dead = nn.Sequential(
-        linear([[1.0, 0.0]]), nn.ReLU(), linear([[1.0], [-1.0]]), nn.ReLU(), linear([[1.0, 1.0]])
+def test_a_final_softmax_is_left_off():
+    network = nn.Sequential(perceptron(3, 6, 2, seed=1), nn.Softmax(dim=1))
+    assert trace_plane(network, *np.eye(3), 1).left_off == "1"
+
+
+@pytest.mark.parametrize("memory", [TINY, 0.2, 512])
+def test_a_trace_that_is_stopped_is_exact_as_far_as_it_goes(memory):
+    network, plane = network_of("relu", "max overlapping", "leaky", seed=8), plane_of(8)
+    whole = trace_plane(network, *plane, EXTENT)
+    allowed = len(whole) // 2
+    with pytest.raises(TraceLimitError) as caught:
+        trace_plane(network, *plane, EXTENT, max_regions=allowed, memory=memory)
+    trace = caught.value.trace
+    with refuses(TraceLimitError, f"at most {allowed} regions", f"got {len(trace)}", "smaller"):
+        raise caught.value
+    assert len(trace) > allowed
+    assert memory == 512 or len(trace) < len(whole)
+    distance, number = cKDTree(whole.vertices).query(trace.vertices)
+    assert distance.max() < 1e-12  # roundings of places
+    np.testing.assert_allclose(trace.outputs, whole.outputs[number], rtol=0, atol=1e-11)
+    cells = {frozenset(loop) for loop in np.split(whole.cell_vertices, whole.cell_offsets[1:-1])}
+    for loop in np.split(number[trace.cell_vertices], trace.cell_offsets[1:-1]):
+        assert frozenset(loop) in cells
+    assert len(trace_plane(network, *plane, EXTENT, max_regions=len(whole))) == len(whole)
+
+
+def test_progress_goes_to_the_end():
+    told: list[tuple[int, int, str]] = []
+    network = network_of("relu", seed=8)
+    trace = trace_plane(
+        network, *plane_of(8), EXTENT, memory=TINY, progress=lambda *said: told.append(said)
     )
-    trace = trace_plane(dead, [0.0, 0.0], [1.0, 0.0], [0.0, 1.0], 1.0)
-    assert len(trace) == 2  # the second layer is zero on a half plane, and bends nowhere else
+    done, total, what = zip(*told, strict=True)
+    assert list(done) == sorted(done)
+    assert done[-1] == total[-1]
+    assert what[-1] == f"{len(trace)} regions"
+    assert len(told) > 10
 
 
-def test_limits_and_what_is_kept():
-    network = every_kind(3, 0)
-    graph = read_graph(network, (3,))
-    origin, u, v = directions(9, (3,))
-    whole = trace_plane(graph, origin, u, v, 2.0)
-    assert len(whole) > 8
-    with refuses(TraceLimitError, "at most 4 regions", "smaller rectangle"):
-        trace_plane(graph, origin, u, v, 2.0, max_regions=4, memory=SMALL)
-    with pytest.raises(TraceLimitError) as stopped:
-        trace_plane(graph, origin, u, v, 2.0, max_regions=4, memory=1e-9)
-    part = stopped.value.trace
-    assert 4 < len(part) <= len(whole)
-    known = np.sort(whole.areas)
-    for area in part.areas:
-        assert np.abs(known - area).min() < 1e-12
+X, Y, ZERO = [1.0, 0, 0], [0.0, 1, 0], [0.0, 0, 0]
 
 
 @pytest.mark.parametrize(
     ("origin", "u", "v", "extent", "words"),
     [
-        ([0.0, 0, 0], [1.0, 0, 0], [2.0, 0, 0], 1, ["span a plane", "parallel"]),
-        ([0.0, 0, 0], [1.0, 0, 0], [0.0, 0, 0], 1, ["span a plane", "zero"]),
-        ([0.0, 0], [1.0, 0, 0], [0.0, 1, 0], 1, ["one shape", "(2,)"]),
-        ([0.0, np.nan, 0], [1.0, 0, 0], [0.0, 1, 0], 1, ["finite"]),
-        ([0.0, 0, 0], [1.0, 0, 0], [0.0, 1, 0], (1, 0, 0, 1), ["low < high"]),
-        ([0.0, 0, 0], [1.0, 0, 0], [0.0, 1, 0], (0, 1), ["one or four"]),
-        ([0.0, 0, 0], [1.0, 0, 0], [0.0, 1, 0], np.inf, ["finite numbers"]),
+        (ZERO, X, X, 1, ("span a plane", "parallel")),
+        (ZERO, X, [-2.0, 0, 0], 1, ("span a plane", "parallel")),
+        (ZERO, X, [1.0, 1e-9, 0], 1, ("span a plane", "parallel")),
+        (ZERO, X, ZERO, 1, ("span a plane", "zero")),
+        (ZERO, X, [0.0, 1], 1, ("one shape without batch", "(3,), (3,) and (2,)")),
+        ([ZERO], X, Y, 1, ("one shape without batch", "(1, 3)")),
+        (0.0, 1.0, 1.0, 1, ("one shape without batch", "()")),
+        ([np.nan, 0, 0], X, Y, 1, ("finite origin", "NaN")),
+        (ZERO, X, [0, np.inf, 0], 1, ("finite origin", "infinite")),
+        (["a"], X, Y, 1, ("array of real numbers",)),
+        (ZERO, X, Y, 0, ("low < high", "[-0.0, 0.0, -0.0, 0.0]")),
+        (ZERO, X, Y, -1, ("low < high",)),
+        (ZERO, X, Y, (0, 1, 1, 1), ("low < high", "[0.0, 1.0, 1.0, 1.0]")),
+        (ZERO, X, Y, (0, 1), ("one or four", "[0, 1]")),
+        (ZERO, X, Y, np.nan, ("one or four finite", "nan")),
+        (ZERO, X, Y, (0, 1, 0, np.inf), ("one or four finite", "inf")),
     ],
 )
-def test_planes_that_are_none(origin, u, v, extent, words):
+def test_planes_that_do_not_serve(origin, u, v, extent, words):
     with refuses(InputError, *words):
-        trace_plane(perceptron(3, 2, 1), origin, u, v, extent)
+        trace_plane(perceptron(3, 4, 2), origin, u, v, extent)
 
 
-def test_layers_that_cannot_be_traced():
-    network = nn.Sequential(nn.Linear(3, 2), nn.GELU())
-    with refuses(ConfigurationError, "GELU", "layer 1", "in its place"):
-        trace_plane(network, [0.0, 0, 0], [1.0, 0, 0], [0.0, 1, 0], 1)
+def test_what_cannot_be_traced():
+    network = nn.Sequential(nn.Linear(3, 3), nn.GELU())
+    with refuses(ConfigurationError, "piecewise linear", "GELU (layer 1)"):
+        trace_plane(network, ZERO, X, Y, 1)
+    for memory in (0, -1, np.nan):
+        with refuses(ConfigurationError, "memory above 0 mebibytes", str(memory)):
+            trace_plane(perceptron(3, 4, 2), ZERO, X, Y, 1, memory=memory)
+    with refuses(ConfigurationError, "inputs of shape (2, 7, 7)", "got (3,)"):
+        trace_plane(read_graph(network_of("relu"), SHAPE), ZERO, X, Y, 1)
+
+
+def test_a_network_without_bends_is_one_region():
+    network = nn.Sequential(nn.Conv2d(2, 1, 3), nn.AvgPool2d(2), nn.Flatten()).double()
+    plane = plane_of(0)
+    trace = trace_plane(network, *plane, EXTENT)
+    assert (len(trace), trace.layers, trace.outputs.shape) == (1, (), (4, 4))
+    holds(trace, Slice(network, *plane, EXTENT), scanned=10)
+    same = trace_plane(nn.Identity(), *plane, EXTENT)
+    np.testing.assert_array_equal(same.vertices, trace.vertices)
+    inputs = Slice(network, *plane, EXTENT).inputs(same.vertices).flatten(1)
+    np.testing.assert_array_equal(same.outputs, inputs)

@@ -49,6 +49,7 @@ def at_ends(numbers, unit: float = 1.0) -> torch.Tensor:
 @example([(4, 0), (0, 4), (3, 3)], 0.1)  # a third is hidden between the winners at the ends
 @example([(4, 0), (0, 4), (2, 2)], 0.1)  # it touches them where they meet, and never wins
 @example([(4, 0), (0, 4), (2, 2), (4, 0), (0, 4)], 0.1)
+@example([(0, 4), (-1, 5), (2, 2)], 0.1)  # three meet in a point
 @example([(6, 0), (5, 3), (4, 4), (1, 5), (0, 6)], 0.1)
 def test_one_window(numbers, unit):
     """In tenths, numbers that are equal on paper meet in different roundings."""

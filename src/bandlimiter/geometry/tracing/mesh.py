@@ -5,26 +5,19 @@ vertex lies between old ones, and takes the same mean of their values: nothing i
 twice within a part.
 """
 
-import itertools
+import sys
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from bandlimiter.geometry.cells import CellComplex
 from bandlimiter.geometry.graph import BendStep, MaxStep
 from bandlimiter.geometry.graph.steps import Tensors
+from bandlimiter.geometry.tracing.merging import cells_beside, without_edges
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
-
-HIDDEN = -9
-"""The label of an edge that divides no region: a comparison in a pooling window which
-another input of the window wins. Labels of the rectangle's border are -1 to -4."""
-
-_ANY = np.iinfo(np.int64).max
 
 
 class Mesh:
@@ -33,72 +26,55 @@ class Mesh:
     Parameters
     ----------
     cells
-        Of two dimensions; the labels of edges are numbers of hyperplanes of the network.
+        Of two dimensions; an edge's label is the number of the layer that made it.
     registers
         [V, ...] each, at its vertices.
+    names
+        [V] of its vertices; see `Seams`.
     """
 
-    def __init__(self, cells: CellComplex, registers: Tensors) -> None:
-        self.cells, self.registers = cells, registers
-        # [V, V before]: where the vertices lie between those that have values.
-        self._weights = np.eye(len(cells.points))
+    def __init__(self, cells: CellComplex, registers: Tensors, names: Ids) -> None:
+        self.cells, self.registers, self.names = cells, registers, names
+        self.weights = np.eye(len(cells.points))
+        """[V, V before]: where the vertices lie between those that have values."""
 
-    def cut(self, layer: BendStep | MaxStep, first: int, tolerance: float) -> bool:
-        """Cut along a layer; ``first`` is its first hyperplane's number.
+    def cut(self, step: BendStep | MaxStep, layer: int, tolerance: float) -> bool:
+        """Cut along a layer; ``layer`` is its number.
 
         Returns
         -------
         bool
             Whether there are new vertices, which get their values with `part`.
         """
-        source = self.registers[layer.source]
-        if isinstance(layer, BendStep):
-            self._cut_bend(layer, source.flatten(1), first, tolerance)
+        source = self.registers[step.source]
+        if isinstance(step, BendStep):
+            self._cut_bend(step, source.flatten(1), layer, tolerance)
         else:
-            self._cut_maximum(layer, source, first, tolerance)
-        return len(self._weights) > self._weights.shape[1]
+            self._cut_maximum(step.gather(source), layer, tolerance)
+        return len(self.weights) > self.weights.shape[1]
 
     def blocks(self, most_points: int) -> list[Ids]:
-        """Divide the cells into blocks that hold at most so many vertices and lie together.
-
-        Cells of one region are never divided.
-        """
+        """Divide the cells into blocks that hold at most so many vertices and lie together."""
         offsets, vertices = self._loops
-        component, centres = self.components, self._centres
-        found, todo = [], [np.arange(len(component))]
+        loops, centres = np.split(vertices, offsets[1:-1]), self._centres
+        found, todo = [], [np.arange(len(loops))]
         while todo:
             block = todo.pop()
-            held = np.concatenate([vertices[offsets[c] : offsets[c + 1]] for c in block])
-            groups, member = np.unique(component[block], return_inverse=True)
-            if len(np.unique(held)) <= most_points or len(groups) == 1:
+            held = np.unique(np.concatenate([loops[cell] for cell in block]))
+            if len(held) <= most_points or len(block) == 1:
                 found.append(block)
                 continue
-            sums = np.stack([np.bincount(member, c) for c in centres[block].T], axis=1)
-            middle = sums / np.bincount(member)[:, None]
-            axis = np.ptp(middle, axis=0).argmax()
-            rank = np.argsort(np.argsort(middle[:, axis], kind="stable"))
-            low = rank[member] < len(groups) // 2
-            todo += [block[~low], block[low]]
+            axis = np.ptp(centres[block], axis=0).argmax()
+            block = block[np.argsort(centres[block, axis], kind="stable")]
+            todo += [block[len(block) // 2 :], block[: len(block) // 2]]
         return found
 
     def part(self, block: Ids) -> "Mesh":
         """Return a block of cells with the values at its vertices."""
         cells, vertices = self.cells.part(block)
-        weights = self._weights[vertices]
-        return Mesh(cells, {r: _between(weights, value) for r, value in self.registers.items()})
-
-    @property
-    def components(self) -> Ids:
-        """[C]: the same number for cells between which only hidden edges lie."""
-        offsets, edges = self.cells.lists(2)
-        cell = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        inner = self.cells.label[edges] == HIDDEN
-        if not inner.any():
-            return np.arange(len(offsets) - 1)
-        count = len(offsets) - 1, len(self.cells.label)
-        touches = coo_array((np.ones(inner.sum()), (cell[inner], edges[inner])), shape=count)
-        numbers = connected_components(touches @ touches.T, directed=False)[1]
-        return numbers.astype(np.int64)
+        weights = self.weights[vertices]
+        registers = {r: _between(weights, value) for r, value in self.registers.items()}
+        return Mesh(cells, registers, self.names[vertices])
 
     @property
     def polygons(self) -> tuple[Ids, Ids]:
@@ -112,7 +88,16 @@ class Mesh:
     @property
     def edges(self) -> Ids:
         """[E, 2]: the numbers of each edge's ends."""
-        return self.cells.lists(1)[1].reshape(-1, 2)
+        ends: Ids = self.cells.lists(1)[1].reshape(-1, 2)
+        return ends
+
+    @property
+    def open_edges(self) -> Ids:
+        """[O, 2]: those that have a cell of another part on their other side."""
+        label = self.cells.label
+        uses = np.bincount(self.cells.lists(2)[1], minlength=len(label))
+        found: Ids = self.edges[(uses == 1) & (label >= 0)]
+        return found
 
     @property
     def _loops(self) -> tuple[Ids, Ids]:
@@ -131,98 +116,70 @@ class Mesh:
         sums = np.add.reduceat(self.cells.points[vertices], offsets[:-1], axis=0)
         return sums / np.diff(offsets)[:, None]
 
-    def _cut_bend(self, layer: BendStep, g: torch.Tensor, first: int, tolerance: float) -> None:
-        thresholds = layer.activation.thresholds
+    def _cut_bend(self, step: BendStep, g: torch.Tensor, layer: int, tolerance: float) -> None:
+        thresholds = step.activation.thresholds
         crossed = torch.zeros(g.shape[1], dtype=torch.bool, device=g.device)
         for threshold in thresholds.tolist():
             above, below = g > threshold + tolerance, g < threshold - tolerance
             crossed |= above.any(dim=0) & below.any(dim=0)
-        values = g[:, crossed].cpu().numpy()
-        units = np.flatnonzero(crossed.cpu().numpy())
-        numbers = (first + units[:, None] * len(thresholds) + np.arange(len(thresholds))).ravel()
-        self._cut_columns(values, thresholds, tolerance, numbers)
+        columns = int(crossed.sum())
+        self._cut_columns(g[:, crossed].cpu().numpy(), columns, thresholds, layer, tolerance)
 
-    def _cut_maximum(
-        self, layer: MaxStep, source: torch.Tensor, first: int, tolerance: float
-    ) -> None:
-        """Compare each window's inputs one after another with the largest before them."""
-        held = layer.gather(source)
-        windows = self._undecided(held, tolerance)
-        kept = held[:, windows].cpu().numpy()
-        size = kept.shape[2]
-        for number in range(1, size):
-            lead = kept[:, :, number] - kept[:, :, :number].max(axis=2)
-            numbers = first + windows * size + number
-            values = np.concatenate([lead, kept.reshape(len(kept), -1)], axis=1)
-            values = self._cut_columns(values, np.zeros(1), tolerance, numbers, len(windows))
-            kept = values[:, len(windows) :].reshape(len(values), *kept.shape[1:])
-        if len(windows):
-            self._hide_beaten(kept, first, windows, tolerance)
+    def _cut_maximum(self, held: torch.Tensor, layer: int, tolerance: float) -> None:
+        """Compare each window's inputs one after another with the largest before them.
 
-    def _undecided(self, held: torch.Tensor, tolerance: float) -> Ids:
-        """Return the windows in which no input is the largest all over some cell."""
-        offsets, vertices = self._loops
-        wins = (held >= held.amax(dim=2, keepdim=True) - tolerance).cpu().numpy()
-        undecided = np.zeros(wins.shape[1], dtype=bool)
-        for start, stop in itertools.pairwise(offsets):
-            everywhere = np.logical_and.reduce(wins[vertices[start:stop]], axis=0)
-            undecided |= ~everywhere.any(axis=1)
-        return np.flatnonzero(undecided)
-
-    def _hide_beaten(self, kept: Floats, first: int, windows: Ids, tolerance: float) -> None:
-        """Hide the edges across which no window changes its winner.
-
-        A comparison is beaten where another input of its window is larger. Windows that
-        overlap share comparisons, so that one that is beaten here may count there.
+        Comparisons that another input wins divide nothing, and are taken back.
         """
-        label, size = self.cells.label, kept.shape[2]
-        mine = np.flatnonzero(label >= first)
-        window, number = np.divmod(label[mine] - first, size)
-        column = np.searchsorted(windows, window)
-        behind = kept.max(axis=2)[:, column] - kept[:, column, number]
-        ends = self.edges[mine]
-        edge = np.arange(len(mine))
-        gap = np.maximum(behind[ends[:, 0], edge], behind[ends[:, 1], edge])
-        beaten = mine[gap > tolerance]
-        wins = kept >= kept.max(axis=2, keepdims=True) - tolerance
-        offsets, vertices = self._loops
-        for hidden, sides in zip(beaten, self._sides(beaten), strict=True):
-            both = np.concatenate([vertices[offsets[c] : offsets[c + 1]] for c in sides])
-            if wins[both].all(axis=0).any(axis=1).all():
-                label[hidden] = HIDDEN
+        numbers = held[:, self._undecided(held, tolerance)].cpu().numpy()
+        windows, size = numbers.shape[1:]
+        for number in range(1, size):
+            lead = numbers[:, :, number] - numbers[:, :, :number].max(axis=2)
+            values = np.concatenate([lead, numbers.reshape(len(numbers), -1)], axis=1)
+            values = self._cut_columns(values, windows, np.zeros(1), layer, tolerance)
+            numbers = values[:, windows:].reshape(len(values), windows, size)
+        wins = self._win_in_cells(numbers >= numbers.max(axis=2, keepdims=True) - tolerance)
+        new = np.flatnonzero(self.cells.label == layer)
+        pairs = cells_beside(self.cells, new)
+        # Pair by pair: the winners of all together may not fit into memory.
+        same = [bool((wins[a] & wins[b]).any(axis=1).all()) for a, b in pairs]
+        self.cells, kept = without_edges(
+            self.cells, new[np.array(same, dtype=bool)], self.weights.shape[1]
+        )
+        self.weights = self.weights[kept]
 
-    def _sides(self, edges: Ids) -> Ids:
-        """Return the two cells that each inner edge lies between: [edges, 2]."""
-        offsets, items = self.cells.lists(2)
-        cell = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        order = np.argsort(items, kind="stable")
-        place = np.searchsorted(items[order], edges)
-        return np.stack([cell[order[place]], cell[order[place + 1]]], axis=1)
+    def _undecided(self, held: torch.Tensor, tolerance: float) -> torch.Tensor:
+        """Return the windows in which no input is the largest all over some cell."""
+        wins = held >= held.amax(dim=2, keepdim=True) - tolerance
+        (some,) = (~wins.all(dim=0).any(dim=1)).nonzero(as_tuple=True)
+        decided = self._win_in_cells(wins[:, some].cpu().numpy()).any(axis=2).all(axis=0)
+        return some[torch.from_numpy(~decided).to(some.device)]
+
+    def _win_in_cells(self, wins: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which inputs win at all of a cell's vertices: [V, windows, k] -> [C, ...]."""
+        offsets, vertices = self._loops
+        found: NDArray[np.bool_] = np.logical_and.reduceat(wins[vertices], offsets[:-1], axis=0)
+        return found
 
     def _cut_columns(
-        self,
-        values: Floats,
-        thresholds: Floats,
-        tolerance: float,
-        numbers: Ids,
-        columns: int | None = None,
+        self, values: Floats, columns: int, thresholds: Floats, layer: int, tolerance: float
     ) -> Floats:
-        """Cut where the leading columns pass the thresholds; label edges by ``numbers``."""
-        hyperplanes = len(numbers)
+        """Cut where the leading columns pass the thresholds."""
+        hyperplanes = columns * len(thresholds)
         if hyperplanes == 0:
             return values
         width = values.shape[1]
-        both = np.concatenate([values, self._weights], axis=1)
+        both = np.concatenate([values, self.weights], axis=1)
+        # New edges are labelled by hyperplanes, counted from 0.
         label = self.cells.label
         label[label >= 0] += hyperplanes
         self.cells.begin_layer(hyperplanes)
         tolerances = np.full(hyperplanes, tolerance)
-        both = self.cells.cut(both, thresholds, tolerances, 0, _ANY)
+        both = self.cells.cut(both, thresholds, tolerances, 0, sys.maxsize)
         label = self.cells.label
-        new, old = (label >= 0) & (label < hyperplanes), label >= hyperplanes
+        old = label >= hyperplanes
+        label[(label >= 0) & ~old] = layer
         label[old] -= hyperplanes
-        label[new] = numbers[label[new]]
-        self._weights = both[:, width:]
+        self.weights = both[:, width:]
         return both[:, :width]
 
 
@@ -232,8 +189,7 @@ def _between(weights: Floats, values: torch.Tensor) -> torch.Tensor:
     found = values.new_empty(len(weights), *values.shape[1:])
     old = torch.from_numpy(weights[copied].argmax(axis=1)).to(values.device)
     found[torch.from_numpy(copied)] = values[old]
-    means = torch.from_numpy(np.ascontiguousarray(weights[~copied])).to(values)
-    used = (means > 0).any(dim=0).nonzero().flatten()
-    mixed = means[:, used] @ values[used].flatten(1)
+    means = torch.from_numpy(weights[~copied]).to(values).to_sparse()
+    mixed = torch.sparse.mm(means, values.flatten(1))
     found[torch.from_numpy(~copied)] = mixed.view(-1, *values.shape[1:])
     return found

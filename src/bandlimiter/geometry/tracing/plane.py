@@ -1,15 +1,16 @@
 """All regions of a network in a two-dimensional slice of its input space, exactly."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from bandlimiter.errors import ConfigurationError, InputError
+from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.cells import CellComplex
-from bandlimiter.geometry.graph import AffineStep, BendStep, Graph
+from bandlimiter.geometry.graph import AffineStep, Graph
 from bandlimiter.geometry.graph.steps import GraphStep
 from bandlimiter.geometry.tracing.inputs import (
     Progress,
@@ -18,13 +19,20 @@ from bandlimiter.geometry.tracing.inputs import (
     place_graph,
     points_per_pass,
 )
-from bandlimiter.geometry.tracing.mesh import HIDDEN, Mesh
-from bandlimiter.geometry.tracing.plane_trace import BORDER, INNER, PlaneTrace
-from bandlimiter.geometry.tracing.seams import joined
+from bandlimiter.geometry.tracing.mesh import Mesh
+from bandlimiter.geometry.tracing.plane_trace import BORDER, PlaneTrace
+from bandlimiter.geometry.tracing.rectangle import Rectangle, read_rectangle
+from bandlimiter.geometry.tracing.seams import Seams, joined
 from bandlimiter.geometry.tracing.sweep import NOISE
-from bandlimiter.tensors import as_float64
 
 Floats = NDArray[np.float64]
+
+SEEN = np.linspace(0, 1, 5)
+"""Of the rectangle's sides: where it is looked at to know the scale of a layer's numbers."""
+
+MOST_POINTS = 500
+"""In one part. Each new vertex is written as a mean of all the part's: a bigger part takes more
+time for that than it saves."""
 
 FILLED = 1e-10
 """How far the cells' areas may be from the rectangle's, relative, before that is said."""
@@ -66,8 +74,8 @@ def trace_plane(
     -------
     PlaneTrace
         A region is where the same units exceed their thresholds and the same inputs win their
-        pooling windows. Regions that are narrower than 1e-13 of the layer's scale are part of
-        their neighbours.
+        pooling windows; it is convex. Regions that are narrower than 1e-13 of the layer's scale
+        are part of their neighbours.
 
     Raises
     ------
@@ -93,29 +101,31 @@ def trace_plane(
     >>> len(trace), trace.areas.tolist()
     (4, [1.0, 1.0, 1.0, 1.0])
     """
-    base, along, across = _plane(origin, u, v)
-    low_a, high_a, low_b, high_b = bounds = _extent(extent)
-    graph = place_graph(module, base.shape, device)
-    box = CellComplex(np.array([low_a, low_b]), np.array([high_a, high_b]), 0)
-    corners = [base + a * along + b * across for a, b in box.points]
-    points = torch.from_numpy(np.stack(corners)).to(graph.device)
+    rectangle = read_rectangle(origin, u, v, extent)
+    graph = place_graph(module, rectangle.origin.shape, device)
+    square = CellComplex(np.zeros(2), np.ones(2), 0)
+    lattice = np.stack(np.meshgrid(SEEN, SEEN), axis=-1).reshape(-1, 2)
     with torch.inference_mode():
-        scales = layer_scales(graph, points)
-        tracer = _Tracer(graph, scales, points_per_pass(graph, memory), bounds)
+        most_points = min(MOST_POINTS, points_per_pass(graph, memory))
+        seen = torch.split(rectangle.inputs(lattice).to(graph.device), most_points)
+        scales = np.max([layer_scales(graph, points) for points in seen], axis=0)
+        tracer = _Tracer(graph, scales, most_points, rectangle)
         tracer.limit, tracer.progress = max_regions, progress
-        tracer.run(Mesh(box, {0: points}), 0)
-    trace = tracer.trace()
-    area = (high_a - low_a) * (high_b - low_b)
-    if not abs(trace.areas.sum() - area) <= FILLED * area:
+        tracer.run(tracer.mesh(square), 0)
+    if not abs(tracer.share - 1) <= FILLED:
         raise ConfigurationError(
             "expected hyperplanes that coincide or keep apart, got some that differ by so little "
             "that their regions do not fill the rectangle; move it a little"
         )
-    return trace
+    return tracer.trace()
 
 
 class _Tracer:
-    """Takes meshes through the layers, part after part, and collects what comes out."""
+    """Takes meshes through the layers, part after part, and collects what comes out.
+
+    It works in shares of the rectangle's sides, so that a rectangle that is far from the origin,
+    or long and thin, loses nothing.
+    """
 
     limit: int | None
     progress: Progress | None
@@ -123,28 +133,24 @@ class _Tracer:
     def __init__(
         self,
         graph: Graph,
-        scales: list[float],
+        scales: Floats,
         most_points: int,
-        bounds: tuple[float, float, float, float],
+        rectangle: Rectangle,
     ) -> None:
-        self._graph, self._most_points, self._bounds = graph, most_points, bounds
-        self._tolerance = {
-            layer.target: NOISE * scale for layer, scale in zip(graph.layers, scales, strict=True)
-        }
-        counts = [
-            torch.Size(layer.shape).numel()
-            * (len(layer.activation.thresholds) if isinstance(layer, BendStep)
-               else layer.windows.shape[1])
-            for layer in graph.layers
-        ]  # fmt: skip
-        self._bounds_of_layers = np.cumsum([0, *counts])
-        self._first = {
-            layer.target: int(first)
-            for layer, first in zip(graph.layers, self._bounds_of_layers[:-1], strict=True)
-        }
+        self._graph, self._most_points, self._rectangle = graph, most_points, rectangle
+        self._tolerances = [NOISE * scale for scale in scales]
+        self._layers = {step.target: layer for layer, step in enumerate(graph.layers)}
         self._found: list[PlaneTrace] = []
-        self._open: list[NDArray[np.int64]] = []  # edges whose other cell is in another part
-        self._regions, self._area = 0, 0.0
+        self._names: list[NDArray[np.int64]] = []
+        self._seams = Seams()
+        self._regions = 0
+        self.share = 0.0
+        """Of the rectangle that has been through all layers."""
+
+    def mesh(self, cells: CellComplex) -> Mesh:
+        """Return what to begin with: cells, and the network's inputs at their vertices."""
+        inputs = self._rectangle.inputs(cells.points).to(self._graph.device)
+        return Mesh(cells, {0: inputs}, self._seams.fresh(len(inputs)))
 
     def run(self, mesh: Mesh, first_step: int) -> None:
         """Take a mesh through the steps left."""
@@ -152,9 +158,11 @@ class _Tracer:
             if isinstance(step, AffineStep):
                 self._apply(step, number, mesh)
                 continue
-            if not mesh.cut(step, self._first[step.target], self._tolerance[step.target]):
+            open_edges, layer = mesh.open_edges, self._layers[step.target]
+            if not mesh.cut(step, layer, self._tolerances[layer]):
                 self._apply(step, number, mesh)
                 continue
+            mesh.names = self._seams.extended(mesh.names, open_edges, mesh.weights, layer)
             blocks = mesh.blocks(self._most_points)
             for block in blocks:
                 part = mesh.part(block)
@@ -171,70 +179,32 @@ class _Tracer:
         self._graph.forget(mesh.registers, number)
 
     def _finish(self, mesh: Mesh) -> None:
-        labels = mesh.cells.label
-        layer = np.searchsorted(self._bounds_of_layers, labels, side="right") - 1
-        layer = np.where(labels == HIDDEN, INNER, np.where(labels < 0, BORDER, layer))
         offsets, vertices = mesh.polygons
         found = PlaneTrace(
             mesh.cells.points.copy(),
             mesh.registers[self._graph.result].flatten(1).cpu().numpy(),
             offsets,
             vertices,
-            mesh.components,
             mesh.edges,
-            layer,
+            np.maximum(mesh.cells.label, BORDER),
             tuple(step.name for step in self._graph.layers),
-            self._bounds,
+            self._rectangle.extent,
             self._graph.left_off,
         )
         self._found.append(found)
-        uses = np.bincount(mesh.cells.lists(2)[1], minlength=len(labels))
-        self._open.append(np.flatnonzero((uses == 1) & (layer != BORDER)))
+        self._names.append(mesh.names)
         self._regions += len(found)
-        self._area += float(found.areas.sum())
-        low_a, high_a, low_b, high_b = self._bounds
-        share = self._area / ((high_a - low_a) * (high_b - low_b))
+        self.share += float(found.areas.sum())
         if self.progress:
-            self.progress(round(1000 * share), 1000, f"{self._regions} regions")
+            self.progress(round(1000 * self.share), 1000, f"{self._regions} regions")
         if self.limit is not None and self._regions > self.limit:
             raise TraceLimitError(
                 f"expected at most {self.limit} regions, got {self._regions} in the first "
-                f"{share:.3g} of the rectangle; allow more, or take a smaller rectangle",
+                f"{self.share:.3g} of the rectangle; allow more, or take a smaller rectangle",
                 self.trace(),
             )
 
     def trace(self) -> PlaneTrace:
         """Put the parts together."""
-        return joined(self._found, self._open)
-
-
-def _plane(
-    origin: ArrayLike | torch.Tensor, u: ArrayLike | torch.Tensor, v: ArrayLike | torch.Tensor
-) -> tuple[Floats, Floats, Floats]:
-    base = as_float64(origin, "the origin")
-    along, across = as_float64(u, "u"), as_float64(v, "v")
-    if base.ndim == 0 or not base.shape == along.shape == across.shape:
-        raise InputError(
-            "expected an input and two directions of one shape without batch, got "
-            f"{base.shape}, {along.shape} and {across.shape}"
-        )
-    if not all(np.isfinite(part).all() for part in (base, along, across)):
-        raise InputError("expected a finite origin and directions, got NaN or infinite numbers")
-    lengths = [np.linalg.norm(part) for part in (along, across)]
-    if min(lengths) == 0 or abs(along.ravel() @ across.ravel()) >= (1 - 1e-12) * np.prod(lengths):
-        raise InputError("expected two directions that span a plane, got parallel or zero ones")
-    return base, along, across
-
-
-def _extent(extent: float | Sequence[float]) -> tuple[float, float, float, float]:
-    numbers = as_float64(extent, "the extent")
-    if numbers.ndim == 0:
-        numbers = float(numbers) * np.array([-1.0, 1.0, -1.0, 1.0])
-    if numbers.shape != (4,) or not np.isfinite(numbers).all():
-        raise InputError(
-            f"expected an extent of one or four finite numbers, got {np.asarray(extent).tolist()}"
-        )
-    low_a, high_a, low_b, high_b = numbers.tolist()
-    if not (low_a < high_a and low_b < high_b):
-        raise InputError(f"expected an extent with low < high, got {numbers.tolist()}")
-    return low_a, high_a, low_b, high_b
+        found = joined(self._found, self._names)
+        return replace(found, vertices=self._rectangle.places(found.vertices))

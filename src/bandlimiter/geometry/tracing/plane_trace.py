@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
-BORDER, INNER = -1, -2
-"""Instead of an edge's layer: on the rectangle's border; inside a region."""
+BORDER = -1
+"""Instead of an edge's layer: on the rectangle's border."""
 
 
 @dataclass(frozen=True)
 class PlaneTrace:
-    """A network on the points origin + a u + b v: affine on each cell of a mesh.
+    """A network on the points origin + a u + b v: affine on each region, a cell of a mesh.
 
     Attributes
     ----------
@@ -24,13 +24,10 @@ class PlaneTrace:
         [V, m] the network's outputs there.
     cell_offsets, cell_vertices
         [C + 1] and the numbers of each cell's vertices, counterclockwise: convex polygons
-        that fill the rectangle.
-    region
-        [C] each cell's region. Only pooling windows make regions of more than one cell.
+        that fill the rectangle and meet edge to edge. Each cell is a region.
     edges, edge_layer
         [E, 2] the numbers of each edge's ends, and [E] which of ``layers`` made it; -1 on the
-        rectangle's border, -2 inside a region. Cells meet edge to edge, but for edges inside a
-        region: one may end within an edge of a cell that was computed in another part.
+        rectangle's border.
     layers
         The layers' names, first to last.
     extent
@@ -43,7 +40,6 @@ class PlaneTrace:
     outputs: Floats
     cell_offsets: Ids
     cell_vertices: Ids
-    region: Ids
     edges: Ids
     edge_layer: Ids
     layers: tuple[str, ...]
@@ -52,12 +48,17 @@ class PlaneTrace:
 
     def __len__(self) -> int:
         """Return the number of regions."""
-        return int(self.region.max()) + 1
+        return len(self.cell_offsets) - 1
+
+    @property
+    def region(self) -> Ids:
+        """[C] each cell's region: its own number."""
+        return np.arange(len(self))
 
     @property
     def areas(self) -> Floats:
         """[C] each cell's area, in units of the coordinates."""
-        cell = np.repeat(np.arange(len(self.region)), np.diff(self.cell_offsets))
+        cell = np.repeat(np.arange(len(self)), np.diff(self.cell_offsets))
         following = np.arange(1, len(cell) + 1)
         following[self.cell_offsets[1:] - 1] = self.cell_offsets[:-1]
         # From each cell's first vertex, so that small cells far out lose nothing.
