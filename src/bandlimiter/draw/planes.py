@@ -130,6 +130,8 @@ def _draw_edges(panel: "Axes", trace: PlaneTrace) -> None:
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     drawn = np.flatnonzero(trace.edge_layer >= 0)
+    if not len(drawn):
+        return
     # Deep layers first: the long lines of the first ones stay whole on top of them.
     drawn = drawn[np.argsort(-trace.edge_layer[drawn], kind="stable")]
     layer, depth = trace.edge_layer[drawn], len(trace.layers)

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from bandlimiter.errors import InputError
-from bandlimiter.geometry import Graph, LineTrace, read_graph, trace_line
-from bandlimiter.geometry.tracing.inputs import Progress
+from bandlimiter.geometry import Graph, LineTrace, trace_line
+from bandlimiter.geometry.tracing.inputs import Progress, place_graph
 from bandlimiter.spectrum.simplex import simplex_transform
 from bandlimiter.tensors import as_float64
 
@@ -59,11 +59,9 @@ class LineSpectrum:
         Raises
         ------
         InputError
-            (a ValueError) where no frequency lies in the band.
+            (a ValueError) where no frequency lies in the band, or nothing bends.
         """
-        band = self._band(low, high)
-        kept = np.abs(self.averaged_kinks[band]) ** 2
-        return float(kept.sum() / (np.abs(self.plain_kinks[band]) ** 2).sum())
+        return self._share(np.abs(self.plain_kinks) ** 2, low, high)
 
     def coherence(self, low: float = 0.0, high: float = np.inf) -> float:
         """Return the averaged kinks' power over the mean power of the lines they come from.
@@ -71,15 +69,15 @@ class LineSpectrum:
         1 / P where the lines cross their hyperplanes at unrelated places, so that kinks add
         up like noise; 1 where all lines are alike. Errors are those of `kept_power`.
         """
-        band = self._band(low, high)
-        kept = np.abs(self.averaged_kinks[band]) ** 2
-        return float(kept.sum() / self.lines_power[band].sum())
+        return self._share(self.lines_power, low, high)
 
-    def _band(self, low: float, high: float) -> NDArray[np.bool_]:
+    def _share(self, power: Floats, low: float, high: float) -> float:
         band = (self.frequencies >= low) & (self.frequencies <= high)
         if not band.any():
             raise InputError(f"expected a band that holds frequencies, got {low} to {high}")
-        return band
+        if not power[band].any():
+            raise InputError("expected lines with kinks, got some along which nothing bends")
+        return float((np.abs(self.averaged_kinks[band]) ** 2).sum() / power[band].sum())
 
 
 def line_transform(trace: LineTrace, frequencies: ArrayLike) -> Complexes:
@@ -180,11 +178,11 @@ def line_spectrum(
         raise InputError(
             f"expected offsets [P, ...] of inputs of shape {a.shape}, got shape {shifts.shape}"
         )
-    graph = module if isinstance(module, Graph) else read_graph(module, a.shape)
+    graph = place_graph(module, a.shape, device)
     waves = _frequencies(frequencies)
     transforms, kinks, counts = [], [], []
     for number, shift in enumerate([np.zeros_like(a), *shifts]):
-        trace = trace_line(graph, a + shift, b + shift, memory=memory, device=device)
+        trace = trace_line(graph, a + shift, b + shift, memory=memory)
         transforms.append(line_transform(trace, waves))
         kinks.append(line_kinks(trace, waves))
         counts.append(len(trace))

@@ -82,10 +82,9 @@ class Task:
             trace, self._graph, start, end, self._scale, self._names, seconds
         )
         self.settings["max_breakpoints"] = limit
-        files = [
-            report.write_breakpoints(self._out, trace),
-            *report.draw(self._out, trace, document, self._names),
-        ]
+        rows = report.write_breakpoints(self._out, trace)
+        self._keep(document, [rows])
+        files = [rows, *report.draw(self._out, trace, document, self._names)]
         return self._finished(document, files, stopped, "--max-breakpoints")
 
     def run_plane(
@@ -127,11 +126,10 @@ class Task:
             neighbours = self._neighbours(start if around == "image" else end)
             document["plane"]["samples"] = plane.project(neighbours).tolist()
             self.settings |= self._defended.defence.settings
+        rows = slice_report.write_regions(self._out, trace)
+        self._keep(document, [rows])
         with waiting("drawing"):
-            files = [
-                slice_report.write_regions(self._out, trace),
-                *slice_report.draw(self._out, trace, plane, document, self._names),
-            ]
+            files = [rows, *slice_report.draw(self._out, trace, plane, document, self._names)]
         self._show = slice_report.show
         return self._finished(document, files, stopped, "--max-regions")
 
@@ -147,10 +145,16 @@ class Task:
     def _finished(
         self, found: dict[str, Any], files: list[Path], stopped: Exception | None, option: str
     ) -> dict[str, Any]:
+        document = self._keep(found, files)
+        if stopped is not None:
+            where = self._out / "trace.json"
+            raise ConfigurationError(f"{stopped} ({option}); what was traced so far is in {where}")
+        return document
+
+    def _keep(self, found: dict[str, Any], files: list[Path]) -> dict[str, Any]:
+        """Write the document, also before pictures are drawn: numbers stay if that fails."""
         path = self._out / "trace.json"
         names = [str(file) for file in (path, *files)]
         document = {"settings": self.settings, **found, "files": names}
         write_json(path, document)
-        if stopped is not None:
-            raise ConfigurationError(f"{stopped} ({option}); what was traced so far is in {path}")
         return document

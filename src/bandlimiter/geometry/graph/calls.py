@@ -74,6 +74,23 @@ class Call:
             args[position] = tree_map(_zero_constant, args[position])
         return replace(self, args=tuple(args))
 
+    @property
+    def absolute(self) -> "Call":
+        """The same with every constant's modulus and no differences: |call(x)| <= absolute(|x|)."""
+        arithmetic = self.function in _ARITHMETIC
+
+        def modulus(part: Any) -> Any:
+            if isinstance(part, PerInput):
+                return PerInput(part.row.abs())
+            if isinstance(part, torch.Tensor) and part.is_floating_point():
+                return part.abs()
+            return abs(part) if arithmetic and isinstance(part, (int, float)) else part
+
+        args, kwargs = tree_map(modulus, (self.args, self.kwargs))
+        if self.function in _NORMS:  # x - mean is a difference
+            args = (*args[:3], -args[3], *args[4:])
+        return Call(_AS_SUMS.get(self.function, self.function), args, kwargs, self.pick)
+
     def to(self, device: torch.device, dtype: torch.dtype) -> "Call":
         """Return the call with its constants moved and cast."""
 
@@ -119,6 +136,29 @@ _SUMS: dict[Callable[..., Any], tuple[int, ...]] = {
     aten.stack.default: (0,),
 }
 """Which arguments are summed or put together: what is constant among them falls away."""
+
+
+_NORMS = (aten.native_batch_norm.default, aten._native_batch_norm_legit_no_training.default)
+
+_AS_SUMS: dict[Callable[..., Any], Callable[..., Any]] = {
+    aten.sub.Tensor: aten.add.Tensor,
+    aten.sub.Scalar: aten.add.Scalar,
+    aten.rsub.Scalar: aten.add.Scalar,
+    aten.neg.default: aten.alias.default,
+}
+_ARITHMETIC = {
+    aten.add.Tensor,
+    aten.sub.Tensor,
+    aten.add.Scalar,
+    aten.sub.Scalar,
+    aten.rsub.Scalar,
+    aten.mul.Tensor,
+    aten.mul.Scalar,
+    aten.div.Tensor,
+    aten.div.Scalar,
+    aten.constant_pad_nd.default,
+}
+"""Where plain numbers are factors, terms or fillings, and not axes or sizes."""
 
 
 def _emptied(argument: Any, nothing: Any) -> Any:

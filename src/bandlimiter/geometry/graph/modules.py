@@ -77,7 +77,8 @@ class RunningModules:
             kind = type(self._stack[-1]).__name__
         return ConfigurationError(
             f"expected {kind} ({self.at('') or 'the network'}) in evaluation mode with fixed "
-            "statistics: in training it is no piecewise linear function; call .eval() first"
+            "statistics: otherwise its answer depends on the batch; call .eval(), and for a "
+            "BatchNorm keep running statistics"
         )
 
     def failed(self, shape: tuple[int, ...], error: Exception) -> ConfigurationError:

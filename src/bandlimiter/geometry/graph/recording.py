@@ -93,7 +93,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.softmax[register] = (sources[0], self._modules.at(name), Call(func, *given))
             return self._bind(result, register)
         if func in known.ACTIVATIONS:
-            activation = known.ACTIVATIONS[func](*args, **kwargs)
+            try:
+                activation = known.ACTIVATIONS[func](*args, **kwargs)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{error} (layer {self._modules.at(name)})") from error
             target = self._new(result, name)
             label = self._label(name)
             shape = self.shapes[target]

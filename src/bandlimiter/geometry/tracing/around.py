@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 
 from bandlimiter.errors import InputError
 from bandlimiter.geometry.graph import AffineStep, BendStep, Graph, MaxStep
 from bandlimiter.geometry.tracing.inputs import place_graph, points_per_pass
-from bandlimiter.geometry.tracing.sweep import NOISE
+from bandlimiter.geometry.tracing.rounding import NOISE
+from bandlimiter.tensors import as_float64
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class PieceAround:
 
 def piece_around(
     module: nn.Module | Graph,
-    points: torch.Tensor,
-    directions: torch.Tensor,
+    points: ArrayLike | torch.Tensor,
+    directions: ArrayLike | torch.Tensor,
     *,
     memory: float = 512,
     device: str | torch.device | None = None,
@@ -71,6 +73,10 @@ def piece_around(
     >>> piece.before.tolist(), piece.after.tolist()
     ([0.25], [inf])
     """
+    points, directions = (
+        torch.from_numpy(as_float64(given, "points and directions"))
+        for given in (points, directions)
+    )
     if points.shape != directions.shape or points.ndim < 2 or len(points) == 0:
         raise InputError(
             f"expected points and directions [N, ...] of one shape, got {tuple(points.shape)} and "
@@ -79,7 +85,7 @@ def piece_around(
     if not (torch.isfinite(points).all() and torch.isfinite(directions).all()):
         raise InputError("expected finite points and directions, got NaN or infinite numbers")
     graph = place_graph(module, tuple(points.shape[1:]), device)
-    x, d = (given.detach().to(graph.device, torch.float64) for given in (points, directions))
+    x, d = points.to(graph.device), directions.to(graph.device)
     size = max(1, points_per_pass(graph, memory) // 2)
     with torch.inference_mode():
         reach = [

@@ -40,7 +40,9 @@ class Crossings:
     last: torch.Tensor
 
 
-def crossings_of(step: BendStep | MaxStep, source: torch.Tensor, tolerance: float) -> Crossings:
+def crossings_of(
+    step: BendStep | MaxStep, source: torch.Tensor, tolerance: torch.Tensor
+) -> Crossings:
     """Return a layer's state changes.
 
     Parameters
@@ -48,9 +50,10 @@ def crossings_of(step: BendStep | MaxStep, source: torch.Tensor, tolerance: floa
     step
         The layer.
     source
-        [P, ...] what it reads, at the stored points.
+        [P, ...] what it reads, at the stored points. A bend's numbers that are on a threshold
+        are set to it.
     tolerance
-        Numbers that differ by less are equal: what is zero on paper is noise here.
+        [units]: numbers that differ by less are equal; what is zero on paper is noise here.
     """
     if isinstance(step, BendStep):
         return _of_bend(step, source.flatten(1), tolerance)
@@ -67,13 +70,17 @@ def changed_units(
     return torch.cat([units, torch.zeros_like(units)], dim=1)
 
 
-def _of_bend(step: BendStep, g: torch.Tensor, tolerance: float) -> Crossings:
+def _of_bend(step: BendStep, g: torch.Tensor, tolerance: torch.Tensor) -> Crossings:
     inside: list[tuple[torch.Tensor, ...]] = []
     at_points: list[tuple[torch.Tensor, ...]] = []
     first, last = [], []
     for number, threshold in enumerate(step.activation.thresholds.tolist()):
         above, below = g > threshold + tolerance, g < threshold - tolerance
         on = ~(above | below)
+        if (
+            g.is_contiguous() and on.any()
+        ):  # or their rounding would be read as signs by the next layer
+            g.masked_fill_(on, threshold)
         passes = (above[:-1] & below[1:]) | (below[:-1] & above[1:])
         piece, unit = passes.nonzero(as_tuple=True)
         start, fall = g[piece, unit] - threshold, g[piece, unit] - g[piece + 1, unit]
@@ -87,7 +94,7 @@ def _of_bend(step: BendStep, g: torch.Tensor, tolerance: float) -> Crossings:
         first.append(above[0] | (on[0] & above[1]))
         last.append(above[-1] | (on[-1] & above[-2]))
     piece, weight, fall, unit, threshold = _columns(inside)
-    along, weight = _along(piece, weight, fall, tolerance)
+    along, weight = _along(piece, weight, fall, tolerance[unit])
     point, point_unit, point_threshold = _columns(at_points)
     return Crossings(
         piece[along],
@@ -102,21 +109,21 @@ def _of_bend(step: BendStep, g: torch.Tensor, tolerance: float) -> Crossings:
     )
 
 
-def _of_maximum(held: torch.Tensor, tolerance: float) -> Crossings:
-    wins = _highest(held, tolerance)
+def _of_maximum(held: torch.Tensor, tolerance: torch.Tensor) -> Crossings:
+    wins = _highest(held, tolerance[:, None])
     # A number that wins at both ends wins between them: the maximum is convex.
     starts = wins[:-1] & wins[1:]
     ends = starts
     piece, unit = (~starts.any(dim=2)).nonzero(as_tuple=True)
-    from_, to = held[piece, unit], held[piece + 1, unit]
+    from_, to, near = held[piece, unit], held[piece + 1, unit], tolerance[unit, None]
     if len(piece):
         ends = starts.clone()
         rise = to - from_
-        starts[piece, unit] = _steepest(wins[piece, unit], rise, tolerance)
-        ends[piece, unit] = _steepest(wins[piece + 1, unit], -rise, tolerance)
-    number, weight, gain = _envelope(from_, to, tolerance)
+        starts[piece, unit] = _steepest(wins[piece, unit], rise, near)
+        ends[piece, unit] = _steepest(wins[piece + 1, unit], -rise, near)
+    number, weight, gain = _envelope(from_, to, near)
     piece, unit = piece[number], unit[number]
-    along, weight = _along(piece, weight, gain, tolerance)
+    along, weight = _along(piece, weight, gain, tolerance[unit])
     point, point_unit = _disjoint(ends[:-1], starts[1:]).nonzero(as_tuple=True)
     return Crossings(
         piece[along],
@@ -131,8 +138,10 @@ def _of_maximum(held: torch.Tensor, tolerance: float) -> Crossings:
     )
 
 
-def _envelope(start: torch.Tensor, end: torch.Tensor, tolerance: float) -> tuple[torch.Tensor, ...]:
-    """Walk the upper envelopes of lines from ``start`` to ``end``: [E, k] each.
+def _envelope(
+    start: torch.Tensor, end: torch.Tensor, tolerance: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Walk the upper envelopes of lines from ``start`` to ``end``: [E, k]; tolerance [E, 1].
 
     Returns
     -------
@@ -158,16 +167,16 @@ def _envelope(start: torch.Tensor, end: torch.Tensor, tolerance: float) -> tuple
         found.append((number[going], at[going, 0].clamp(0, 1), gained[going, 0]))
         going &= ~_highest(end, tolerance).gather(1, best).squeeze(1)
         number, start, end = number[going], start[going], end[going]
-        rise, best = rise[going], best[going]
+        rise, best, tolerance = rise[going], best[going], tolerance[going]
     return _columns(found)
 
 
-def _highest(numbers: torch.Tensor, tolerance: float) -> torch.Tensor:
+def _highest(numbers: torch.Tensor, tolerance: torch.Tensor) -> torch.Tensor:
     """Return which numbers of each window win: [..., k]."""
     return numbers >= numbers.amax(dim=-1, keepdim=True) - tolerance
 
 
-def _steepest(wins: torch.Tensor, rise: torch.Tensor, tolerance: float) -> torch.Tensor:
+def _steepest(wins: torch.Tensor, rise: torch.Tensor, tolerance: torch.Tensor) -> torch.Tensor:
     """Return which of the winners win just after: those that rise most."""
     return wins & _highest(torch.where(wins, rise, -torch.inf), tolerance)
 
@@ -182,7 +191,7 @@ def _columns(rows: Sequence[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ..
 
 
 def _along(
-    piece: torch.Tensor, weight: torch.Tensor, speed: torch.Tensor, tolerance: float
+    piece: torch.Tensor, weight: torch.Tensor, speed: torch.Tensor, tolerance: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the order along the line, by piece and by weight within it, and the weights in it.
 
@@ -191,7 +200,7 @@ def _along(
     """
     by_weight = weight.argsort(stable=True)
     along = by_weight[piece[by_weight].argsort(stable=True)]
-    piece, weight, speed = piece[along], weight[along], speed[along].abs()
+    piece, weight, near = piece[along], weight[along], tolerance[along] / speed[along].abs()
     new = torch.ones_like(piece, dtype=torch.bool)
-    new[1:] = (piece[1:] != piece[:-1]) | (weight.diff() * speed[1:] > tolerance)
+    new[1:] = (piece[1:] != piece[:-1]) | (weight.diff() > near[1:])
     return along, weight[new][new.cumsum(0) - 1]

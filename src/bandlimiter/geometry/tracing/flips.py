@@ -1,18 +1,20 @@
 """Which units differ between two points: cheap, and a lower bound of what a line crosses."""
 
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 
 from bandlimiter.errors import InputError
 from bandlimiter.geometry.graph import BendStep, Graph, MaxStep
 from bandlimiter.geometry.tracing.inputs import place_graph, points_per_pass
-from bandlimiter.geometry.tracing.sweep import NOISE
+from bandlimiter.geometry.tracing.rounding import NOISE
+from bandlimiter.tensors import as_float64
 
 
 def count_flips(
     module: nn.Module | Graph,
-    a: torch.Tensor,
-    b: torch.Tensor,
+    a: ArrayLike | torch.Tensor,
+    b: ArrayLike | torch.Tensor,
     *,
     memory: float = 512,
     device: str | torch.device | None = None,
@@ -54,6 +56,7 @@ def count_flips(
     >>> count_flips(network, torch.ones(1, 2), -torch.ones(1, 2))
     {'1': tensor([3])}
     """
+    a, b = (torch.from_numpy(as_float64(x, "the inputs")) for x in (a, b))
     if a.shape != b.shape or a.ndim < 2 or len(a) == 0:
         raise InputError(
             f"expected two batches [N, ...] of one shape, got {tuple(a.shape)} and {tuple(b.shape)}"
@@ -61,7 +64,7 @@ def count_flips(
     if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
         raise InputError("expected finite inputs, got NaN or infinite numbers")
     graph = place_graph(module, tuple(a.shape[1:]), device)
-    a, b = (x.detach().to(graph.device, torch.float64) for x in (a, b))
+    a, b = a.to(graph.device), b.to(graph.device)
     size = points_per_pass(graph, memory) // 2
     with torch.inference_mode():
         passes = [

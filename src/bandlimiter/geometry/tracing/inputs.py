@@ -1,5 +1,6 @@
 """What traces are asked for, checked; and the graph put where it is to run."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -74,13 +75,16 @@ def place_graph(
     return graph.to(torch.device(device), torch.float64)
 
 
-def layer_scales(graph: Graph, points: torch.Tensor) -> list[float]:
-    """Return the largest modulus that each layer reads at some points, first to last."""
-    registers = {0: points}
-    return [
-        float(registers[layer.source].abs().max()) if registers[layer.source].numel() else 0.0
-        for layer in graph.walk(registers)
-    ]
+def require_limit(limit: int | None, name: str) -> None:
+    """Refuse a limit below 0.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError).
+    """
+    if limit is not None and limit < 0:
+        raise ConfigurationError(f"expected {name} of 0 or more, or None, got {limit}")
 
 
 def points_per_pass(graph: Graph, memory: float) -> int:
@@ -91,7 +95,7 @@ def points_per_pass(graph: Graph, memory: float) -> int:
     ConfigurationError
         (a ValueError) unless memory is positive.
     """
-    if not memory > 0:
-        raise ConfigurationError(f"expected memory above 0 mebibytes, got {memory}")
+    if not 0 < memory < math.inf:
+        raise ConfigurationError(f"expected a finite memory above 0 mebibytes, got {memory}")
     bytes_per_point = 8 * _COPIES * graph.numbers_per_point
     return max(_FEWEST_POINTS, int(memory * 2**20 // max(1, bytes_per_point)))

@@ -11,11 +11,12 @@ from bandlimiter.geometry.graph import Graph
 from bandlimiter.geometry.tracing.inputs import (
     Progress,
     TraceLimitError,
-    layer_scales,
     place_graph,
     points_per_pass,
+    require_limit,
     two_points,
 )
+from bandlimiter.geometry.tracing.rounding import tolerances
 from bandlimiter.geometry.tracing.sweep import Sweep
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,10 @@ Ints = NDArray[np.int64]
 
 _STEPS = 1000
 """Of progress along a line."""
+
+PROBES = 9
+"""Points of a line, ends included, at which the scale of its numbers is taken. Fixed, so that
+results do not depend on how the line is divided."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +119,12 @@ def trace_line(
     -------
     LineTrace
         Exact up to rounding: at a breakpoint the unit's number is its threshold (or two
-        inputs of a pooling window are equal and the largest) to about 1e-13 of the layer's
-        scale. Units whose number is zero on a whole stretch count as below; a change of a
-        pooling window's winner through a tie (as when all its inputs are zero after a ReLU)
-        is the ReLU's breakpoint, and not the window's.
+        inputs of a pooling window are equal and the largest) to 1e-13 of the unit's scale, the
+        moduli that its number is the sum of. So a line must not be so long that all that
+        happens takes place within 1e-13 of the numbers at its ends. Units whose number is
+        zero on a whole stretch count as below; a change of a pooling window's winner through
+        a tie (as when all its inputs are zero after a ReLU) is the ReLU's breakpoint, and not
+        the window's.
 
     Raises
     ------
@@ -144,16 +151,23 @@ def trace_line(
     >>> trace.t.tolist(), trace.unit.tolist(), trace.crossings
     ([0.25, 0.5], [0, 1], {'1': 2})
     """
+    require_limit(max_breakpoints, "max_breakpoints")
     a, b = two_points(start, end)
     graph = place_graph(module, a.shape, device)
     line = _Line(graph, float(np.linalg.norm(b - a)), max_breakpoints, progress)
     with torch.inference_mode():
         ends = torch.from_numpy(np.stack([a, b])).to(graph.device)
-        scales = layer_scales(graph, ends)
-        sweep = Sweep(graph, scales, points_per_pass(graph, memory), line.finished)
+        near = tolerances(graph, torch.lerp(ends[:1], ends[1:], _probes(ends)))
+        sweep = Sweep(graph, near, points_per_pass(graph, memory), line.finished)
         line.sweep = sweep
         sweep.run(torch.tensor([0.0, 1.0], dtype=torch.float64, device=ends.device), {0: ends})
     return line.trace()
+
+
+def _probes(ends: torch.Tensor) -> torch.Tensor:
+    """Return the places t at which a line is looked at to know the scale of its numbers."""
+    places = torch.linspace(0, 1, PROBES, dtype=ends.dtype, device=ends.device)
+    return places.view(-1, *[1] * (ends.ndim - 1))
 
 
 class _Line:
@@ -174,7 +188,7 @@ class _Line:
         """Keep a part's outputs; parts come in order and share a point with the last."""
         skip = 1 if self._t else 0
         self._t.append(t[skip:].cpu().numpy())
-        self._outputs.append(outputs[skip:].flatten(1).cpu().numpy())
+        self._outputs.append(outputs[skip:].reshape(len(t) - skip, -1).cpu().numpy())
         reached = float(t[-1])
         self._count_until(reached)
         if self._progress:

@@ -38,7 +38,7 @@ class Mesh:
         self.weights = np.eye(len(cells.points))
         """[V, V before]: where the vertices lie between those that have values."""
 
-    def cut(self, step: BendStep | MaxStep, layer: int, tolerance: float) -> bool:
+    def cut(self, step: BendStep | MaxStep, layer: int, tolerance: torch.Tensor) -> bool:
         """Cut along a layer; ``layer`` is its number.
 
         Returns
@@ -116,28 +116,32 @@ class Mesh:
         sums = np.add.reduceat(self.cells.points[vertices], offsets[:-1], axis=0)
         return sums / np.diff(offsets)[:, None]
 
-    def _cut_bend(self, step: BendStep, g: torch.Tensor, layer: int, tolerance: float) -> None:
+    def _cut_bend(
+        self, step: BendStep, g: torch.Tensor, layer: int, tolerance: torch.Tensor
+    ) -> None:
         thresholds = step.activation.thresholds
         crossed = torch.zeros(g.shape[1], dtype=torch.bool, device=g.device)
         for threshold in thresholds.tolist():
             above, below = g > threshold + tolerance, g < threshold - tolerance
             crossed |= above.any(dim=0) & below.any(dim=0)
         columns = int(crossed.sum())
-        self._cut_columns(g[:, crossed].cpu().numpy(), columns, thresholds, layer, tolerance)
+        near = tolerance[crossed].cpu().numpy().repeat(len(thresholds))
+        self._cut_columns(g[:, crossed].cpu().numpy(), columns, thresholds, layer, near)
 
-    def _cut_maximum(self, held: torch.Tensor, layer: int, tolerance: float) -> None:
+    def _cut_maximum(self, held: torch.Tensor, layer: int, tolerance: torch.Tensor) -> None:
         """Compare each window's inputs one after another with the largest before them.
 
         Comparisons that another input wins divide nothing, and are taken back.
         """
-        numbers = held[:, self._undecided(held, tolerance)].cpu().numpy()
+        undecided = self._undecided(held, tolerance)
+        numbers, near = held[:, undecided].cpu().numpy(), tolerance[undecided].cpu().numpy()
         windows, size = numbers.shape[1:]
         for number in range(1, size):
             lead = numbers[:, :, number] - numbers[:, :, :number].max(axis=2)
             values = np.concatenate([lead, numbers.reshape(len(numbers), -1)], axis=1)
-            values = self._cut_columns(values, windows, np.zeros(1), layer, tolerance)
+            values = self._cut_columns(values, windows, np.zeros(1), layer, near)
             numbers = values[:, windows:].reshape(len(values), windows, size)
-        wins = self._win_in_cells(numbers >= numbers.max(axis=2, keepdims=True) - tolerance)
+        wins = self._win_in_cells(numbers >= numbers.max(axis=2, keepdims=True) - near[:, None])
         new = np.flatnonzero(self.cells.label == layer)
         pairs = cells_beside(self.cells, new)
         # Pair by pair: the winners of all together may not fit into memory.
@@ -147,9 +151,9 @@ class Mesh:
         )
         self.weights = self.weights[kept]
 
-    def _undecided(self, held: torch.Tensor, tolerance: float) -> torch.Tensor:
+    def _undecided(self, held: torch.Tensor, tolerance: torch.Tensor) -> torch.Tensor:
         """Return the windows in which no input is the largest all over some cell."""
-        wins = held >= held.amax(dim=2, keepdim=True) - tolerance
+        wins = held >= held.amax(dim=2, keepdim=True) - tolerance[:, None]
         (some,) = (~wins.all(dim=0).any(dim=1)).nonzero(as_tuple=True)
         decided = self._win_in_cells(wins[:, some].cpu().numpy()).any(axis=2).all(axis=0)
         return some[torch.from_numpy(~decided).to(some.device)]
@@ -161,7 +165,7 @@ class Mesh:
         return found
 
     def _cut_columns(
-        self, values: Floats, columns: int, thresholds: Floats, layer: int, tolerance: float
+        self, values: Floats, columns: int, thresholds: Floats, layer: int, tolerances: Floats
     ) -> Floats:
         """Cut where the leading columns pass the thresholds."""
         hyperplanes = columns * len(thresholds)
@@ -173,7 +177,6 @@ class Mesh:
         label = self.cells.label
         label[label >= 0] += hyperplanes
         self.cells.begin_layer(hyperplanes)
-        tolerances = np.full(hyperplanes, tolerance)
         both = self.cells.cut(both, thresholds, tolerances, 0, sys.maxsize)
         label = self.cells.label
         old = label >= hyperplanes

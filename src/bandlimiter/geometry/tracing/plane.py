@@ -15,15 +15,15 @@ from bandlimiter.geometry.graph.steps import GraphStep
 from bandlimiter.geometry.tracing.inputs import (
     Progress,
     TraceLimitError,
-    layer_scales,
     place_graph,
     points_per_pass,
+    require_limit,
 )
 from bandlimiter.geometry.tracing.mesh import Mesh
 from bandlimiter.geometry.tracing.plane_trace import BORDER, PlaneTrace
 from bandlimiter.geometry.tracing.rectangle import Rectangle, read_rectangle
+from bandlimiter.geometry.tracing.rounding import tolerances
 from bandlimiter.geometry.tracing.seams import Seams, joined
-from bandlimiter.geometry.tracing.sweep import NOISE
 
 Floats = NDArray[np.float64]
 
@@ -101,6 +101,7 @@ def trace_plane(
     >>> len(trace), trace.areas.tolist()
     (4, [1.0, 1.0, 1.0, 1.0])
     """
+    require_limit(max_regions, "max_regions")
     rectangle = read_rectangle(origin, u, v, extent)
     graph = place_graph(module, rectangle.origin.shape, device)
     square = CellComplex(np.zeros(2), np.ones(2), 0)
@@ -108,8 +109,9 @@ def trace_plane(
     with torch.inference_mode():
         most_points = min(MOST_POINTS, points_per_pass(graph, memory))
         seen = torch.split(rectangle.inputs(lattice).to(graph.device), most_points)
-        scales = np.max([layer_scales(graph, points) for points in seen], axis=0)
-        tracer = _Tracer(graph, scales, most_points, rectangle)
+        each = [tolerances(graph, points) for points in seen]
+        near = [torch.stack(layer).amax(dim=0) for layer in zip(*each, strict=True)]
+        tracer = _Tracer(graph, near, most_points, rectangle)
         tracer.limit, tracer.progress = max_regions, progress
         tracer.run(tracer.mesh(square), 0)
     if not abs(tracer.share - 1) <= FILLED:
@@ -133,12 +135,12 @@ class _Tracer:
     def __init__(
         self,
         graph: Graph,
-        scales: Floats,
+        near: list[torch.Tensor],
         most_points: int,
         rectangle: Rectangle,
     ) -> None:
         self._graph, self._most_points, self._rectangle = graph, most_points, rectangle
-        self._tolerances = [NOISE * scale for scale in scales]
+        self._tolerances = near
         self._layers = {step.target: layer for layer, step in enumerate(graph.layers)}
         self._found: list[PlaneTrace] = []
         self._names: list[NDArray[np.int64]] = []
@@ -182,7 +184,7 @@ class _Tracer:
         offsets, vertices = mesh.polygons
         found = PlaneTrace(
             mesh.cells.points.copy(),
-            mesh.registers[self._graph.result].flatten(1).cpu().numpy(),
+            mesh.registers[self._graph.result].reshape(len(mesh.cells.points), -1).cpu().numpy(),
             offsets,
             vertices,
             mesh.edges,

@@ -17,10 +17,6 @@ from bandlimiter.geometry.tracing.crossings import Crossings, changed_units, cro
 
 Layer = BendStep | MaxStep
 
-NOISE = 1e-13
-"""Numbers closer than this to a threshold, relative to the layer's largest at the line's ends,
-are on it: a thousand times float64's rounding, whose errors a deep network adds up."""
-
 
 @dataclass(frozen=True)
 class Part:
@@ -49,8 +45,8 @@ class Sweep:
     ----------
     graph
         On any device, in float64.
-    scales
-        For each layer: the largest number that it reads, at the line's ends.
+    tolerances
+        For each layer, [units]: how close to a threshold a number is on it.
     most_points
         How many points go through the network together, at least 3.
     finished
@@ -60,13 +56,13 @@ class Sweep:
     def __init__(
         self,
         graph: Graph,
-        scales: list[float],
+        tolerances: list[torch.Tensor],
         most_points: int,
         finished: Callable[[torch.Tensor, torch.Tensor], None],
     ) -> None:
         self._graph = graph
         self._number = {layer.target: number for number, layer in enumerate(graph.layers)}
-        self._tolerances = [NOISE * scale for scale in scales]
+        self._tolerances = tolerances
         self._most_points = most_points
         self._finished = finished
         self._last_states: dict[int, torch.Tensor] = {}
@@ -94,7 +90,7 @@ class Sweep:
             t, registers = parts[0].of(t), values
         self._finished(t, registers[self._graph.result])
 
-    def _tolerance(self, layer: Layer) -> float:
+    def _tolerance(self, layer: Layer) -> torch.Tensor:
         return self._tolerances[self._number[layer.target]]
 
     def _note(self, layer: Layer, t: torch.Tensor, found: Crossings) -> None:
