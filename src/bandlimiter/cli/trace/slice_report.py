@@ -31,7 +31,7 @@ def describe(
 ) -> dict[str, Any]:
     """Return the document of a plane: window, layers, the share of each class, the points."""
     low_a, high_a, low_b, high_b = trace.extent
-    areas = np.bincount(trace.region, trace.areas)
+    areas = trace.areas
     marks = {name: place.tolist() for name, place in plane.marks.items()}
     outputs = [graph(point.x[None].to(graph.device)).flatten().tolist() for point in points]
     return {
@@ -39,7 +39,6 @@ def describe(
             "window": list(trace.extent),
             "traced_share": float(areas.sum() / ((high_a - low_a) * (high_b - low_b))),
             "regions": len(trace),
-            "cells": len(trace.region),
             "area_median": float(np.median(areas)),
             "area_largest": float(areas.max()),
             "seconds": seconds,
@@ -67,17 +66,9 @@ def describe(
 
 
 def write_regions(out: Path, trace: PlaneTrace) -> Path:
-    """Write regions.csv: a row a region; the label is the class on top at its centre.
-
-    The centre is that of the region's largest cell: it lies inside it.
-    """
-    areas = trace.areas
-    total = np.bincount(trace.region, areas)
-    order = np.lexsort((-areas, trace.region))
-    largest = order[np.flatnonzero(np.diff(trace.region[order], prepend=-1))]
+    """Write regions.csv: a row a region; the label is the class on top at its centre."""
     centres, outputs = _centres(trace)
-    labels = outputs[largest].argmax(axis=1)
-    columns = (np.arange(len(total)), total, *centres[largest].T, labels)
+    columns = (np.arange(len(trace)), trace.areas, *centres.T, outputs.argmax(axis=1))
     header = ["region", "area", "centre_a", "centre_b", "label"]
     return write_csv(out / "regions.csv", header, zip(*columns, strict=True))
 

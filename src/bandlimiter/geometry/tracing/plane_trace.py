@@ -51,11 +51,6 @@ class PlaneTrace:
         return len(self.cell_offsets) - 1
 
     @property
-    def region(self) -> Ids:
-        """[C] each cell's region: its own number."""
-        return np.arange(len(self))
-
-    @property
     def areas(self) -> Floats:
         """[C] each cell's area, in units of the coordinates."""
         cell = np.repeat(np.arange(len(self)), np.diff(self.cell_offsets))
