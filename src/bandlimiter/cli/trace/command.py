@@ -14,6 +14,9 @@ from bandlimiter.errors import ConfigurationError
 
 _DATA, _LINE, _PLANE = "Model and data", "Line", "Plane"
 
+_MOST = 200_000
+"""Breakpoints, or regions, unless told otherwise: minutes of work."""
+
 
 @guarded
 def trace(
@@ -82,12 +85,12 @@ def trace(
         ),
     ] = None,
     max_breakpoints: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Stop beyond so many, and keep the part of the line so far.",
+            help="Stop beyond so many, and keep the part of the line so far. Default: 200000.",
             rich_help_panel=_LINE,
         ),
-    ] = 200_000,
+    ] = None,
     plane: Annotated[
         bool,
         typer.Option(
@@ -105,13 +108,13 @@ def trace(
         ),
     ] = None,
     around: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="The window's centre: image (the start), end, or boundary (where the label "
-            "changes between them).",
+            help="The window's centre: image (the start; the default), end, or boundary (where "
+            "the label changes between them).",
             rich_help_panel=_PLANE,
         ),
-    ] = "image",
+    ] = None,
     extent: Annotated[
         float | None,
         typer.Option(
@@ -121,12 +124,12 @@ def trace(
         ),
     ] = None,
     max_regions: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Stop beyond so many, and keep the part of the window so far.",
+            help="Stop beyond so many, and keep the part of the window so far. Default: 200000.",
             rich_help_panel=_PLANE,
         ),
-    ] = 200_000,
+    ] = None,
     samples: Annotated[
         bool,
         typer.Option(
@@ -200,9 +203,11 @@ def trace(
         task.settings["data"] = images.name
         if plane:
             other = None if third is None else images.by_name(third)
-            document = task.run_plane(other, around, extent, max_regions, samples=samples)
+            document = task.run_plane(
+                other, around or "image", extent, max_regions or _MOST, samples=samples
+            )
         else:
-            document = task.run_line(max_breakpoints)
+            document = task.run_line(max_breakpoints or _MOST)
     if as_json:
         print_json(document)
     else:
@@ -215,7 +220,8 @@ def _check(given: dict[str, Any]) -> None:
         if given[one] not in (None, False) and given[other] not in (None, False):
             raise ConfigurationError(f"expected {_option(one)} or {_option(other)}, got both")
     for name, needed in (
-        *(("length", "random"), ("third", "plane"), ("extent", "plane"), ("samples", "plane")),
+        ("length", "random"),
+        *((name, "plane") for name in ("third", "around", "extent", "max_regions", "samples")),
         ("radius", "samples"),
     ):
         if given[name] not in (None, False) and not given[needed]:
@@ -227,10 +233,12 @@ def _check(given: dict[str, Any]) -> None:
             raise ConfigurationError(
                 f"expected a finite {_option(name)} above 0, got {given[name]}"
             )
+    if given["plane"] and given["max_breakpoints"] is not None:
+        raise ConfigurationError("expected --max-regions for a plane, got --max-breakpoints")
     for name in ("max_breakpoints", "max_regions"):
-        if given[name] < 1:
+        if given[name] is not None and given[name] < 1:
             raise ConfigurationError(f"expected {_option(name)} of 1 or more, got {given[name]}")
-    if given["around"] not in ("image", "end", "boundary"):
+    if given["around"] not in (None, "image", "end", "boundary"):
         raise ConfigurationError(
             f"expected --around image, end or boundary; got {given['around']!r}"
         )
