@@ -6,8 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bandlimiter.geometry import read_graph, trace_line
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.geometry import (
+    count_flips,
+    piece_around,
+    read_graph,
+    trace_line,
+    trace_plane,
+)
 from bandlimiter.geometry.graph import AffineStep
+from tests.geometry.checks import refuses
 from tests.geometry.tracing.networks import BLOCKS, SHAPE, network_of, two_images
 
 
@@ -40,6 +48,33 @@ def test_units_of_other_scales_are_not_lost(seed):
     found = trace_line(network, start, end).at(t)
     # Sums of four terms: rounding.
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_flips_and_pieces_see_them_too(seed):
+    """The same network with the small unit alone at the front: it must flip, and end pieces."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU()).double().requires_grad_(False)
+    start, end = torch.randn(2, 3).double()
+    plain = count_flips(network, start[None], end[None])["1"]
+    piece = piece_around(network, start[None], (end - start)[None])
+    network[0].weight[0] *= 1e-15
+    network[0].bias[0] *= 1e-15
+    assert torch.equal(count_flips(network, start[None], end[None])["1"], plain)
+    scaled = piece_around(network, start[None], (end - start)[None])
+    # A unit's own factor moves no boundary, but for the rounding of its product.
+    torch.testing.assert_close(scaled.before, piece.before, rtol=1e-13, atol=0)
+    torch.testing.assert_close(scaled.after, piece.after, rtol=1e-13, atol=0)
+
+
+def test_numbers_that_overflow_are_told():
+    network = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1)).double()
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 1e200)
+    with refuses(ConfigurationError, "overflow", "scale"):
+        trace_line(network, [1.0], [2.0])
+    with refuses(ConfigurationError, "overflow", "scale"):
+        trace_plane(nn.Sequential(nn.Linear(2, 1), *network), [1.0, 1], [1.0, 0], [0.0, 1], 1)
 
 
 @pytest.mark.parametrize("kind", sorted(BLOCKS))

@@ -9,7 +9,7 @@ from torch import nn
 from bandlimiter.errors import InputError
 from bandlimiter.geometry.graph import AffineStep, BendStep, Graph, MaxStep
 from bandlimiter.geometry.tracing.inputs import place_graph, points_per_pass
-from bandlimiter.geometry.tracing.rounding import NOISE
+from bandlimiter.geometry.tracing.rounding import Moduli
 from bandlimiter.tensors import as_float64
 
 
@@ -44,8 +44,9 @@ def piece_around(
 ) -> PieceAround:
     """Return how far lines through points stay in the points' linear regions, exactly.
 
-    Two evaluations a line: within the region every pre-activation is affine, so that its
-    value and its derivative along the line say where it reaches its threshold.
+    Within the region every pre-activation is affine, so that its value and its derivative
+    along the line say where it reaches its threshold. Costs four evaluations a line: both,
+    and the scale of both.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def piece_around(
         raise InputError("expected finite points and directions, got NaN or infinite numbers")
     graph = place_graph(module, tuple(points.shape[1:]), device)
     x, d = points.to(graph.device), directions.to(graph.device)
-    size = max(1, points_per_pass(graph, memory) // 2)
+    size = points_per_pass(graph, memory) // 4
     with torch.inference_mode():
         reach = [
             _reach(graph, part, along)
@@ -99,18 +100,25 @@ def piece_around(
 def _reach(graph: Graph, x: torch.Tensor, d: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Carry values and derivatives through the network, and note who is reached first."""
     values, slopes = {0: x}, {0: d}
+    of_values, of_slopes = Moduli(graph, x), Moduli(graph, d, differences=True)
     before, after = x.new_full((len(x),), torch.inf), x.new_full((len(x),), torch.inf)
     for number, step in enumerate(graph.steps):
         if isinstance(step, AffineStep):
             values[step.target] = step.apply(values)
             slopes[step.target] = step.call.linear(*(slopes[source] for source in step.sources))
         else:
+            noise = of_values.noise(step), of_slopes.noise(step)
             g, dg = values[step.source], slopes[step.source]
-            bent = _bend(step, g, dg) if isinstance(step, BendStep) else _maximum(step, g, dg)
+            if isinstance(step, BendStep):
+                bent = _bend(step, g, dg, *noise)
+            else:
+                bent = _maximum(step, g, dg, *noise)
             values[step.target], slopes[step.target], changes = bent
             ahead = torch.where(changes > 0, changes, torch.inf).flatten(1).amin(dim=1)
             behind = torch.where(changes <= 0, changes.abs(), torch.inf).flatten(1).amin(dim=1)
             before, after = torch.minimum(before, behind), torch.minimum(after, ahead)
+        of_values.follow(number, step, values[step.target])
+        of_slopes.follow(number, step, slopes[step.target])
         graph.forget(values, number)
         graph.forget(slopes, number)
     return before, after
@@ -120,29 +128,40 @@ Bent = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Value and derivative, and for which s states change: infinite or NaN where they never do."""
 
 
-def _bend(step: BendStep, g: torch.Tensor, dg: torch.Tensor) -> Bent:
-    dg = _without_noise(dg, dg)
+def _bend(
+    step: BendStep,
+    g: torch.Tensor,
+    dg: torch.Tensor,
+    noise: torch.Tensor,
+    slope_noise: torch.Tensor,
+) -> Bent:
+    dg = _without(slope_noise.view_as(dg), dg)
     piece, changes = torch.zeros_like(g, dtype=torch.long), []
     for threshold in step.activation.thresholds.tolist():
-        gap = _without_noise(threshold - g, g)
+        gap = _without(noise.view_as(g), threshold - g)
         piece += (gap < 0) | ((gap == 0) & (dg > 0))  # on its threshold, a unit is where it goes
         changes.append(gap / dg)
     slopes = torch.from_numpy(step.activation.slopes).to(g)
     return step.activation.on_tensor(g), slopes[piece] * dg, torch.stack(changes, dim=1)
 
 
-def _maximum(step: MaxStep, g: torch.Tensor, dg: torch.Tensor) -> Bent:
+def _maximum(
+    step: MaxStep,
+    g: torch.Tensor,
+    dg: torch.Tensor,
+    noise: torch.Tensor,
+    slope_noise: torch.Tensor,
+) -> Bent:
     held, rise = step.gather(g), step.gather(dg)
     best = held.amax(dim=2, keepdim=True)
-    lead = _without_noise(best - held, g)
+    lead = _without(noise[..., None], best - held)
     leader = torch.where(lead == 0, rise, -torch.inf).argmax(dim=2, keepdim=True)
     slope = rise.gather(2, leader)
-    changes = lead / _without_noise(rise - slope, dg)
+    changes = lead / _without(slope_noise[..., None], rise - slope)
     shape = (-1, *step.shape)
     return best.view(shape), slope.view(shape), changes
 
 
-def _without_noise(difference: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Put zero for what is zero on paper, next to the largest of each point's numbers."""
-    largest = scale.flatten(1).abs().amax(dim=1).view(-1, *[1] * (difference.ndim - 1))
-    return torch.where(difference.abs() > NOISE * largest, difference, 0.0)
+def _without(noise: torch.Tensor, difference: torch.Tensor) -> torch.Tensor:
+    """Put zero for what is zero but for rounding."""
+    return torch.where(difference.abs() > noise, difference, 0.0)

@@ -5,9 +5,9 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from bandlimiter.errors import InputError
-from bandlimiter.geometry.graph import BendStep, Graph, MaxStep
+from bandlimiter.geometry.graph import AffineStep, BendStep, Graph, MaxStep
 from bandlimiter.geometry.tracing.inputs import place_graph, points_per_pass
-from bandlimiter.geometry.tracing.rounding import NOISE
+from bandlimiter.geometry.tracing.rounding import Moduli
 from bandlimiter.tensors import as_float64
 
 
@@ -65,7 +65,7 @@ def count_flips(
         raise InputError("expected finite inputs, got NaN or infinite numbers")
     graph = place_graph(module, tuple(a.shape[1:]), device)
     a, b = a.to(graph.device), b.to(graph.device)
-    size = points_per_pass(graph, memory) // 2
+    size = points_per_pass(graph, memory) // 4  # two points, and the scales of both
     with torch.inference_mode():
         passes = [
             _flips(graph, torch.cat([first, second]))
@@ -77,14 +77,20 @@ def count_flips(
 
 def _flips(graph: Graph, both: torch.Tensor) -> torch.Tensor:
     """Return [layers, N] for pairs whose second points follow all first ones."""
-    registers = {0: both}
-    counts = [_differing(layer, registers[layer.source]) for layer in graph.walk(registers)]
+    registers, moduli, counts = {0: both}, Moduli(graph, both), []
+    for number, step in enumerate(graph.steps):
+        if not isinstance(step, AffineStep):
+            counts.append(_differing(step, registers[step.source], moduli.noise(step)))
+        registers[step.target] = step.apply(registers)
+        moduli.follow(number, step, registers[step.target])
+        graph.forget(registers, number)
     return torch.stack(counts).cpu() if counts else both.new_zeros(0, len(both) // 2)
 
 
-def _differing(layer: BendStep | MaxStep, source: torch.Tensor) -> torch.Tensor:
+def _differing(
+    layer: BendStep | MaxStep, source: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
     """Return [N]; what is closer than a trace's tolerance is equal here too."""
-    noise = NOISE * source.flatten(1).abs().amax(dim=1).view(2, -1, 1).amax(dim=0).repeat(2, 1)
     if isinstance(layer, BendStep):
         above = source.flatten(1) - noise
         pairs = [(above > float(h)).chunk(2) for h in layer.activation.thresholds]

@@ -131,7 +131,8 @@ def trace_line(
     InputError
         (a ValueError) for points of different shapes, not finite, or equal.
     ConfigurationError
-        (a ValueError) for a layer that is not piecewise linear, named in the message.
+        (a ValueError) for a layer that is not piecewise linear, named in the message; where
+        numbers overflow; for a limit below 0.
     TraceLimitError
         (a ConfigurationError) beyond ``max_breakpoints``; its ``trace`` ends at ``reached``.
 
@@ -194,9 +195,10 @@ class _Line:
         if self._progress:
             self._progress(int(_STEPS * reached), _STEPS, f"{self._count} breakpoints")
         if self._limit is not None and self._count > self._limit:
+            where = "on the line" if reached == 1 else f"in the first {reached:.3g} of the line"
             raise TraceLimitError(
-                f"expected at most {self._limit} breakpoints, got {self._count} in the first "
-                f"{reached:.3g} of the line; allow more, or take a shorter line",
+                f"expected at most {self._limit} breakpoints, got {self._count} {where}; allow "
+                "more, or take a shorter line",
                 self.trace(),
             )
 

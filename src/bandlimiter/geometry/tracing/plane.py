@@ -108,9 +108,7 @@ def trace_plane(
     lattice = np.stack(np.meshgrid(SEEN, SEEN), axis=-1).reshape(-1, 2)
     with torch.inference_mode():
         most_points = min(MOST_POINTS, points_per_pass(graph, memory))
-        seen = torch.split(rectangle.inputs(lattice).to(graph.device), most_points)
-        each = [tolerances(graph, points) for points in seen]
-        near = [torch.stack(layer).amax(dim=0) for layer in zip(*each, strict=True)]
+        near = tolerances(graph, rectangle.inputs(lattice).to(graph.device))
         tracer = _Tracer(graph, near, most_points, rectangle)
         tracer.limit, tracer.progress = max_regions, progress
         tracer.run(tracer.mesh(square), 0)
