@@ -1,0 +1,191 @@
+"""Where a defended model looks: the offsets of its draw around any input."""
+
+import math
+from collections.abc import Sequence
+from operator import index
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from bandlimiter.defence.kept_draw import KeptDraw
+from bandlimiter.defence.neighbourhood import Neighbourhood
+from bandlimiter.defence.scale import placed, resolve_scale, rms
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.sampling import (
+    InputSampler,
+    RandomDirections,
+    Sampler,
+    build_sampler,
+    draw_vectors,
+    draw_vectors_at,
+    transfer_of,
+)
+from bandlimiter.sampling.transfer import frequency_rows
+from bandlimiter.tensors import Key
+
+
+class Surroundings(KeptDraw):
+    """The part of `PostAverage` that says at which points the model is evaluated.
+
+    Parameters
+    ----------
+    model, radius, directions, sampler, scale, seed, randomness
+        See `PostAverage`.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) for settings out of range or unknown names.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        radius: float,
+        *,
+        directions: int,
+        sampler: Sampler | InputSampler | str | None,
+        scale: float | torch.Tensor | None,
+        seed: int,
+        randomness: Literal["fixed", "fresh"],
+    ) -> None:
+        super().__init__()
+        if not (math.isfinite(radius) and radius >= 0):
+            raise ConfigurationError(f"expected a finite radius >= 0, got {radius}")
+        if index(directions) < 1:
+            raise ConfigurationError(f"expected at least one direction, got {directions}")
+        if randomness not in ("fixed", "fresh"):
+            raise ConfigurationError(f"expected randomness fixed or fresh, got {randomness!r}")
+        if not -(2**63) <= seed < 2**63:
+            raise ConfigurationError(f"expected a seed that fits 64 bits, got {seed}")
+        self.radius = float(radius)
+        self.seed = int(seed)
+        self.randomness = randomness
+        self.sampler = _sampler(sampler, model)
+        self.directions_count = index(directions)
+        self._keep_scale(resolve_scale(model, scale))
+        self.register_buffer("directions", None)
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for one answer, 6K + 1."""
+        return 6 * self.directions_count + 1
+
+    @property
+    def pixel_radius(self) -> float:
+        """The radius in the units of x: r times the root-mean-square scale.
+
+        The root-mean-square length in x of isotropic offsets of length r; exactly that of
+        each where all channels share one scale.
+        """
+        return self.radius * rms(self.scale)
+
+    def draw(self, shape: Sequence[int]) -> torch.Tensor:
+        """Make the fixed draw for inputs of ``shape`` (without batch) and return it.
+
+        Returns
+        -------
+        torch.Tensor
+            [M, *shape], also kept as ``directions``. Drawn by itself at the first call.
+
+        Raises
+        ------
+        ConfigurationError
+            (a ValueError) for a sampler that looks at the input.
+        """
+        shape = torch.Size(shape)
+        if self.directions is None or self.directions.shape[1:] != shape:
+            law = self._law()
+            self.directions = draw_vectors(law, self.directions_count, shape, self.seed)
+        return self.directions
+
+    def transfer(self, frequencies: ArrayLike | torch.Tensor) -> NDArray[np.complex128]:
+        """Return the filter of the fixed draw: by what averaging multiplies plane waves.
+
+        Exact for what is averaged: the logits under the vote ``logits``, the probabilities
+        under ``softmax``. The other votes are not linear, and have no filter.
+
+        Parameters
+        ----------
+        frequencies
+            [F, n] row vectors w over the n coordinates of a flattened input, in radians per
+            unit of the *normalised* input space: exp(i w . u) with u = normalise(x)
+            becomes T(w) exp(i w . u).
+
+        Returns
+        -------
+        numpy.ndarray
+            [F] complex128, the mean of exp(i w . offset) over the 6K + 1 points, the
+            sampler's own ``transfer`` at this radius and seed. Uses the kept draw where it
+            has n coordinates, and otherwise the draw for n coordinates, without keeping it.
+
+        Raises
+        ------
+        ConfigurationError
+            (a ValueError) for ``randomness="fresh"`` and for a sampler that looks at the
+            input, which have no single filter.
+        InputError
+            (a ValueError) for frequencies that are not [F, n] and finite.
+        """
+        law = self._law()
+        if self.randomness == "fresh":
+            raise ConfigurationError(
+                "expected randomness='fixed': fresh draws filter each input differently; the "
+                "sampler's expected_transfer and expected_power give their means"
+            )
+        dim = frequency_rows(frequencies).shape[1]
+        kept = self.directions
+        if kept is None or kept[0].numel() != dim:
+            kept = draw_vectors(law, self.directions_count, torch.Size([dim]), self.seed)
+        return transfer_of(kept, law.steps, law.centre, self.radius, frequencies)
+
+    def _around(self, x: torch.Tensor, keys: Sequence[Key]) -> Neighbourhood:
+        """Return the points around the inputs x [N, ...], whose draws are named by ``keys``."""
+        vectors = self._vectors(x, keys)
+        return Neighbourhood(x, vectors, self.sampler, self.radius, self.scale)
+
+    def _vectors(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        """Return the draw: [1, M, ...] shared, or [N, M, ...] for each input its own."""
+        fixed = self.randomness == "fixed"
+        names: list[tuple[Key, ...]] = [() if fixed else ("input", key) for key in keys]
+        if isinstance(self.sampler, InputSampler):
+            scale = placed(self.scale, x)
+            return draw_vectors_at(self.sampler, self.directions_count, x, scale, self.seed, names)
+        if fixed:
+            self.directions = self.draw(x.shape[1:]).to(x.device)
+            return self.directions[None]
+        fresh = [
+            draw_vectors(self.sampler, self.directions_count, x.shape[1:], self.seed, *name)
+            for name in names
+        ]
+        return torch.stack(fresh).to(x.device)
+
+    def _law(self) -> Sampler:
+        """Return the sampler, refused where it looks at the input."""
+        if isinstance(self.sampler, InputSampler):
+            raise ConfigurationError(
+                f"expected a sampler with one draw for all inputs, but {self.sampler.name} finds "
+                "its directions at each input and has no single draw or filter; see neighbours(x)"
+            )
+        return self.sampler
+
+    def _keep_scale(self, scale: float | torch.Tensor) -> None:
+        if isinstance(scale, torch.Tensor):  # as a buffer it follows the module's device
+            self.register_buffer("scale", scale, persistent=False)
+        else:
+            self.scale = scale
+
+
+def _sampler(
+    sampler: Sampler | InputSampler | str | None, model: nn.Module
+) -> Sampler | InputSampler:
+    if sampler is None:
+        return RandomDirections()
+    if isinstance(sampler, str):
+        return build_sampler(sampler, model)
+    if isinstance(sampler, type) or not isinstance(sampler, (Sampler, InputSampler)):
+        raise ConfigurationError(f"expected a sampler or its name, got {sampler!r}")
+    return sampler
