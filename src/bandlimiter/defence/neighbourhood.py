@@ -53,14 +53,22 @@ class Neighbourhood:
         return len(self._index)
 
     def points(self, start: int, stop: int) -> torch.Tensor:
-        """Return the points numbered ``start`` to ``stop - 1``: [stop - start, *shape].
+        """Return the points numbered ``start`` to ``stop - 1``: [stop - start, *shape]."""
+        number = torch.arange(start, stop, device=self._x.device)
+        return self.at(number // self.points_per_input, number % self.points_per_input)
+
+    def at(self, owner: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
+        """Return points of chosen inputs: [B, *shape].
 
         The sum is formed in float32 at least and rounded to x's dtype once.
-        """
-        number = torch.arange(start, stop, device=self._x.device)
-        owner = number // self.points_per_input
-        point = number % self.points_per_input
 
+        Parameters
+        ----------
+        owner
+            [B] int64, numbers of inputs.
+        point
+            [B] int64, which of that input's P points.
+        """
         dtype = torch.promote_types(self._x.dtype, torch.float32)
         drawn_for = owner if self._vectors.shape[0] > 1 else torch.zeros_like(owner)
         vectors = self._vectors[drawn_for, self._index[point]].to(dtype)

@@ -1,11 +1,13 @@
 """The network's logits at every point, in passes of bounded size, forward and backward."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from bandlimiter.defence.neighbourhood import Neighbourhood
-from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks
+from bandlimiter.tensors import ChunkLimit, find_logits, map_chunks, require_no_overflow
 
 
 def logits_at_points(
@@ -30,7 +32,7 @@ def logits_at_points(
     """
 
     def logits(start: int, stop: int) -> tuple[torch.Tensor]:
-        return (logits_of(model(around.points(start, stop))),)
+        return (find_logits(model(around.points(start, stop))),)
 
     def recomputed(start: int, stop: int) -> tuple[torch.Tensor]:
         kept: tuple[torch.Tensor] = checkpoint(logits, start, stop, use_reentrant=False)
@@ -38,5 +40,49 @@ def logits_at_points(
 
     one_pass = recomputed if torch.is_grad_enabled() else logits
     (flat,) = map_chunks(one_pass, len(x) * around.points_per_input, limit, x)
+    require_no_overflow(flat)  # once for all passes: on a GPU, looking waits
     flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
     return flat.view(len(x), around.points_per_input, -1)
+
+
+def scores_in_order(
+    model: nn.Module,
+    around: Neighbourhood,
+    order: torch.Tensor,
+    score: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    limit: ChunkLimit,
+) -> Callable[[torch.Tensor, int, int], torch.Tensor]:
+    """Return what evaluates some inputs at a part of their points, in full passes.
+
+    Parameters
+    ----------
+    order
+        [1, P] int64, the order of the points for all inputs, or [N, P], one for each.
+    score
+        Maps logits [B, classes] to scores [B, classes].
+
+    Returns
+    -------
+    callable
+        (rows [U], start, stop) -> [U, stop - start, classes], the scores of the inputs
+        numbered in ``rows`` at the points that come ``start``-th to (``stop - 1``)-th.
+        Raises InputError where a logit is NaN or +inf.
+    """
+
+    def scores(rows: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        each = stop - start
+
+        def one_pass(first: int, last: int) -> tuple[torch.Tensor]:
+            number = torch.arange(first, last, device=x.device)
+            owner = rows[number // each]
+            drawn_for = owner if len(order) > 1 else torch.zeros_like(owner)
+            point = order[drawn_for, start + number % each]
+            return (find_logits(model(around.at(owner, point))),)
+
+        (logits,) = map_chunks(one_pass, len(rows) * each, limit, x)
+        require_no_overflow(logits)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return score(logits).view(len(rows), each, -1)
+
+    return scores

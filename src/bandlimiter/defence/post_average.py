@@ -1,23 +1,36 @@
 """Post-averaging (paper, section 3): answer with the average over a small neighbourhood."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.defence.passes import logits_at_points
+from bandlimiter.defence.passes import logits_at_points, scores_in_order
 from bandlimiter.defence.prediction import Prediction
+from bandlimiter.defence.stopping import Spending, answer_in_rounds, draw_orders
+from bandlimiter.defence.streams import gathered, parted
 from bandlimiter.defence.surroundings import Surroundings
-from bandlimiter.defence.votes import VOTES
+from bandlimiter.defence.votes import VOTES, Share
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import InputSampler, Sampler
-from bandlimiter.tensors import ChunkLimit, Key, require_no_nan
+from bandlimiter.tensors import ChunkLimit, Key, place_of, require_no_nan
+
+Stop = Literal["never", "exact", "anytime"]
 
 # Inputs are taken in groups of about this many passes: enough that the last, shorter pass
 # hardly counts, few enough that the points' logits and fresh draws stay small.
 _PASSES_A_GROUP = 8
+
+# Under an early stop, groups are larger, as only the last few inputs of a group leave passes
+# unfilled; draws of their own must still fit into this many numbers (64 MiB).
+_LEAST_TOGETHER = 64
+_DRAWN_NUMBERS = 2**24
+
+# A CPU needs a quarter of the limit on a pass to be at 92 % of its speed (ResNet-56, bf16:
+# 1414 evaluations a second at 64 a pass, 1539 at 128 and 256; benchmarks/averaging.py).
+_FULL_PASS = 4
 
 
 class PostAverage(Surroundings):
@@ -143,40 +156,75 @@ class PostAverage(Surroundings):
             (a ValueError) for an empty batch, an integer dtype, NaN in x, or NaN or +inf in
             the model's logits.
         """
-        return self._scores(x, None)
+        return self._scores(x, self._checked(x, None))
 
     @torch.no_grad()
     def predict(
         self,
         x: torch.Tensor,
         *,
-        stop: Literal["never"] = "never",
+        stop: Stop = "never",
         alpha: float = 1e-3,
+        budget: int | None = None,
         keys: Sequence[Key] | None = None,
     ) -> Prediction:
         """Return labels, probabilities and what they cost.
+
+        An early stop spends evaluations, in random order, until the label of the full
+        average is known: about half of them under ``"exact"``, a seventh on typical clean
+        images under ``"anytime"``. Inputs that are still undecided share full passes, so
+        give many at once.
 
         Parameters
         ----------
         x
             As for `forward`.
         stop
-            ``"never"``: all 6K + 1 evaluations.
+            ``"never"``: all 6K + 1 evaluations. ``"exact"``: until no other class can
+            overtake the leader; the label is the full average's (of two classes closer than
+            the rounding of the model's outputs, either). ``"anytime"``: until a valid test
+            has rejected all other classes at level ``alpha``.
         alpha
-            Level of an early stop; without effect under ``"never"``.
+            In (0, 1). Under ``"anytime"``, each input's label differs from the full
+            average's with probability at most alpha over the random order of its points,
+            whatever the model, the input and the number of classes; the theorem and its
+            proof are in `bandlimiter.defence.stopping.rules`.
+        budget
+            The most evaluations an input may get, 1 ... 6K + 1; what is undecided then
+            answers with its leader, and ``decided`` says so. None: 6K + 1, and all are.
         keys
             With ``randomness="fresh"``: a name for each input's draw (an image id), which
             then depends on seed and name alone. Without, inputs are counted.
+
+        Returns
+        -------
+        Prediction
+            Labels and probabilities under an early stop are those at the decision, and so do
+            not depend on how inputs are batched; ``samples`` counts all evaluations that were
+            spent, and does.
 
         Raises
         ------
         InputError
             As `forward`; also if there is not one key an input.
         ConfigurationError
-            For an unknown ``stop``.
+            (a ValueError) for an unknown ``stop``, alpha outside (0, 1), a budget out of
+            range or without an early stop; and for an early stop under the votes ``logits``
+            and ``weighted``, whose scores have no bounds: no part of them decides.
+
+        Notes
+        -----
+        The guarantee is over the order of the points, which ``seed`` names: one order for all
+        inputs where ``randomness`` is fixed, one for each where it is fresh. It does not hold
+        against an attacker who knows the order (he need fool only the points that come
+        first), and it says nothing of the difference between a model and its copy in lower
+        precision.
         """
+        keys = self._checked(x, keys)
         if stop != "never":
-            raise ConfigurationError(f"expected stop='never', got {stop!r}")
+            return self._stopped(x, keys, Spending(stop, alpha, self.evaluations, budget))
+        if budget is not None:
+            raise ConfigurationError("expected an early stop with a budget, got stop='never'")
         scores = self._scores(x, keys)
         return Prediction(
             labels=scores.argmax(dim=1),
@@ -184,6 +232,34 @@ class PostAverage(Surroundings):
             samples=torch.full((len(x),), self.evaluations, device=x.device),
             decided=torch.ones(len(x), dtype=torch.bool, device=x.device),
         )
+
+    def predict_stream(
+        self,
+        batches: Iterable[torch.Tensor],
+        *,
+        stop: Stop = "never",
+        alpha: float = 1e-3,
+        budget: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Predict batch after batch, in memory that does not depend on how many there are.
+
+        Parameters
+        ----------
+        batches
+            [n, ...] each, of any sizes, on any device; small ones are predicted together, so
+            that passes are full. Read as the predictions are taken.
+        stop, alpha, budget
+            See `predict`.
+
+        Yields
+        ------
+        Prediction
+            One for each batch, in order, on the model's device.
+        """
+        device, _ = place_of(self.model)
+        for group in gathered(batches, self._most_together, device):
+            found = self.predict(torch.cat(group), stop=stop, alpha=alpha, budget=budget)
+            yield from parted(found, [len(batch) for batch in group])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -207,9 +283,15 @@ class PostAverage(Surroundings):
         """
         return self._around(x[None], [self._inputs_seen]).points(0, self.evaluations)
 
+    @property
+    def can_stop(self) -> bool:
+        """Whether the vote allows an early stop: its scores are means of bounded numbers."""
+        return VOTES[self.vote].share is not None
+
     # --- how --------------------------------------------------------------------------
 
-    def _scores(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
+    def _checked(self, x: torch.Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
+        """Check inputs, and return the names of their draws."""
         if x.ndim < 2 or len(x) == 0:
             raise InputError(f"expected a batch [N, ...] of inputs, got shape {tuple(x.shape)}")
         if not x.is_floating_point():
@@ -220,14 +302,44 @@ class PostAverage(Surroundings):
             self._inputs_seen += len(x)
         elif len(keys) != len(x):
             raise InputError(f"expected {len(x)} keys, one an input, got {len(keys)}")
+        return keys
 
+    def _scores(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         size = max(1, _PASSES_A_GROUP * self._limit.resolve(x) // self.evaluations)
-        groups = zip(torch.split(x, size), _split(keys, size), strict=True)
-        return torch.cat([self._group_scores(part, names) for part, names in groups])
+        return torch.cat([self._group_scores(*group) for group in _groups(x, keys, size)])
 
     def _group_scores(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         logits = logits_at_points(self.model, self._around(x, keys), x, self._limit)
         return VOTES[self.vote].scores(logits)
+
+    def _stopped(self, x: torch.Tensor, keys: Sequence[Key], spending: Spending) -> Prediction:
+        share = VOTES[self.vote].share
+        if share is None:
+            raise ConfigurationError(
+                f"expected stop='never' with the vote {self.vote}, whose scores have no bounds, not "
+                f"{spending.stop!r}; the votes softmax and majority can stop early"
+            )
+        groups = _groups(x, keys, self._most_together(x))
+        parts = [self._group_stopped(*group, share, spending) for group in groups]
+        return Prediction(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def _group_stopped(
+        self, x: torch.Tensor, keys: Sequence[Key], share: Share, spending: Spending
+    ) -> Prediction:
+        fixed = self.randomness == "fixed"
+        names: list[tuple[Key, ...]] = [()] if fixed else [("input", key) for key in keys]
+        orders = draw_orders(self.evaluations, self.seed, names).to(x.device)
+        scores = scores_in_order(self.model, self._around(x, keys), orders, share, x, self._limit)
+        full = max(1, self._limit.resolve(x) // _FULL_PASS)
+        answers = answer_in_rounds(scores, spending, torch.arange(len(x), device=x.device), full)
+        return Prediction(answers.labels, answers.means, answers.samples, answers.decided)
+
+    def _most_together(self, x: torch.Tensor) -> int:
+        """Return how many inputs are decided side by side."""
+        most = max(_LEAST_TOGETHER, self._limit.resolve(x))
+        if self.randomness == "fixed" and not isinstance(self.sampler, InputSampler):
+            return most
+        return max(1, min(most, _DRAWN_NUMBERS // (self.evaluations * x[:1].numel())))
 
     @override
     def extra_repr(self) -> str:
@@ -237,5 +349,8 @@ class PostAverage(Surroundings):
         )
 
 
-def _split(keys: Sequence[Key], size: int) -> list[Sequence[Key]]:
-    return [keys[start : start + size] for start in range(0, len(keys), size)]
+def _groups(
+    x: torch.Tensor, keys: Sequence[Key], size: int
+) -> Iterator[tuple[torch.Tensor, Sequence[Key]]]:
+    for start in range(0, len(x), size):
+        yield x[start : start + size], keys[start : start + size]

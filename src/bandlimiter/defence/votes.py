@@ -55,16 +55,36 @@ def _unchanged(scores: torch.Tensor) -> torch.Tensor:
     return scores
 
 
+def _winner(logits: torch.Tensor) -> torch.Tensor:
+    return F.one_hot(logits.argmax(dim=1), logits.shape[1]).to(logits.dtype)
+
+
+Share = Callable[[torch.Tensor], torch.Tensor]
+
+
 class Vote(NamedTuple):
-    """A rule: points' logits to scores, and scores to probabilities."""
+    """A rule.
+
+    Attributes
+    ----------
+    scores
+        All points' logits [N, P, classes] to an input's scores [N, classes].
+    probabilities
+        Those scores to a distribution [N, classes].
+    share
+        Logits [B, classes] of single points to what each adds to the average, in [0, 1]; its
+        mean over the points has the argmax of ``scores``. None where the scores are no mean
+        of bounded numbers: then a part of the points never decides.
+    """
 
     scores: Callable[[torch.Tensor], torch.Tensor]
     probabilities: Callable[[torch.Tensor], torch.Tensor]
+    share: Share | None = None
 
 
 VOTES = {
-    "softmax": Vote(softmax_scores, _softmax),
+    "softmax": Vote(softmax_scores, _softmax, share=_softmax),
     "logits": Vote(logits_scores, _softmax),
-    "majority": Vote(majority_scores, _unchanged),
+    "majority": Vote(majority_scores, _unchanged, share=_winner),
     "weighted": Vote(weighted_scores, _softmax),
 }

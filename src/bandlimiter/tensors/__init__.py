@@ -5,7 +5,7 @@ from bandlimiter.tensors.checks import require_images, require_labels, require_n
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
-from bandlimiter.tensors.outputs import logits_of
+from bandlimiter.tensors.outputs import find_logits, logits_of, require_no_overflow
 from bandlimiter.tensors.seeding import Key, generator
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Key",
     "Normalise",
     "as_float64",
+    "find_logits",
     "find_normaliser",
     "generator",
     "logits_of",
@@ -21,5 +22,6 @@ __all__ = [
     "require_images",
     "require_labels",
     "require_no_nan",
+    "require_no_overflow",
     "resolve_device",
 ]

@@ -21,6 +21,21 @@ def logits_of(output: Any) -> torch.Tensor:
         If no such tensor is there, if it is not two-dimensional with two columns or more,
         or if it holds NaN or +inf (-inf is a probability of zero).
     """
+    logits = find_logits(output)
+    require_no_overflow(logits)
+    return logits
+
+
+def find_logits(output: Any) -> torch.Tensor:
+    """Return the logits [N, classes] in a model's output, as `logits_of`, with any values.
+
+    Looks at no value, so that on a GPU nothing waits for the model.
+
+    Raises
+    ------
+    InputError
+        If no such tensor is there, or if it is not two-dimensional with two columns or more.
+    """
     logits = _find(output)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else None
@@ -29,11 +44,15 @@ def logits_of(output: Any) -> torch.Tensor:
             f"{type(output).__name__}{'' if shape is None else f' with shape {shape}'}; "
             "wrap the model in a module that returns its logits"
         )
-    if torch.isnan(logits).any() or torch.isposinf(logits).any():
+    return logits
+
+
+def require_no_overflow(logits: torch.Tensor) -> None:
+    """Refuse (InputError) NaN and +inf among logits; -inf is a probability of zero."""
+    if (torch.isnan(logits) | torch.isposinf(logits)).any():
         raise InputError(
             "expected logits without NaN or +inf, got some; the model overflows on these inputs"
         )
-    return logits
 
 
 def _find(output: Any) -> Any:

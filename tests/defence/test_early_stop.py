@@ -1,0 +1,215 @@
+"""Early stopping of real defended models, against their full averages."""
+
+import pytest
+import torch
+from torch import nn
+
+from bandlimiter import PostAverage
+from bandlimiter.defence.stopping import draw_orders
+from bandlimiter.errors import ConfigurationError, InputError
+from bandlimiter.sampling import INPUT_SAMPLERS, SAMPLERS
+
+
+class Counting(nn.Module):
+    """Counts the inputs that a model sees, and remembers the passes."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.passes = model, []
+
+    def forward(self, x):
+        self.passes.append(len(x))
+        return self.model(x)
+
+
+@pytest.fixture(scope="module")
+def hard(sample, photos):
+    """A real network and 60 real images, half of them mixed in pairs into hard ones."""
+    images = photos.images(0, 60)
+    mixed = 0.5 * images[:30] + 0.5 * images[30:]
+    return sample.module, torch.cat([images[:30], mixed])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vote", ["softmax", "majority"])
+@pytest.mark.parametrize("randomness", ["fixed", "fresh"])
+def test_exact_never_changes_a_label(hard, vote, randomness):
+    model, x = hard
+
+    def predict(stop):
+        defended = PostAverage(model, 6, directions=5, vote=vote, randomness=randomness, seed=1)
+        return defended.predict(x, stop=stop)
+
+    full, early = predict("never"), predict("exact")
+    assert torch.equal(full.labels, early.labels)
+    assert early.decided.all()
+    assert early.samples.double().mean() < 25 < int(full.samples[0])  # of 31
+    assert early.samples.max() > early.samples.min()  # hard images cost more
+
+
+@pytest.mark.slow
+def test_anytime_stops_early_at_its_level(hard):
+    """The guarantee is for each image; over 60 images and five orders, at alpha = 0.05, 15 wrong
+    labels are expected at most, and 31 are four deviations above that."""
+    model, x = hard
+    wrong = 0
+    for seed in range(5):
+        defended = PostAverage(model, 6, directions=5, seed=seed)
+        full, early = defended.predict(x), defended.predict(x, stop="anytime", alpha=0.05)
+        wrong += int((full.labels != early.labels).sum())
+        assert early.samples.double().mean() < 16
+    assert wrong <= 31
+
+
+def test_the_samples_are_the_evaluations_that_were_spent(convnet):
+    model = Counting(convnet)
+    x = torch.rand(9, 3, 8, 8, dtype=torch.float64)
+    defended = PostAverage(model, 0.8, directions=3, scale=1.0, chunk=16)
+    for stop in ("exact", "anytime"):
+        model.passes.clear()
+        answers = defended.predict(x, stop=stop, alpha=0.2)
+        assert sum(model.passes) == int(answers.samples.sum())
+        assert max(model.passes) <= 16
+
+
+@pytest.mark.parametrize("randomness", ["fixed", "fresh"])
+def test_a_budget_averages_the_first_points_of_the_order_that_the_seed_names(mlp, randomness):
+    x = torch.rand(5, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    settings = {"directions": 2, "scale": 1.0, "seed": 3, "randomness": randomness}
+    answers = PostAverage(mlp, 0.5, **settings).predict(x, stop="exact", budget=4)
+    shown = PostAverage(mlp, 0.5, **settings)
+    for row, one in enumerate(x):
+        probabilities = mlp(shown.neighbours(one)).softmax(dim=1)
+        name = () if randomness == "fixed" else ("input", row)
+        (order,) = draw_orders(13, seed=3, names=[name])
+        torch.testing.assert_close(answers.probabilities[row], probabilities[order[:4]].mean(dim=0))
+        shown.predict(one[None])  # the next input gets the next draw
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS, *INPUT_SAMPLERS])
+@pytest.mark.parametrize("randomness", ["fixed", "fresh"])
+def test_batches_chunks_and_order_of_inputs_change_no_answer(sampler, randomness):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 4)).double().eval()
+    x = torch.rand(12, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    keys = [f"image {i}" for i in range(12)]
+
+    def predict(rows, chunk="auto"):
+        defended = PostAverage(
+            model,
+            0.5,
+            directions=4,
+            sampler=sampler,
+            scale=1.0,
+            randomness=randomness,
+            chunk=chunk,
+        )
+        return defended.predict(
+            x[rows], stop="anytime", alpha=0.1, keys=[keys[row] for row in rows]
+        )
+
+    whole = predict(list(range(12)))
+    for rows in ([0], [5, 2], list(range(11, -1, -1))):
+        for chunk in (1, 7, 1000):
+            part = predict(rows, chunk)
+            assert torch.equal(part.labels, whole.labels[rows])
+            # Sums of at most 25 float64 numbers; a network's outputs depend on the batch.
+            torch.testing.assert_close(
+                part.probabilities, whole.probabilities[rows], atol=1e-12, rtol=0
+            )
+
+
+def test_a_stream_is_predicted_like_a_batch(mlp):
+    x = torch.rand(23, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for randomness in ("fixed", "fresh"):
+        for stop in ("never", "exact", "anytime"):
+
+            def defended(randomness=randomness):
+                return PostAverage(mlp, 0.5, directions=4, scale=1.0, randomness=randomness)
+
+            whole = defended().predict(x, stop=stop, alpha=0.1)
+            parts = list(defended().predict_stream(x.split([1, 2, 20]), stop=stop, alpha=0.1))
+            assert [len(part.labels) for part in parts] == [1, 2, 20]
+            assert torch.equal(torch.cat([part.labels for part in parts]), whole.labels)
+            torch.testing.assert_close(
+                torch.cat([part.probabilities for part in parts]),
+                whole.probabilities,
+                atol=1e-12,
+                rtol=0,
+            )
+
+
+def test_a_stream_is_read_as_predictions_are_taken(mlp):
+    read = []
+
+    def batches():
+        for number in range(10):
+            read.append(number)
+            yield torch.rand(40, 6, dtype=torch.float64)
+
+    stream = PostAverage(mlp, 0.5, directions=1, scale=1.0, chunk=8).predict_stream(batches())
+    next(stream)
+    assert len(read) == 2  # 64 inputs are gathered, no more
+
+
+def test_a_stream_may_change_the_shape_of_its_inputs():
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+    defended = PostAverage(model, 0.5, directions=1, scale=1.0)
+    sizes = [torch.rand(2, 3, size, size, dtype=torch.float64) for size in (8, 12, 12)]
+    assert [len(part.labels) for part in defended.predict_stream(sizes)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("vote", ["logits", "weighted"])
+def test_votes_without_bounds_refuse_to_stop(mlp, vote):
+    defended = PostAverage(mlp, 0.5, scale=1.0, vote=vote)
+    assert not defended.can_stop
+    x = torch.rand(2, 6, dtype=torch.float64)
+    for stop in ("exact", "anytime"):
+        with pytest.raises(ValueError, match=vote):
+            defended.predict(x, stop=stop)
+    assert len(defended.predict(x).labels) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"stop": "soon"}, "never, exact or anytime"),
+        ({"stop": "anytime", "alpha": 0.0}, "alpha in"),
+        ({"stop": "anytime", "alpha": 1.5}, "alpha in"),
+        ({"stop": "exact", "budget": 0}, "budget of 1 to 91"),
+        ({"stop": "exact", "budget": 92}, "budget of 1 to 91"),
+        ({"budget": 10}, "early stop"),
+    ],
+)
+def test_settings_out_of_range_are_refused(mlp, arguments, message):
+    defended = PostAverage(mlp, 0.5, scale=1.0)
+    with pytest.raises(ConfigurationError, match=message):
+        defended.predict(torch.rand(2, 6, dtype=torch.float64), **arguments)
+
+
+class Overflowing(nn.Module):
+    """Returns +inf for some inputs."""
+
+    def forward(self, x):
+        return torch.where(x[:, :2] > 0.9, float("inf"), x[:, :2])
+
+
+def test_an_overflow_is_no_vote():
+    defended = PostAverage(Overflowing(), 0.1, directions=2, scale=1.0, vote="majority")
+    for stop in ("never", "exact", "anytime"):
+        with pytest.raises(InputError, match=r"\+inf"):
+            defended.predict(torch.full((3, 4), 0.95), stop=stop)
+
+
+def test_memory_that_ends_halves_the_pass(mlp):
+    class Small(nn.Module):
+        def forward(self, x):
+            if len(x) > 10:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return mlp(x)
+
+    x = torch.rand(20, 6, dtype=torch.float64)
+    settings = {"directions": 4, "scale": 1.0}
+    expected = PostAverage(mlp, 0.5, **settings).predict(x, stop="anytime", alpha=0.1)
+    found = PostAverage(Small(), 0.5, **settings).predict(x, stop="anytime", alpha=0.1)
+    assert torch.equal(found.labels, expected.labels)
