@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bandlimiter.acceleration import Accelerated, accelerate
     from bandlimiter.data import load_data
     from bandlimiter.defence import PostAverage, Prediction
     from bandlimiter.errors import BandlimiterError
@@ -19,22 +20,26 @@ if TYPE_CHECKING:
     from bandlimiter.tensors import Normalise
 
 __all__ = [
+    "Accelerated",
     "BandlimiterError",
     "Evaluation",
     "Normalise",
     "PostAverage",
     "Prediction",
+    "accelerate",
     "evaluate",
     "load_data",
     "load_model",
 ]
 
 _HOMES = {
+    "Accelerated": "bandlimiter.acceleration",
     "BandlimiterError": "bandlimiter.errors",
     "Evaluation": "bandlimiter.evaluation",
     "Normalise": "bandlimiter.tensors",
     "PostAverage": "bandlimiter.defence",
     "Prediction": "bandlimiter.defence",
+    "accelerate": "bandlimiter.acceleration",
     "evaluate": "bandlimiter.evaluation",
     "load_data": "bandlimiter.data",
     "load_model": "bandlimiter.models",

@@ -1,0 +1,134 @@
+"""How well a copy agrees with its model, on a probe: what decides whether it is handed out."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bandlimiter.data import load_data
+from bandlimiter.errors import BandlimiterError, ConfigurationError, InputError
+from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks, require_images
+
+_PROBE_IMAGES = 128
+
+
+class Figures(NamedTuple):
+    """What a probe shows of a copy.
+
+    Attributes
+    ----------
+    agreement
+        Share of inputs on which copy and model give one label.
+    score_error
+        Largest absolute difference of a softmax probability, over inputs and classes.
+    """
+
+    agreement: float
+    score_error: float
+
+
+class RefusedError(ConfigurationError):
+    """A copy that is too far from its model."""
+
+
+def resolve_probe(
+    probe: torch.Tensor | None, input_size: int | None, device: torch.device
+) -> torch.Tensor:
+    """Return the probe as float32 pixels on ``device``: [N, ...].
+
+    Without one, the first packaged images, at ``input_size`` where that is known.
+
+    Raises
+    ------
+    InputError
+        (a ValueError) for a probe that is not a batch of pixels in [0, 1].
+    """
+    if probe is None:
+        images = load_data("sample", _PROBE_IMAGES).images(0, _PROBE_IMAGES)
+        if input_size is not None and images.shape[-1] != input_size:
+            images = F.interpolate(images, size=(input_size, input_size), mode="bilinear")
+        return images.clamp(0, 1).to(device)
+    if not isinstance(probe, torch.Tensor) or probe.ndim < 2:
+        shape = tuple(probe.shape) if isinstance(probe, torch.Tensor) else type(probe).__name__
+        raise InputError(f"expected a probe of pixels [N, ...], got {shape}")
+    require_images(probe)
+    return probe.detach().to(device, torch.float32)
+
+
+def reference_logits(
+    model: nn.Module, probe: torch.Tensor, dtype: torch.dtype, given: bool
+) -> torch.Tensor:
+    """Return the model's own logits on the probe, float64: [N, classes].
+
+    Parameters
+    ----------
+    model
+        The model, in eval mode and in its own ``dtype``.
+    probe
+        [N, ...] pixels.
+    given
+        Whether the probe is the caller's.
+
+    Raises
+    ------
+    ConfigurationError
+        Where the model does not take these images.
+    """
+    try:
+        return _logits(model, probe.to(dtype))
+    # Models refuse a wrong shape in many ways.
+    except Exception as error:
+        shape = tuple(probe.shape[1:])
+        whose = "the probe's images" if given else "the packaged images"
+        advice = "give one that fits" if given else "give probe=..., pixels [N, ...] that it takes"
+        raise ConfigurationError(
+            f"expected a model that takes {whose} of shape {shape}, got {type(error).__name__}: "
+            f"{str(error).partition(chr(10))[0]}; {advice}"
+        ) from error
+
+
+def figures(copy: nn.Module, probe: torch.Tensor, reference: torch.Tensor) -> Figures:
+    """Hold ``copy`` against the model's logits on the probe.
+
+    Raises
+    ------
+    RefusedError
+        Where the copy returns NaN, +inf, or other classes than the model.
+    """
+    try:
+        logits = _logits(copy, probe)
+    except BandlimiterError as error:
+        raise RefusedError(f"expected finite logits of the inference copy, got: {error}") from error
+    difference = (logits.softmax(dim=1) - reference.softmax(dim=1)).abs()
+    agree = logits.argmax(dim=1) == reference.argmax(dim=1)
+    return Figures(float(agree.double().mean()), float(difference.max()))
+
+
+def require_close(
+    found: Figures, least_agreement: float, most_score_error: float, count: int, what: str
+) -> None:
+    """Refuse a copy whose figures on ``count`` inputs are beyond the thresholds.
+
+    Raises
+    ------
+    RefusedError
+        With both figures, and what to do.
+    """
+    # Written so that NaN is refused as well.
+    if not (found.agreement >= least_agreement and found.score_error <= most_score_error):
+        raise RefusedError(
+            f"expected a copy with agreement >= {least_agreement:g} and score error <= "
+            f"{most_score_error:g} on {count} inputs, got {found.agreement:.4f} and "
+            f"{found.score_error:.3g} in {what}; use dtype='float32', or loosen least_agreement "
+            "and most_score_error if that is good enough"
+        )
+
+
+def _logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    def run(start: int, stop: int) -> tuple[torch.Tensor]:
+        return (logits_of(model(images[start:stop])).double(),)
+
+    with torch.no_grad():
+        (logits,) = map_chunks(run, len(images), ChunkLimit("auto"), images)
+    return logits
