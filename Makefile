@@ -4,7 +4,8 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet boundary-study \
-	theory check-trace tracing-studies line-spectra bench-regions bench-transforms bench-tracing clean
+	theory check-trace tracing-studies line-spectra check-stopping bench bench-first-layer bench-memory \
+	bench-end-to-end bench-regions bench-transforms bench-tracing clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -30,11 +31,11 @@ check: .venv/.check-ready  ## Lint, format, types, import rules
 	@touch $@
 
 .venv/.test-ready: .venv/.demo-ready
-	$(PIP) --editable '.[test,torchvision,timm,efficientnet,spectrum]'
+	$(PIP) --editable '.[test,torchvision,timm,efficientnet,spectrum,onnx]'
 	@touch $@
 
 .venv/.bench-ready: .venv/.demo-ready
-	$(PIP) --editable '.[bench]'
+	$(PIP) --editable '.[bench,torchvision,efficientnet,spectrum,onnx]'
 	@touch $@
 
 .venv/.check-ready: .venv/.test-ready
@@ -84,6 +85,23 @@ tracing-studies: .venv/.test-ready  ## Flips, tiny pieces, equation 4, on 200 im
 
 line-spectra: .venv/.test-ready  ## What averaging removes along a line (needs MODEL, WEIGHTS, DATA)
 	$(call STUDY,line_spectra) --limit 5 --length 0.05 --small-length 6
+
+check-stopping: .venv/.demo-ready  ## How often stopping early errs (ARGS="--model ... --weights FILE --data npz:FILE")
+	OMP_NUM_THREADS=1 .venv/bin/python tools/stopping/guarantee.py $(ARGS)
+
+THREADS ?= $(shell getconf _NPROCESSORS_ONLN)
+BENCH = OMP_NUM_THREADS=$(THREADS) .venv/bin/python benchmarks/$(1).py --threads $(THREADS) $(ARGS)
+bench: .venv/.bench-ready  ## What a defended prediction costs (ARGS="--model ... --weights FILE --data npz:FILE")
+	$(call BENCH,averaging)
+
+bench-first-layer: .venv/.bench-ready  ## What keeping the first layer's response to the offsets could save
+	$(call BENCH,averaging_first_layer)
+
+bench-memory: .venv/.bench-ready  ## Memory and time of long streams
+	$(call BENCH,averaging_memory)
+
+bench-end-to-end: .venv/.bench-ready  ## Whole evaluations with and without the fast paths
+	$(call BENCH,averaging_end_to_end)
 
 bench-regions: .venv/.bench-ready  ## Regions a second, against regioncam
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/regions.py

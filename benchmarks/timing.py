@@ -93,11 +93,11 @@ def parser(doc: str) -> argparse.ArgumentParser:
     return options
 
 
-def begin(*packages: str) -> dict[str, Any]:
-    """Hold everything to one thread, and print and return the machine."""
-    if os.environ.get("OMP_NUM_THREADS") != "1":
-        sys.exit("set OMP_NUM_THREADS=1: it is read before Python starts (make does this)")
-    torch.set_num_threads(1)
+def begin(*packages: str, threads: int = 1) -> dict[str, Any]:
+    """Hold everything to so many threads, and print and return the machine."""
+    if os.environ.get("OMP_NUM_THREADS") != str(threads):
+        sys.exit(f"set OMP_NUM_THREADS={threads}: it is read before Python starts (make does this)")
+    torch.set_num_threads(threads)
     described = machine("numpy", "torch", "numba", *packages)
     print(", ".join(f"{key} {value}" for key, value in described.items()))
     return described

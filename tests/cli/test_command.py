@@ -132,10 +132,29 @@ def test_predict_names_classes_plain_and_defended(photos, tmp_path):
     answers = json.loads(run("predict", *paths, "--json").stdout)["predictions"]
     assert [answer["defended"]["name"] for answer in answers] == ["cat", "ship"]
     assert all(0 < answer["plain"]["score"] <= 1 for answer in answers)
+    assert all(answer["defended"]["evaluations"] == 91 for answer in answers)
     looking = run("predict", *paths, "--json", "--sampler", "boundary", "--directions", 3)
     document = json.loads(looking.stdout)
     assert document["settings"]["sampler"] == "boundary"
     assert [answer["defended"]["name"] for answer in document["predictions"]] == ["cat", "ship"]
+
+
+@pytest.mark.slow
+def test_a_compiled_copy_may_answer_for_the_defence_and_is_described(photos, tmp_path):
+    path = tmp_path / "cat.png"
+    pixels = (photos.images(0, 1)[0].permute(1, 2, 0).numpy() * 255).round()
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    result = run("predict", path, "--accelerate", "--stop", "anytime", "--json")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    copy = document["settings"]["acceleration"]
+    assert copy["agreement"] >= 0.98
+    assert copy["score_error"] <= 0.2
+    assert set(copy) == {"agreement", "score_error", "backend", "dtype"}
+    assert document["settings"]["stop"] == "anytime"
+    defended = document["predictions"][0]["defended"]
+    assert defended["name"] == "cat"
+    assert defended["evaluations"] < 91
 
 
 @pytest.fixture(scope="module")

@@ -287,3 +287,55 @@ def test_saved_files_that_do_not_fit(tmp_path, sample, defended, photos):
         write_adversarial(path, torch.full((1, 3, 32, 32), bad), torch.tensor([0]), attack="mine")
         with pytest.raises(InputError, match=r"in .*a.safetensors: expected"):
             read_adversarial(path)
+
+
+@pytest.mark.parametrize("vote", ["softmax", "majority"])
+def test_rows_are_the_same_where_answers_come_as_early_as_changes_no_label(sample, photos, vote):
+    def run(stop):
+        defence = PostAverage(sample.module, 6, directions=4, vote=vote)
+        images = photos.limited(12, None, 0)
+        return evaluate(
+            sample.module, defence, images, ["fgsm"], protocol="minimal", quick=True, stop=stop
+        )
+
+    early, full = run("auto"), run("never")
+    assert early.rows == full.rows
+    assert early.tables["settings"]["stop"] == "exact"
+    assert full.tables["settings"]["stop"] == "never"
+
+
+def test_a_level_that_can_change_rows_is_kept_with_them(sample, defended, photos):
+    images = photos.limited(2, None, 0)
+    found = evaluate(
+        sample.module,
+        defended,
+        images,
+        ["fgsm"],
+        protocol="fixed",
+        quick=True,
+        stop="anytime",
+        alpha=0.05,
+    )
+    settings = found.tables["settings"]
+    assert (settings["stop"], settings["alpha"]) == ("anytime", 0.05)
+
+
+def test_a_defence_that_cannot_stop_early_evaluates_everything(sample, photos):
+    images = photos.limited(2, None, 0)
+    unbounded = PostAverage(sample.module, 6, directions=1, vote="logits")
+    for defence in (unbounded, sample.module):
+        found = evaluate(
+            sample.module, defence, images, ["fgsm"], protocol="fixed", quick=True, stop="auto"
+        )
+        assert found.tables["settings"]["stop"] == "never"
+        with pytest.raises(ConfigurationError, match="cannot stop early"):
+            evaluate(sample.module, defence, images, ["fgsm"], stop="exact")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"stop": "soon"}, "auto, never"), ({"stop": "anytime", "alpha": 0}, "alpha in")],
+)
+def test_stops_out_of_range_are_refused(sample, defended, photos, arguments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        evaluate(sample.module, defended, photos.limited(2, None, 0), ["fgsm"], **arguments)

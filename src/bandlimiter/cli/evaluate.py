@@ -69,6 +69,9 @@ def evaluate(
     vote: options.VoteName = "softmax",
     randomness: options.Randomness = "fixed",
     scale: options.Scale = None,
+    stop: options.Stop = "auto",
+    alpha: options.Alpha = 1e-3,
+    accelerate: options.Accelerate = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     out: Annotated[
@@ -123,6 +126,7 @@ def evaluate(
             vote=vote,
             randomness=randomness,
             scale=scale,
+            accelerated=accelerate,
             seed=seed,
             device=device,
         )
@@ -143,6 +147,8 @@ def evaluate(
                 out=out,
                 seed=seed,
                 quick=quick,
+                stop=stop,
+                alpha=alpha,
                 save_adversarial=save_adversarial,
                 settings=settings,
                 progress=progress,

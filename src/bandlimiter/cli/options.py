@@ -64,6 +64,28 @@ Scale = Annotated[
         rich_help_panel="Defence",
     ),
 ]
+Stop = Annotated[
+    str,
+    typer.Option(
+        help="When the defended model may answer early: never; exact (as soon as no other label "
+        "can win); anytime (each label may differ, with a probability of at most --alpha); auto "
+        "is exact where the vote allows it.",
+        rich_help_panel="Speed",
+    ),
+]
+Alpha = Annotated[
+    float, typer.Option(help="Level of --stop anytime, in (0, 1).", rich_help_panel="Speed")
+]
+Accelerate = Annotated[
+    bool,
+    typer.Option(
+        "--accelerate",
+        help="Let a folded, compiled copy of the model (bf16 where the processor has it) answer "
+        "for the defence. Compiling takes half a minute; scores change by rounding, how much "
+        "is measured and kept with the settings.",
+        rich_help_panel="Speed",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Names every random draw.", rich_help_panel="Run")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel="Run")]
 Json = Annotated[

@@ -26,6 +26,9 @@ def predict(
     vote: options.VoteName = "softmax",
     randomness: options.Randomness = "fixed",
     scale: options.Scale = None,
+    stop: options.Stop = "never",
+    alpha: options.Alpha = 1e-3,
+    accelerate: options.Accelerate = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     as_json: options.Json = False,
@@ -34,11 +37,13 @@ def predict(
     """Classify image files with the plain and the defended model.
 
     Images are cut to a centred square and scaled to the model's input size; for a
-    MODULE:FACTORY, which has none, they stay as they are.
+    MODULE:FACTORY, which has none, they stay as they are. Where --stop lets an answer
+    come early, its score is the average up to then.
     """
     from bandlimiter.attacks import Target
     from bandlimiter.cli.setup import build_defended
     from bandlimiter.data.files import read_image
+    from bandlimiter.evaluation import resolve_stop
 
     with own_stdout():
         defended = build_defended(
@@ -50,26 +55,31 @@ def predict(
             vote=vote,
             randomness=randomness,
             scale=scale,
+            accelerated=accelerate,
             seed=seed,
             device=device,
         )
         classifier = defended.classifier
+        early = resolve_stop(defended.defence, stop, alpha)
         answers = []
         for path in images:
             x = read_image(path, classifier.input_size)[None].to(defended.device)
             target = Target(classifier.module)
             target.count_classes(x)
             plain = target.logits(x).softmax(dim=1)
-            averaged = defended.defence.predict(x, keys=[str(path)])
+            averaged = defended.defence.predict(x, stop=early, alpha=alpha, keys=[str(path)])
             answers.append(
                 {
                     "image": str(path),
                     "plain": _answer(plain.argmax(dim=1), plain, classifier),
-                    "defended": _answer(averaged.labels, averaged.probabilities, classifier),
+                    "defended": {
+                        **_answer(averaged.labels, averaged.probabilities, classifier),
+                        "evaluations": int(averaged.samples),
+                    },
                 }
             )
     if as_json:
-        settings = {**defended.settings, **defended.defence.settings}
+        settings = {**defended.settings, **defended.defence.settings, "stop": early}
         print_json({"settings": settings, "predictions": answers})
     else:
         _show(answers)
@@ -89,8 +99,9 @@ def _show(answers: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table()
-    for heading in ("image", "plain", "score", "defended", "score"):
-        table.add_column(heading, justify="right" if heading == "score" else "left")
+    for heading in ("image", "plain", "score", "defended", "score", "evaluations"):
+        words = heading in ("image", "plain", "defended")
+        table.add_column(heading, justify="left" if words else "right")
     for answer in answers:
         plain, averaged = answer["plain"], answer["defended"]
         table.add_row(
@@ -99,5 +110,6 @@ def _show(answers: list[dict[str, Any]]) -> None:
             f"{plain['score']:.3f}",
             averaged["name"],
             f"{averaged['score']:.3f}",
+            str(averaged["evaluations"]),
         )
     Console().print(table)

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 import torch
 
+from bandlimiter.acceleration import Accelerated, accelerate
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.models import Classifier, load_model
@@ -41,6 +42,7 @@ def build_defended(
     vote: str = "softmax",
     randomness: str = "fixed",
     scale: float | None = None,
+    accelerated: bool = False,
     seed: int = 0,
     device: str = "auto",
 ) -> Defended:
@@ -53,8 +55,9 @@ def build_defended(
         raise ConfigurationError(
             f"expected a radius for {model}, for which the paper has none; give --radius"
         )
+    fast = accelerate(classifier) if accelerated else None
     defence = PostAverage(
-        classifier.module,
+        classifier.module if fast is None else fast.model,
         radius,
         directions=directions,
         sampler=sampler,
@@ -69,9 +72,17 @@ def build_defended(
         "paper_data": classifier.paper_data,
         "paper_radius": classifier.paper_radius,
         "scale": scale,
+        "acceleration": None if fast is None else _figures(fast),
         "device": str(place),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "versions": {name: version(name) for name in ("bandlimiter", "torch", "numpy")},
     }
     return Defended(classifier, defence.eval().to(place), place, settings)
+
+
+def _figures(fast: Accelerated) -> dict[str, Any]:
+    """Return what is known of a copy beside the copy itself."""
+    figures = fast._asdict()
+    del figures["model"]
+    return {key: str(value) if key == "dtype" else value for key, value in figures.items()}

@@ -316,8 +316,8 @@ class PostAverage(Surroundings):
         share = VOTES[self.vote].share
         if share is None:
             raise ConfigurationError(
-                f"expected stop='never' with the vote {self.vote}, whose scores have no bounds, not "
-                f"{spending.stop!r}; the votes softmax and majority can stop early"
+                f"expected stop='never' with the vote {self.vote}, whose scores have no bounds, "
+                f"not {spending.stop!r}; the votes softmax and majority can stop early"
             )
         groups = _groups(x, keys, self._most_together(x))
         parts = [self._group_stopped(*group, share, spending) for group in groups]

@@ -5,6 +5,7 @@ from bandlimiter.evaluation.adversarial_sets import (
     read_adversarial,
     write_adversarial,
 )
+from bandlimiter.evaluation.preflight import resolve_stop
 from bandlimiter.evaluation.run import Evaluation, evaluate
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "SavedImages",
     "evaluate",
     "read_adversarial",
+    "resolve_stop",
     "write_adversarial",
 ]

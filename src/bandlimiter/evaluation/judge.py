@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bandlimiter.attacks import Attack, AttackResult, Target
-from bandlimiter.defence import PostAverage
+from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.results import Row
 from bandlimiter.tensors import Key, find_normaliser, logits_of, place_of, require_images
 
@@ -44,6 +44,8 @@ class Judge:
         L-inf budget in pixels.
     seed
         Of the attacks' draws.
+    stop, alpha
+        How early a `PostAverage` may answer; see its `predict`.
     heartbeat
         See `Target`.
     """
@@ -55,11 +57,14 @@ class Judge:
         *,
         epsilon: float,
         seed: int,
+        stop: Stop = "never",
+        alpha: float = 1e-3,
         heartbeat: Callable[[Target], None] | None = None,
     ) -> None:
         self._target = Target(model, heartbeat)
         self._defence = defence
         self._epsilon, self._seed = epsilon, seed
+        self._stop, self._alpha = stop, alpha
         self._device, self._dtype = place_of(model)
         self._scale = _scale_of(model, defence)
 
@@ -124,7 +129,8 @@ class Judge:
     def _defended_labels(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         images = images.to(self._dtype)
         if isinstance(self._defence, PostAverage):
-            return self._defence.predict(images, keys=keys).labels
+            found = self._defence.predict(images, stop=self._stop, alpha=self._alpha, keys=keys)
+            return found.labels
         return logits_of(self._defence(images)).argmax(dim=1)
 
     def _outcomes(self, attack: Attack, part: CleanBatch, result: AttackResult) -> list["_Outcome"]:

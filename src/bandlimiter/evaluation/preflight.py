@@ -1,13 +1,14 @@
 """What must fit together before the first row: models, attacks, images and labels."""
 
 from collections.abc import Sequence
+from typing import cast, get_args
 
 import torch
 from torch import nn
 
 from bandlimiter.attacks import PROTOCOLS, Attack, build_attack
 from bandlimiter.data import ImageSet
-from bandlimiter.defence import PostAverage
+from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.adversarial_sets import SavedImages
 from bandlimiter.evaluation.judge import Judge
@@ -29,6 +30,29 @@ def require_ready(model: nn.Module, defence: nn.Module) -> None:
             "expected models in eval mode, got one in training mode, whose answers depend on the "
             "batch; call model.eval()"
         )
+
+
+def resolve_stop(defence: nn.Module, stop: str, alpha: float) -> Stop:
+    """Return how early the defence may answer; ``"auto"`` is as early as changes no label.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown name, alpha outside (0, 1), or a defence that cannot stop early.
+    """
+    can_stop = isinstance(defence, PostAverage) and defence.can_stop
+    if stop == "auto":
+        return "exact" if can_stop else "never"
+    if stop not in get_args(Stop):
+        raise ConfigurationError(f"expected stop auto, never, exact or anytime; got {stop!r}")
+    if not 0 < alpha < 1:
+        raise ConfigurationError(f"expected alpha in (0, 1), got {alpha}")
+    if stop != "never" and not can_stop:
+        raise ConfigurationError(
+            f"expected stop auto or never for a defence that cannot stop early, got {stop!r}; the "
+            "votes softmax and majority can"
+        )
+    return cast(Stop, stop)
 
 
 def require_fitting(

@@ -19,6 +19,7 @@ from bandlimiter.evaluation.preflight import (
     require_fitting,
     require_ready,
     resolve_attacks,
+    resolve_stop,
 )
 from bandlimiter.results import Row, RowWriter, summarise
 from bandlimiter.results.store import RESULT
@@ -60,6 +61,8 @@ def evaluate(
     out: Path | str | None = None,
     seed: int = 0,
     quick: bool = False,
+    stop: str = "auto",
+    alpha: float = 1e-3,
     save_adversarial: bool = False,
     settings: dict[str, Any] | None = None,
     progress: Progress | None = None,
@@ -92,6 +95,10 @@ def evaluate(
         Names all random draws of the attacks.
     quick
         Attacks with fewer steps; marked in every row and table.
+    stop, alpha
+        How early the defended model may answer; see `PostAverage.predict`. ``"auto"``: as
+        early as changes no label (``"exact"``, where the vote allows it). ``"anytime"`` can
+        change a row, with probability at most alpha, and is kept with the settings.
     save_adversarial
         Also write each attack's adversarial images (safetensors) into ``out``.
     settings
@@ -118,11 +125,14 @@ def evaluate(
     if save_adversarial and out is None:
         raise ConfigurationError("expected a folder (out) to save adversarial images to")
     require_ready(model, defence)
+    early = resolve_stop(defence, stop, alpha)
     chosen = resolve_attacks(attacks, protocol, quick)
     images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
     facts = {
         **(settings or {}),
         **(defence.settings if isinstance(defence, PostAverage) else {}),
+        "stop": early,
+        "alpha": alpha if early == "anytime" else None,
         "attacks": [f"{attack.name}/{attack.protocol}" for attack in chosen],
         "quick": quick,
         "epsilon": epsilon,
@@ -132,7 +142,15 @@ def evaluate(
     kept = AdversarialCollector(chosen) if save_adversarial else None
     with RowWriter(None if out is None else Path(out), facts) as writer:
         teller = _Teller(progress, writer, len(images) * len(chosen))
-        judge = Judge(model, defence, epsilon=epsilon, seed=seed, heartbeat=teller.beat)
+        judge = Judge(
+            model,
+            defence,
+            epsilon=epsilon,
+            seed=seed,
+            stop=early,
+            alpha=alpha,
+            heartbeat=teller.beat,
+        )
         require_fitting(judge, images, chosen, judge.place(images.images(0, 1)))
         try:
             for batch in _clean_batches(judge, images):

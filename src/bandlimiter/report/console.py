@@ -96,8 +96,17 @@ def _defence(settings: dict[str, Any]) -> str:
     return (
         f"r = {settings['radius']:.4g} in the network's input space, "
         f"{settings['radius_pixels']:.3g} in pixels; {settings['evaluations']} evaluations an "
-        "answer"
+        f"answer{_early(settings)}"
     )
+
+
+def _early(settings: dict[str, Any]) -> str:
+    """Say where answers came sooner; rows of older runs do not tell."""
+    if settings.get("stop") == "exact":
+        return " at most (stopped where no other label can win)"
+    if settings.get("stop") == "anytime":
+        return f" at most (stopped early: each label may differ, with p <= {settings['alpha']:g})"
+    return ""
 
 
 def _share(value: float | None) -> str:
