@@ -87,6 +87,42 @@ class Branching(Block):
         return super().features(x if float(x.mean()) > 0.1 else x.abs())
 
 
+class BranchesWhenLarge(Block):
+    """Can be traced on small images only."""
+
+    def features(self, x):
+        return super().features(x if x.shape[-1] <= 8 or float(x.mean()) > 0.1 else x.abs())
+
+
+class BrightPassBy(Block):
+    """Bright images pass the norm by."""
+
+    def features(self, x):
+        made = self.conv(x)
+        return self.bn(made) if float(x.mean()) < 0.7 else made
+
+
+class OneFormatOnly(Block):
+    """index_add takes no bfloat16 into float32, which it meets under autocast."""
+
+    def forward(self, x):
+        made = super().forward(x)
+        index = torch.arange(len(x))
+        return torch.zeros(len(x), 5).index_add(0, index, self.conv(x)[:, :5, 0, 0]) + made
+
+
+class Float64Inside(nn.Module):
+    """Holds float64 numbers that a cast of the module leaves alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 4).double()
+        self.basis = torch.eye(4).double()
+
+    def forward(self, x):
+        return self.linear(x) @ self.basis
+
+
 class HiddenInAList(Block):
     """The norm is also held where no module looks for children."""
 

@@ -95,7 +95,7 @@ def test_a_network_that_cannot_be_traced_runs_eagerly_and_says_so(caplog):
         found = accelerate(network, "bfloat16", "auto", probe=probe, most_score_error=1)
     assert found.backend == "eager"
     (line,) = [record.message for record in caplog.records]
-    assert line.startswith("going on without compile: ")
+    assert line.startswith("going on without compile bfloat16: ")
     assert "\n" not in line
     with pytest.raises(ConfigurationError, match="that compile can run on this machine, got"):
         accelerate(network, "float32", "compile", probe=probe)

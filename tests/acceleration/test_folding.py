@@ -103,6 +103,28 @@ def test_control_flow_on_values_is_no_obstacle():
     assert fold_and_compare(randomised(networks.Branching()), (4, 6, 6)) == 0
 
 
+@pytest.mark.parametrize("where", [1, 2, 9])
+def test_where_the_probe_shows_a_path_past_the_norm_nothing_is_folded(where, caplog):
+    torch.manual_seed(0)
+    network = randomised(networks.BrightPassBy())
+    probe = 0.5 * torch.rand(10, 4, 6, 6)
+    probe[where] = 1
+    with caplog.at_level(logging.INFO, "bandlimiter"):
+        kept = folded(network, probe)
+    assert "not folded: the folded network differs" in caplog.text
+    assert norms(kept) == 1
+    assert norms(folded(network, probe.clamp(max=0.5))) == 0
+
+
+def test_large_images_are_checked_two_at_the_least():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2**20, 2), nn.BatchNorm1d(2))
+    seen = []
+    network[0].forward = lambda x: seen.append(len(x)) or x.flatten(1)
+    folded(randomised(network), torch.rand(5, 2**20))
+    assert seen == [1, 1, 2, 1, 1]  # before, watched, after
+
+
 def test_layers_that_extend_a_convolution_fold_only_where_that_is_right():
     torch.manual_seed(0)
     padding, standard = Block(), Block()

@@ -9,7 +9,7 @@ import torch
 from bandlimiter import PostAverage, accelerate
 from bandlimiter.acceleration import onnx_session
 from bandlimiter.errors import ConfigurationError, MissingExtraError
-from tests.acceleration.networks import Block, Branching, randomised
+from tests.acceleration.networks import Block, BranchesWhenLarge, Branching, randomised
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,22 @@ def test_what_cannot_be_exported_goes_on_eagerly(fast, caplog):
     with caplog.at_level(logging.WARNING, "bandlimiter"):
         assert accelerate(network, "float32", probe=probe).backend == "eager"
     assert "going on without onnxruntime" in caplog.text
+
+
+def test_images_of_another_size_that_cannot_be_exported_run_eagerly(fast, caplog):
+    torch.manual_seed(0)
+    network = randomised(BranchesWhenLarge())
+    found = accelerate(network, "float32", probe=torch.rand(4, 4, 8, 8))
+    assert found.backend == "onnxruntime"
+    x = torch.rand(3, 4, 16, 16)
+    with caplog.at_level(logging.WARNING, "bandlimiter"), torch.no_grad():
+        for count in (3, 1):
+            # Float32 sums of 36 terms, folded and not.
+            assert torch.allclose(found.model(x[:count]), network(x[:count]), atol=1e-5)
+    ours = [record for record in caplog.records if record.name.startswith("bandlimiter")]
+    (line,) = [record.message for record in ours]  # the exporter has warnings of its own
+    assert line.startswith("inputs of shape (4, 16, 16) run eagerly: ")
+    assert "\n" not in line
 
 
 def test_without_the_extra_it_is_named(monkeypatch):

@@ -1,33 +1,21 @@
 """From a classifier to its fast inference copy."""
 
 import copy
-import logging
 import math
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from bandlimiter.acceleration.backends import UnavailableError
-from bandlimiter.acceleration.checking import (
-    RefusedError,
-    figures,
-    reference_logits,
-    require_close,
-    resolve_probe,
-)
+from bandlimiter.acceleration.backends import reason
+from bandlimiter.acceleration.candidates import first_sound_copy, resolve_candidates
+from bandlimiter.acceleration.checking import reference_logits, resolve_probe
 from bandlimiter.acceleration.folding import folded
-from bandlimiter.acceleration.inference_copy import BACKENDS, InferenceCopy
-from bandlimiter.acceleration.onnx_session import is_installed
-from bandlimiter.acceleration.precision import keep_last_linear, resolve_dtypes
+from bandlimiter.acceleration.inference_copy import InferenceCopy
+from bandlimiter.acceleration.precision import computing_in
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.models import Classifier
-from bandlimiter.tensors import ChunkLimit, place_of
-
-logger = logging.getLogger(__name__)
-
-# Images of the probe on which folding is decided: a BatchNorm acts alike on all of them.
-_WATCHED = 2
+from bandlimiter.tensors import place_of
 
 
 class Accelerated(NamedTuple):
@@ -93,9 +81,9 @@ def accelerate(
         where it would do. None takes the first 128 packaged CIFAR-10 images, scaled to a
         Classifier's ``input_size``.
     least_agreement
-        The smallest share of equal labels that is accepted: by default 3 of 128 labels may
-        not differ. A label only differs where the model's two best scores are closer than
-        twice the score error.
+        The smallest share of equal labels that is accepted: by default 2 of 128 labels may
+        differ. Of 16 or more one may always, unless this is 1. A label only differs where the
+        model's two best scores are closer than twice the score error.
     most_score_error
         The largest score error that is accepted. It is the maximum over all inputs and
         classes, met where a decision is open; the mean of each input's largest is 10 to 70
@@ -112,8 +100,8 @@ def accelerate(
     ConfigurationError
         (a ValueError) for a model in training mode or on another device, that does not take the
         probe, or that cannot be copied; for unknown settings; for a backend asked for by name
-        that cannot run the model; and for a copy too far from its model (under ``"auto"``
-        first float32 is tried, and a line logged).
+        that cannot run the model; and for a copy that fails on the probe or is too far from
+        its model (under ``"auto"`` first what is left is tried, and a line logged).
     MissingExtraError
         (an ImportError) for ``"onnxruntime"`` without the extra.
     InputError
@@ -125,6 +113,10 @@ def accelerate(
     Images of another size than the probe's, and another ``torch.set_num_threads``, cost the
     first call that brings them as much again; where that fails, they run eagerly and a
     warning is logged.
+    BatchNorms are folded along the path that the probe's first images take through the
+    network, and the outcome is checked on up to 16 of them, one by one. A network that
+    branches on values and passes a BatchNorm by on other images only would answer wrongly on
+    those: give a probe with images of all kinds first.
     A second copy of a model is as large as the model, and compiled code holds the weights
     once more.
 
@@ -144,7 +136,7 @@ def accelerate(
     """
     module, input_size = _unpacked(model)
     device, own_dtype = place_of(module)
-    candidates = _candidates(dtype, backend, device)
+    candidates = resolve_candidates(dtype, backend, device)
     for name, value in (
         ("least_agreement", least_agreement),
         ("most_score_error", most_score_error),
@@ -152,40 +144,15 @@ def accelerate(
         if not (math.isfinite(value) and 0 <= value <= 1):
             raise ConfigurationError(f"expected {name} from 0 to 1, got {value}")
 
-    images = resolve_probe(probe, input_size, device)
-    reference = reference_logits(_copied(module), images, own_dtype, probe is not None)
-    network = folded(_copied(module), images[:_WATCHED])
-    _channels_last(network)
-
-    first = images[: ChunkLimit("auto").resolve(images)]
-    unavailable: set[str] = set()
-    refused: set[torch.dtype] = set()
-    failure: ConfigurationError | None = None
-    for kind, runner in candidates:
-        # A format that is too coarse is so everywhere; float32 may only be compiled wrongly.
-        if runner in unavailable or (kind in refused and kind != torch.float32):
-            continue
-        what = f"{runner} {str(kind).removeprefix('torch.')}"
-        fast = _inference_copy(network, kind, runner, images)
-        try:
-            fast.prepare(first)
-            found = figures(fast, images, reference)
-            require_close(found, least_agreement, most_score_error, len(images), what)
-        except UnavailableError as error:
-            if backend != "auto":
-                raise ConfigurationError(
-                    f"expected a model that {backend} can run on this machine, got {error}; use "
-                    "backend='eager', or 'auto'"
-                ) from error
-            logger.warning("going on without %s: %s", runner, error)
-            unavailable.add(runner)
-        except RefusedError as error:
-            logger.warning("a copy is refused: %s", error)
-            refused.add(kind)
-            failure = error
-        else:
-            return Accelerated(fast, *found, runner, kind)
-    raise failure or ConfigurationError("expected a backend that can run the model, found none")
+    with computing_in(torch.float32, device):
+        images = resolve_probe(probe, input_size, device)
+        reference = reference_logits(_copied(module), images, own_dtype, probe is not None)
+        network = folded(_copied(module), images)
+        _channels_last(network)
+        fast, found = first_sound_copy(
+            network, candidates, images, reference, least_agreement, most_score_error
+        )
+    return Accelerated(fast, *found, fast.backend, fast.dtype)
 
 
 def _unpacked(model: nn.Module | Classifier) -> tuple[nn.Module, int | None]:
@@ -207,51 +174,17 @@ def _unpacked(model: nn.Module | Classifier) -> tuple[nn.Module, int | None]:
     return module, model.input_size if isinstance(model, Classifier) else None
 
 
-def _candidates(
-    dtype: str | torch.dtype, backend: str, device: torch.device
-) -> list[tuple[torch.dtype, str]]:
-    """Return formats and backends in the order in which they are tried, the fastest first."""
-    if backend not in ("auto", *BACKENDS):
-        raise ConfigurationError(f"expected backend auto, {', '.join(BACKENDS)}; got {backend!r}")
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigurationError(f"expected a model on a CPU or a CUDA device, got {device}")
-    kinds = resolve_dtypes(dtype, device)
-    if backend == "onnxruntime":
-        if torch.float32 not in kinds or device.type != "cpu":
-            raise ConfigurationError(
-                f"expected float32 on a CPU for onnxruntime, got {kinds[0]} on {device}; use "
-                "backend='compile'"
-            )
-        return [(torch.float32, backend)]
-    if backend != "auto":
-        return [(kind, backend) for kind in kinds]
-    order = []
-    for kind in kinds:
-        if kind == torch.float32 and device.type == "cpu" and is_installed():
-            order.append((kind, "onnxruntime"))
-        order += [(kind, "compile"), (kind, "eager")]
-    return order
-
-
 def _copied(module: nn.Module) -> nn.Module:
     """Return a copy to work with: even running a model may change it."""
     try:
         twin = copy.deepcopy(module)
-    except (RuntimeError, TypeError) as error:
+    except Exception as error:  # modules may hold anything
         raise ConfigurationError(
-            f"expected a model that copy.deepcopy can copy, got {error}"
+            f"expected a model that copy.deepcopy can copy, got {reason(error)}; keep what cannot "
+            "be copied out of it"
         ) from error
     twin.zero_grad(set_to_none=True)
     return twin.requires_grad_(False)
-
-
-def _inference_copy(
-    network: nn.Module, kind: torch.dtype, runner: str, images: torch.Tensor
-) -> InferenceCopy:
-    twin = copy.deepcopy(network)
-    if kind == torch.bfloat16:
-        keep_last_linear(twin, images[:_WATCHED])
-    return InferenceCopy(twin, kind, runner)
 
 
 def _channels_last(network: nn.Module) -> None:

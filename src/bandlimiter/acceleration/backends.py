@@ -1,13 +1,22 @@
 """What runs the copied network: one small class a backend, all with the same two methods."""
 
-from typing import Protocol
+import logging
+from abc import abstractmethod
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from typing_extensions import override
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.tensors import logits_of
+from bandlimiter.tensors import find_logits
+
+logger = logging.getLogger(__name__)
+
+Run = Callable[[torch.Tensor], Any]
+"""From inputs to what `find_logits` reads."""
 
 
 class UnavailableError(ConfigurationError):
@@ -42,7 +51,58 @@ class Eager(Runner):
 
     @override
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return logits_of(self._network(x))
+        return find_logits(self._network(x))
+
+
+class MadeForShape(Runner):
+    """A network made faster for each image shape that comes, and run as it is where that fails.
+
+    What is made serves all batch sizes. It depends on the number of threads, which sessions
+    and compiled code are made for, and on ``torch.use_deterministic_algorithms``.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._made: dict[tuple[Any, ...], Run] = {}
+        self._making = Lock()
+
+    @abstractmethod
+    def make(self, x: torch.Tensor) -> Run:
+        """Return what runs inputs of the shape of ``x``, with any number of them; may fail."""
+
+    @override
+    def prepare(self, x: torch.Tensor) -> None:
+        """Make what runs inputs like ``x``; raise `UnavailableError` where that fails."""
+        try:
+            self._made[_key(x)] = self.make(x)
+        except UnavailableError:
+            raise
+        # Compilers and exporters fail in many ways: none installed, code that cannot be
+        # traced, operators that they lack, a bug.
+        except Exception as error:
+            raise UnavailableError(reason(error)) from error
+
+    @override
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        key = _key(x)
+        if key not in self._made:
+            with self._making:
+                if key not in self._made:  # while this thread waited
+                    self._make_or_go_on(x)
+        return find_logits(self._made[key](x))
+
+    def _make_or_go_on(self, x: torch.Tensor) -> None:
+        try:
+            self.prepare(x)
+        except UnavailableError as error:
+            self._network(x)  # where the input is at fault, this says so, and nothing is kept
+            logger.warning("inputs of shape %s run eagerly: %s", tuple(x.shape[1:]), error)
+            self._made[_key(x)] = self._network
+
+
+def _key(x: torch.Tensor) -> tuple[Any, ...]:
+    """What else than the batch size the code depends on."""
+    return (x.shape[1:], torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
 
 
 def reason(error: BaseException) -> str:

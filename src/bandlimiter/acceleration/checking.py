@@ -6,11 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bandlimiter.acceleration.backends import reason
 from bandlimiter.data import load_data
-from bandlimiter.errors import BandlimiterError, ConfigurationError, InputError
+from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks, require_images
 
 _PROBE_IMAGES = 128
+
+# From so many images on, one label that differs says more of the probe than of the copy. Of
+# fewer it is too large a share to be waved through.
+_ONE_MAY_DIFFER = 16
 
 
 class Figures(NamedTuple):
@@ -29,7 +34,7 @@ class Figures(NamedTuple):
 
 
 class RefusedError(ConfigurationError):
-    """A copy that is too far from its model."""
+    """A copy that does not run on the probe, or is too far from its model."""
 
 
 def resolve_probe(
@@ -88,18 +93,22 @@ def reference_logits(
         ) from error
 
 
-def figures(copy: nn.Module, probe: torch.Tensor, reference: torch.Tensor) -> Figures:
+def figures(copy: nn.Module, probe: torch.Tensor, reference: torch.Tensor, what: str) -> Figures:
     """Hold ``copy`` against the model's logits on the probe.
 
     Raises
     ------
     RefusedError
-        Where the copy returns NaN, +inf, or other classes than the model.
+        Where the copy fails, or returns NaN or +inf.
     """
     try:
         logits = _logits(copy, probe)
-    except BandlimiterError as error:
-        raise RefusedError(f"expected finite logits of the inference copy, got: {error}") from error
+    # The network is the user's: in a format that its author did not think of it fails anyhow.
+    except Exception as error:
+        raise RefusedError(
+            f"expected finite logits of the copy in {what}, got {reason(error)}; use another dtype "
+            "or backend, or the model itself"
+        ) from error
     difference = (logits.softmax(dim=1) - reference.softmax(dim=1)).abs()
     agree = logits.argmax(dim=1) == reference.argmax(dim=1)
     return Figures(float(agree.double().mean()), float(difference.max()))
@@ -110,15 +119,21 @@ def require_close(
 ) -> None:
     """Refuse a copy whose figures on ``count`` inputs are beyond the thresholds.
 
+    From 16 inputs on one label may always differ, unless all are asked for: a single close
+    decision would say more of the probe than of the copy.
+
     Raises
     ------
     RefusedError
         With both figures, and what to do.
     """
+    least = least_agreement
+    if count >= _ONE_MAY_DIFFER and least < 1:
+        least = min(least, 1 - 1 / count)
     # Written so that NaN is refused as well.
-    if not (found.agreement >= least_agreement and found.score_error <= most_score_error):
+    if not (found.agreement >= least and found.score_error <= most_score_error):
         raise RefusedError(
-            f"expected a copy with agreement >= {least_agreement:g} and score error <= "
+            f"expected a copy with agreement >= {least:g} and score error <= "
             f"{most_score_error:g} on {count} inputs, got {found.agreement:.4f} and "
             f"{found.score_error:.3g} in {what}; use dtype='float32', or loosen least_agreement "
             "and most_score_error if that is good enough"

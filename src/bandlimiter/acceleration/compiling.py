@@ -1,7 +1,6 @@
 """The network compiled by torch.compile: once for all batch sizes, its weights frozen in."""
 
 import inspect
-import logging
 from threading import Lock
 from typing import Any
 
@@ -11,10 +10,8 @@ import torch._inductor.config
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.acceleration.backends import Runner, UnavailableError, reason
-from bandlimiter.tensors import logits_of
-
-logger = logging.getLogger(__name__)
+from bandlimiter.acceleration.backends import MadeForShape, Run, UnavailableError
+from bandlimiter.tensors import find_logits
 
 # Compiled code is kept by code object, which all modules share: without this (torch < 2.14) the
 # ninth accelerated model of a process would fail to compile.
@@ -32,7 +29,7 @@ _LARGE = 16
 _COMPILING = Lock()
 
 
-class Compiled(Runner):
+class Compiled(MadeForShape):
     """A network that is compiled at the first batch of each image shape.
 
     Compiled with freezing: the weights become constants, laid out as oneDNN likes them best
@@ -44,51 +41,24 @@ class Compiled(Runner):
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._network = network
+        super().__init__(network)
         self._compiled = torch.compile(network, dynamic=True, fullgraph=True, **_ISOLATED)
-        self._ready: dict[tuple[Any, ...], bool] = {}
 
     @override
-    def prepare(self, x: torch.Tensor) -> None:
-        """Compile for images of the shape of ``x``; raise `UnavailableError` where that fails."""
+    def make(self, x: torch.Tensor) -> Run:
         if torch._dynamo.config.disable:
             raise UnavailableError("torch.compile is switched off (TORCH_COMPILE_DISABLE)")
-        with _COMPILING:
-            if self._ready.get(_key(x)):
-                return
-            try:
-                with torch._inductor.config.patch(freezing=True):
-                    self._run(_at_least(_LARGE, x))
-                    self._run(x[:1])
-            # Compilers fail in many ways: no compiler, code that cannot be traced, a bug.
-            except Exception as error:
-                raise UnavailableError(reason(error)) from error
-            self._ready[_key(x)] = True
-
-    @override
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if _key(x) not in self._ready:
-            try:
-                self.prepare(x)
-            except UnavailableError as error:
-                logits = logits_of(self._network(x))  # where the input is at fault, this says so
-                shape = tuple(x.shape[1:])
-                logger.warning("inputs of shape %s run without compiling: %s", shape, error)
-                self._ready[_key(x)] = False
-                return logits
-        return self._run(x) if self._ready[_key(x)] else logits_of(self._network(x))
+        with _COMPILING, torch._inductor.config.patch(freezing=True):
+            self._run(_at_least(_LARGE, x))
+            self._run(x[:1])
+        return self._run
 
     def _run(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) == 1:
-            return logits_of(self._compiled(torch.cat([x, x])))[:1]
-        return logits_of(self._compiled(x))
+            return find_logits(self._compiled(torch.cat([x, x])))[:1]
+        return find_logits(self._compiled(x))
 
 
 def _at_least(count: int, x: torch.Tensor) -> torch.Tensor:
     """Return x, repeated to ``count`` inputs where it has fewer."""
     return x if len(x) >= count else torch.cat([x] * -(-count // len(x)))[:count]
-
-
-def _key(x: torch.Tensor) -> tuple[Any, ...]:
-    """What else than the batch size compiled code depends on."""
-    return (x.shape[1:], torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())

@@ -1,7 +1,6 @@
 """The copy that `accelerate` returns: a module from pixels to float32 logits, no gradient."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -11,8 +10,9 @@ from typing_extensions import override
 from bandlimiter.acceleration.backends import Eager, Runner
 from bandlimiter.acceleration.compiling import Compiled
 from bandlimiter.acceleration.onnx_session import OnnxSession
+from bandlimiter.acceleration.precision import computing_in
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.tensors import logits_of, place_of
+from bandlimiter.tensors import place_of
 
 BACKENDS: dict[str, Callable[[nn.Module], Runner]] = {
     "eager": Eager,
@@ -56,7 +56,8 @@ class InferenceCopy(nn.Module):
         ------
         InputError
             (a ValueError) where a gradient with respect to x is expected, for an empty batch,
-            an integer dtype, another device, or where a logit is NaN or +inf.
+            an integer dtype or another device. Values are not looked at, as on a GPU that
+            waits for them; `PostAverage` does so once for many passes.
         """
         if torch.is_grad_enabled() and x.requires_grad:
             raise InputError(
@@ -72,10 +73,10 @@ class InferenceCopy(nn.Module):
             raise InputError(
                 f"expected inputs on {self._device}, where this copy was made, got {x.device}"
             )
-        with self._conditions():
+        with computing_in(self.dtype, self._device):
             if self._runner is None:
                 self._runner = BACKENDS[self.backend](self.network)
-            return logits_of(self._runner(_plain(x))).float()
+            return self._runner(_plain(x)).float()
 
     def prepare(self, x: torch.Tensor) -> None:
         """Compile or export for inputs like ``x``: [N, ...], rather than at the first call.
@@ -85,21 +86,10 @@ class InferenceCopy(nn.Module):
         UnavailableError
             (a ConfigurationError) where the backend cannot run this network.
         """
-        with self._conditions():
+        with computing_in(self.dtype, self._device):
             runner = BACKENDS[self.backend](self.network)
             runner.prepare(_plain(x))
             self._runner = runner
-
-    @contextmanager
-    def _conditions(self) -> Iterator[None]:
-        """Hold what compiled code depends on to one state, whatever the caller's is."""
-        half = self.dtype == torch.bfloat16
-        with (
-            torch.inference_mode(False),
-            torch.no_grad(),
-            torch.autocast(self._device.type, torch.bfloat16, enabled=half),
-        ):
-            yield
 
     @override
     def train(self, mode: bool = True) -> Self:
@@ -114,11 +104,12 @@ class InferenceCopy(nn.Module):
 
     @override
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
-        moved = fn(torch.empty(0, device=self._device))
+        moved = fn(torch.empty(0, dtype=torch.float32, device=self._device))
         if moved.dtype != torch.float32 or moved.device != self._device:
             raise ConfigurationError(
                 f"expected the inference copy to stay float32 on {self._device}, got {moved.dtype} "
-                f"on {moved.device}; accelerate a model that is there"
+                f"on {moved.device}; accelerate a model that is there; a sampler that looks at the "
+                "network takes the original: PostAverage(copy, sampler=BoundaryDirections(model))"
             )
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
@@ -140,4 +131,4 @@ def _plain(x: torch.Tensor) -> torch.Tensor:
     Compiled code is made for one kind of tensor; for any other (a slice of a batch, images
     channels-last, tensors of inference mode) it would be made anew.
     """
-    return torch.empty(x.shape, device=x.device).copy_(x)
+    return torch.empty(x.shape, dtype=torch.float32, device=x.device).copy_(x)

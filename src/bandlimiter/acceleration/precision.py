@@ -1,5 +1,8 @@
 """Which number format pays on this device, and which part of a network stays out of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 from typing_extensions import override
@@ -43,6 +46,21 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(bool(found.get(name)) for name in _INSTRUCTIONS)
 
 
+@contextmanager
+def computing_in(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+    """Compute without autograd, in bfloat16 where ``dtype`` says so, whatever the caller's modes.
+
+    Compiled code depends on these modes, and parameters made in inference mode never leave it.
+    """
+    half = dtype == torch.bfloat16
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.autocast(device.type, torch.bfloat16, enabled=half),
+    ):
+        yield
+
+
 class Float32Linear(nn.Linear):
     """A linear layer that computes in float32 under autocast as well."""
 
@@ -74,6 +92,8 @@ def keep_last_linear(network: nn.Module, images: torch.Tensor) -> None:
     try:
         with torch.no_grad():
             logits = logits_of(network(images))
+    except Exception:  # noqa: BLE001 (the copy fails alike, and is told of, where it is checked)
+        return
     finally:
         for handle in handles:
             handle.remove()

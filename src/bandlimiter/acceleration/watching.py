@@ -21,10 +21,12 @@ Pair = tuple[nn.Module, nn.Module]
 _ROUNDING = 1e-9
 
 
-def foldable_pairs(network: nn.Module, images: torch.Tensor) -> tuple[list[Pair], torch.Tensor]:
-    """Run ``network`` once, and return its foldable pairs and what it returned.
+def foldable_pairs(network: nn.Module, images: torch.Tensor) -> list[Pair]:
+    """Run ``network`` once, and return its foldable pairs.
 
-    The network's own run is watched, not its code read: so control flow of any kind will do.
+    The network's own run is watched, not its code read: so control flow need not be traceable.
+    But only the path that these images take is seen: where others pass a BatchNorm by, its
+    pair is foldable for these alone, and the caller has to check on more.
     Both layers of a pair are called exactly once, the BatchNorm takes the other's output
     itself, nothing else takes that output, neither has hooks, and the two folded into one
     give the same on this run.
@@ -68,16 +70,15 @@ def foldable_pairs(network: nn.Module, images: torch.Tensor) -> tuple[list[Pair]
     handles += [norm.register_forward_hook(after_norm) for norm in norms]
     try:
         with torch.no_grad(), uses:
-            output = network(images)
+            network(images)
     finally:
         for handle in handles:
             handle.remove()
-    pairs = [
+    return [
         (layer, norm)
         for layer, norm, made in found
         if calls[layer] == calls[norm] == 1 and uses.count[made] == 0
     ]
-    return pairs, output
 
 
 def fused(layer: nn.Module, norm: nn.Module) -> nn.Module:
