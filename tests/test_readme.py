@@ -26,3 +26,10 @@ def test_tracing():
     assert len(found["trace"]) > 10
     assert len(found["plane"]) > 10
     assert 0 < found["spectrum"].coherence() < 1
+
+
+def test_speed():
+    found = run_blocks("docs/speed.md")
+    assert found["fast"].agreement == 1
+    assert found["answer"].samples.max() <= 91
+    assert len(found["part"].labels) == 4

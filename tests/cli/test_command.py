@@ -140,6 +140,16 @@ def test_predict_names_classes_plain_and_defended(photos, tmp_path):
 
 
 @pytest.mark.slow
+def test_an_evaluation_may_use_a_compiled_copy_around_which_boundaries_are_the_model_s(tmp_path):
+    options = ["--limit", 4, "--attack", "fgsm", "--quick", "--directions", 2, "--json"]
+    result = run("evaluate", *options, "--accelerate", "--sampler", "boundary")
+    assert result.returncode == 0, result.stderr
+    settings = json.loads(result.stdout)["settings"]
+    assert settings["acceleration"]["agreement"] == 1
+    assert settings["sampler"] == "boundary"
+
+
+@pytest.mark.slow
 def test_a_compiled_copy_may_answer_for_the_defence_and_is_described(photos, tmp_path):
     path = tmp_path / "cat.png"
     pixels = (photos.images(0, 1)[0].permute(1, 2, 0).numpy() * 255).round()
@@ -197,6 +207,11 @@ def files(tmp_path_factory):
         (["--epsilon", "8"], "epsilon in (0, 1]"),
         (["--sampler", "cube"], "sphere, gaussian, boundary; got 'cube'"),
         (["--vote", "loudest"], "a vote of softmax"),
+        (["--stop", "soon"], "stop auto, never, exact or anytime; got 'soon'"),
+        (["--stop", "anytime", "--alpha", "2"], "alpha in (0, 1)"),
+        (["--alpha", "0.01"], "--stop anytime with --alpha"),
+        (["--stop", "exact", "--vote", "logits"], "cannot stop early"),
+        (["--stop", "soon", "--accelerate"], "stop auto, never, exact or anytime"),
         (["--device", "abacus"], "device"),
         (["--device", "meta"], "device"),
         (["--out", "{}/nan.npz"], "folder"),

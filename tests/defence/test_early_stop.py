@@ -152,11 +152,60 @@ def test_a_stream_is_read_as_predictions_are_taken(mlp):
     assert len(read) == 2  # 64 inputs are gathered, no more
 
 
-def test_a_stream_may_change_the_shape_of_its_inputs():
-    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+def test_a_stream_may_change_shape_and_dtype_of_its_inputs():
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     defended = PostAverage(model, 0.5, directions=1, scale=1.0)
-    sizes = [torch.rand(2, 3, size, size, dtype=torch.float64) for size in (8, 12, 12)]
-    assert [len(part.labels) for part in defended.predict_stream(sizes)] == [2, 2, 2]
+    batches = [torch.rand(2, 3, size, size) for size in (8, 12, 12)]
+    batches.append(batches[-1].double())
+    parts = list(defended.predict_stream(batches))
+    assert [len(part.labels) for part in parts] == [2] * 4
+    assert [part.probabilities.dtype for part in parts] == [*[torch.float32] * 3, torch.float64]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (torch.full((2, 6), float("nan")).double(), "NaN"),
+        (torch.zeros(2, 6, dtype=torch.uint8), "uint8; divide"),
+        (torch.zeros(0, 6).double(), "a batch"),
+    ],
+    ids=["NaN", "8-bit", "empty"],
+)
+def test_a_stream_answers_the_batches_before_one_that_it_refuses(mlp, bad, message):
+    good = torch.rand(3, 6, dtype=torch.float64)
+    stream = PostAverage(mlp, 0.5, directions=1, scale=1.0).predict_stream([good, good, bad, good])
+    assert len(next(stream).labels) == 3
+    assert len(next(stream).labels) == 3
+    with pytest.raises(InputError, match=message):
+        next(stream)
+
+
+def test_what_is_refused_does_not_move_the_fresh_draws(mlp):
+    x = torch.rand(2, 6, dtype=torch.float64)
+    settings = {"directions": 2, "scale": 1.0, "randomness": "fresh"}
+    defended = PostAverage(mlp, 0.5, **settings)
+    for arguments in ({"stop": "soon"}, {"stop": "exact", "budget": 99}, {"budget": 3}):
+        with pytest.raises(ConfigurationError):
+            defended.predict(x, **arguments)
+    expected = PostAverage(mlp, 0.5, **settings).predict(x)
+    assert torch.equal(defended.predict(x).probabilities, expected.probabilities)
+
+
+@pytest.mark.parametrize("stop", ["never", "exact", "anytime"])
+def test_probabilities_have_the_dtype_of_the_scores(mlp, stop):
+    x = torch.rand(2, 6)
+    for dtype in (torch.float32, torch.float64):
+        model = mlp.to(dtype)
+        found = PostAverage(model, 0.5, directions=2, scale=1.0).predict(x.to(dtype), stop=stop)
+        assert found.probabilities.dtype == dtype
+
+
+def test_a_lone_large_image_is_not_taken_point_by_point():
+    model = Counting(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    defended = PostAverage(model, 0.5, scale=1.0, chunk=5)
+    defended.predict(torch.full((1, 3, 8, 8), 0.5), stop="exact")  # close to a tie: all are needed
+    assert sum(model.passes) == 91
+    assert len(model.passes) < 40
 
 
 @pytest.mark.parametrize("vote", ["logits", "weighted"])
@@ -178,7 +227,7 @@ def test_votes_without_bounds_refuse_to_stop(mlp, vote):
         ({"stop": "anytime", "alpha": 1.5}, "alpha in"),
         ({"stop": "exact", "budget": 0}, "budget of 1 to 91"),
         ({"stop": "exact", "budget": 92}, "budget of 1 to 91"),
-        ({"budget": 10}, "early stop"),
+        ({"budget": 10}, "no budget"),
     ],
 )
 def test_settings_out_of_range_are_refused(mlp, arguments, message):
@@ -188,17 +237,27 @@ def test_settings_out_of_range_are_refused(mlp, arguments, message):
 
 
 class Overflowing(nn.Module):
-    """Returns +inf for some inputs."""
+    """Returns a number that is none for some inputs."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
 
     def forward(self, x):
-        return torch.where(x[:, :2] > 0.9, float("inf"), x[:, :2])
+        return torch.where(x[:, :2] > 0.9, self.value, x[:, :2])
 
 
-def test_an_overflow_is_no_vote():
-    defended = PostAverage(Overflowing(), 0.1, directions=2, scale=1.0, vote="majority")
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_an_overflow_is_no_vote(value):
+    """-inf for one class is a probability of zero, for all of them it is none."""
+    model = Overflowing(value)
+    defended = PostAverage(model, 0.01, directions=2, scale=1.0, vote="majority")
     for stop in ("never", "exact", "anytime"):
         with pytest.raises(InputError, match=r"\+inf"):
             defended.predict(torch.full((3, 4), 0.95), stop=stop)
+        if value == float("-inf"):
+            x = torch.tensor([[0.95, 0.1, 0.5, 0.5]])
+            assert int(defended.predict(x, stop=stop).labels) == 1
 
 
 def test_memory_that_ends_halves_the_pass(mlp):

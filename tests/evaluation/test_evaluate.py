@@ -334,7 +334,11 @@ def test_a_defence_that_cannot_stop_early_evaluates_everything(sample, photos):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"stop": "soon"}, "auto, never"), ({"stop": "anytime", "alpha": 0}, "alpha in")],
+    [
+        ({"stop": "soon"}, "auto, never"),
+        ({"stop": "anytime", "alpha": 0}, "alpha in"),
+        ({"alpha": 5}, "alpha in"),
+    ],
 )
 def test_stops_out_of_range_are_refused(sample, defended, photos, arguments, message):
     with pytest.raises(ConfigurationError, match=message):

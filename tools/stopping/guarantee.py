@@ -5,7 +5,9 @@ python tools/stopping/guarantee.py [--runs N] [--model NAME --weights FILE --dat
 1. On populations made to mislead it, each in a random order. 2. On the scores of a real
 network at all points of real images' neighbourhoods, each image's in many new orders. Counted
 is every announcement, before the last point, of a class other than the full average's; the
-theorem bounds its probability by alpha. Intervals are Clopper and Pearson's, 95 %.
+theorem bounds its probability by alpha for each population. Intervals are Clopper and
+Pearson's, 95 %; those over several images are of their mean, and that of the worst of them is
+of the one that came out worst, so that it lies too high.
 """
 
 import argparse

@@ -38,7 +38,10 @@ def exact_ties(runs: int, points: int, rng: torch.Generator) -> Population:
 
 
 def equal_rivals(runs: int, points: int, rng: torch.Generator) -> Population:
-    """Five classes that win equally many votes; what is left of the points, nobody wins."""
+    """Five classes that win equally many votes; what is left of the points, nobody wins.
+
+    One population, in ever new orders: its votes leave nothing else to draw.
+    """
     winners = torch.arange(points).clamp(max=points // 5 * 5) % 5
     scores = torch.eye(5, dtype=torch.float64)[winners]
     scores[points // 5 * 5 :] = 0.2
@@ -53,16 +56,18 @@ def low_variance(runs: int, points: int, rng: torch.Generator) -> Population:
 
 
 def u_shaped(runs: int, points: int, rng: torch.Generator) -> Population:
-    """Two classes, one of which is nearly sure at each point; a lead of one vote in all."""
-    gains = torch.full((runs, points), 0.98, dtype=torch.float64)
-    gains[:, : points // 2] = -0.98
+    """Two classes, one of which is nearly sure at each point; a lead of about one vote in all."""
+    gains = 1 - 0.2 * torch.rand(runs, points, generator=rng, dtype=torch.float64).square()
+    gains[:, : points // 2] *= -1
+    gains = centred(gains, 1e-3)
     order = torch.rand(runs, points, generator=rng).argsort(dim=1)
     return from_gains(gains.gather(1, order)), torch.zeros(runs, dtype=torch.int64)
 
 
 def one_loud_point(runs: int, points: int, rng: torch.Generator) -> Population:
-    """A class that trails a little at all points but one or two, which decide for it."""
-    gains = torch.full((runs, points), -1.9 / points, dtype=torch.float64)
+    """A class that trails at all points but two, which decide for it."""
+    gains = -torch.rand(runs, points, generator=rng, dtype=torch.float64)
+    gains *= 1.9 / -gains[:, 2:].sum(dim=1, keepdim=True)
     gains[:, :2] = 1.0
     order = torch.rand(runs, points, generator=rng).argsort(dim=1)
     return from_gains(gains.gather(1, order)), torch.zeros(runs, dtype=torch.int64)

@@ -70,7 +70,7 @@ def evaluate(
     randomness: options.Randomness = "fixed",
     scale: options.Scale = None,
     stop: options.Stop = "auto",
-    alpha: options.Alpha = 1e-3,
+    alpha: options.Alpha = None,
     accelerate: options.Accelerate = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -108,10 +108,16 @@ def evaluate(
     """
     from bandlimiter.attacks import ATTACKS
     from bandlimiter.cli.progress import rows_progress
-    from bandlimiter.cli.setup import build_defended, default_data
+    from bandlimiter.cli.setup import (
+        PROBE,
+        build_defended,
+        default_data,
+        resolve_alpha,
+        sped_up,
+    )
     from bandlimiter.data import load_data
     from bandlimiter.evaluation import evaluate as run
-    from bandlimiter.evaluation import read_adversarial
+    from bandlimiter.evaluation import read_adversarial, resolve_stop
 
     with own_stdout():
         budget = options.parse_epsilon(epsilon)
@@ -126,7 +132,6 @@ def evaluate(
             vote=vote,
             randomness=randomness,
             scale=scale,
-            accelerated=accelerate,
             seed=seed,
             device=device,
         )
@@ -134,6 +139,10 @@ def evaluate(
             data = default_data(defended.classifier)
         size = defended.classifier.input_size or 224
         images = load_data(data, limit, subset, seed, size=size)
+        level = resolve_alpha(stop, alpha)
+        resolve_stop(defended.defence, stop, level)
+        if accelerate:
+            defended = sped_up(defended, images.images(0, min(len(images), PROBE)))
         settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
         settings["adversarial"] = [str(path) for path in adversarial or []]
         with rows_progress() as progress:
@@ -148,7 +157,7 @@ def evaluate(
                 seed=seed,
                 quick=quick,
                 stop=stop,
-                alpha=alpha,
+                alpha=level,
                 save_adversarial=save_adversarial,
                 settings=settings,
                 progress=progress,

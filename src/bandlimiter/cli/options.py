@@ -74,7 +74,10 @@ Stop = Annotated[
     ),
 ]
 Alpha = Annotated[
-    float, typer.Option(help="Level of --stop anytime, in (0, 1).", rich_help_panel="Speed")
+    float | None,
+    typer.Option(
+        help="Level of --stop anytime, in (0, 1). Default: 0.001.", rich_help_panel="Speed"
+    ),
 ]
 Accelerate = Annotated[
     bool,

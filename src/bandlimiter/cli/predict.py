@@ -27,7 +27,7 @@ def predict(
     randomness: options.Randomness = "fixed",
     scale: options.Scale = None,
     stop: options.Stop = "never",
-    alpha: options.Alpha = 1e-3,
+    alpha: options.Alpha = None,
     accelerate: options.Accelerate = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -40,8 +40,10 @@ def predict(
     MODULE:FACTORY, which has none, they stay as they are. Where --stop lets an answer
     come early, its score is the average up to then.
     """
+    import torch
+
     from bandlimiter.attacks import Target
-    from bandlimiter.cli.setup import build_defended
+    from bandlimiter.cli.setup import PROBE, build_defended, resolve_alpha, sped_up
     from bandlimiter.data.files import read_image
     from bandlimiter.evaluation import resolve_stop
 
@@ -55,19 +57,23 @@ def predict(
             vote=vote,
             randomness=randomness,
             scale=scale,
-            accelerated=accelerate,
             seed=seed,
             device=device,
         )
         classifier = defended.classifier
-        early = resolve_stop(defended.defence, stop, alpha)
+        level = resolve_alpha(stop, alpha)
+        early = resolve_stop(defended.defence, stop, level)
+        pixels = [read_image(path, classifier.input_size) for path in images]
+        if accelerate:
+            alike = [image for image in pixels if image.shape == pixels[0].shape]
+            defended = sped_up(defended, torch.stack(alike[:PROBE]))
         answers = []
-        for path in images:
-            x = read_image(path, classifier.input_size)[None].to(defended.device)
+        for path, image in zip(images, pixels, strict=True):
+            x = image[None].to(defended.device)
             target = Target(classifier.module)
             target.count_classes(x)
             plain = target.logits(x).softmax(dim=1)
-            averaged = defended.defence.predict(x, stop=early, alpha=alpha, keys=[str(path)])
+            averaged = defended.defence.predict(x, stop=early, alpha=level, keys=[str(path)])
             answers.append(
                 {
                     "image": str(path),

@@ -1,7 +1,7 @@
 """From option values to a plain and a defended model on a device."""
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,6 +13,9 @@ from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.models import Classifier, load_model
 from bandlimiter.tensors import resolve_device
+
+PROBE = 128
+"""The most images on which a fast copy is checked."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,6 @@ def build_defended(
     vote: str = "softmax",
     randomness: str = "fixed",
     scale: float | None = None,
-    accelerated: bool = False,
     seed: int = 0,
     device: str = "auto",
 ) -> Defended:
@@ -55,9 +57,8 @@ def build_defended(
         raise ConfigurationError(
             f"expected a radius for {model}, for which the paper has none; give --radius"
         )
-    fast = accelerate(classifier) if accelerated else None
     defence = PostAverage(
-        classifier.module if fast is None else fast.model,
+        classifier.module,
         radius,
         directions=directions,
         sampler=sampler,
@@ -72,13 +73,36 @@ def build_defended(
         "paper_data": classifier.paper_data,
         "paper_radius": classifier.paper_radius,
         "scale": scale,
-        "acceleration": None if fast is None else _figures(fast),
+        "acceleration": None,
         "device": str(place),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "versions": {name: version(name) for name in ("bandlimiter", "torch", "numpy")},
     }
     return Defended(classifier, defence.eval().to(place), place, settings)
+
+
+def sped_up(defended: Defended, probe: torch.Tensor) -> Defended:
+    """Let a fast copy of the model answer for the defence; attacks keep the model.
+
+    Parameters
+    ----------
+    defended
+        Its defence is changed.
+    probe
+        [N, ...] pixels on which the copy is checked: some of what it will see.
+    """
+    fast = accelerate(defended.classifier, probe=probe)
+    defended.defence.model = fast.model
+    settings = {**defended.settings, "acceleration": _figures(fast)}
+    return replace(defended, settings=settings)
+
+
+def resolve_alpha(stop: str, alpha: float | None) -> float:
+    """Return the level, 0.001 by default; refuse one that would have no effect."""
+    if alpha is not None and stop != "anytime":
+        raise ConfigurationError(f"expected --stop anytime with --alpha, got --stop {stop}")
+    return 1e-3 if alpha is None else alpha
 
 
 def _figures(fast: Accelerated) -> dict[str, Any]:

@@ -28,9 +28,11 @@ _PASSES_A_GROUP = 8
 _LEAST_TOGETHER = 64
 _DRAWN_NUMBERS = 2**24
 
-# A CPU needs a quarter of the limit on a pass to be at 92 % of its speed (ResNet-56, bf16:
-# 1414 evaluations a second at 64 a pass, 1539 at 128 and 256; benchmarks/averaging.py).
-_FULL_PASS = 4
+# What fills a pass: half of its limit, where a CPU is at 92 % of its speed (compiled ResNet-56 in
+# bf16, 64 of 128 inputs a pass: 1414 evaluations a second of 1539); and where only a few large
+# inputs go through at once, enough of them that a lone image is not taken point by point.
+_FULL_PASS = 2
+_LEAST_PASS = 8
 
 
 class PostAverage(Surroundings):
@@ -156,7 +158,7 @@ class PostAverage(Surroundings):
             (a ValueError) for an empty batch, an integer dtype, NaN in x, or NaN or +inf in
             the model's logits.
         """
-        return self._scores(x, self._checked(x, None))
+        return self._scores(x, None)
 
     @torch.no_grad()
     def predict(
@@ -185,13 +187,14 @@ class PostAverage(Surroundings):
             the rounding of the model's outputs, either). ``"anytime"``: until a valid test
             has rejected all other classes at level ``alpha``.
         alpha
-            In (0, 1). Under ``"anytime"``, each input's label differs from the full
-            average's with probability at most alpha over the random order of its points,
-            whatever the model, the input and the number of classes; the theorem and its
-            proof are in `bandlimiter.defence.stopping.rules`.
+            In (0, 1). Under ``"anytime"``, each input is decided for another label than the
+            full average's with probability at most alpha over the random order of its
+            points, whatever the model, the input and the number of classes; the theorem and
+            its proof are in `bandlimiter.defence.stopping.rules`.
         budget
-            The most evaluations an input may get, 1 ... 6K + 1; what is undecided then
-            answers with its leader, and ``decided`` says so. None: 6K + 1, and all are.
+            The most evaluations an input may get, 1 ... 6K + 1. What is undecided then answers
+            with its leader, without a guarantee, and ``decided`` says so. None: 6K + 1, and
+            all are decided.
         keys
             With ``randomness="fresh"``: a name for each input's draw (an image id), which
             then depends on seed and name alone. Without, inputs are counted.
@@ -220,11 +223,14 @@ class PostAverage(Surroundings):
         first), and it says nothing of the difference between a model and its copy in lower
         precision.
         """
-        keys = self._checked(x, keys)
         if stop != "never":
-            return self._stopped(x, keys, Spending(stop, alpha, self.evaluations, budget))
+            spending = Spending(stop, alpha, self.evaluations, budget)
+            return self._stopped(x, keys, self._share(stop), spending)
         if budget is not None:
-            raise ConfigurationError("expected an early stop with a budget, got stop='never'")
+            raise ConfigurationError(
+                "expected no budget with stop='never', which takes all evaluations, got "
+                f"{budget!r}; use stop='exact' or 'anytime'"
+            )
         scores = self._scores(x, keys)
         return Prediction(
             labels=scores.argmax(dim=1),
@@ -249,15 +255,20 @@ class PostAverage(Surroundings):
             [n, ...] each, of any sizes, on any device; small ones are predicted together, so
             that passes are full. Read as the predictions are taken.
         stop, alpha, budget
-            See `predict`.
+            See `predict`. With ``randomness="fresh"`` inputs are counted.
 
         Yields
         ------
         Prediction
             One for each batch, in order, on the model's device.
+
+        Raises
+        ------
+        InputError, ConfigurationError
+            As `predict`; for a batch that it refuses, after the answers to all before it.
         """
         device, _ = place_of(self.model)
-        for group in gathered(batches, self._most_together, device):
+        for group in gathered(batches, self._most_together, _require_inputs, device):
             found = self.predict(torch.cat(group), stop=stop, alpha=alpha, budget=budget)
             yield from parted(found, [len(batch) for batch in group])
 
@@ -290,13 +301,9 @@ class PostAverage(Surroundings):
 
     # --- how --------------------------------------------------------------------------
 
-    def _checked(self, x: torch.Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
+    def _names(self, x: torch.Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
         """Check inputs, and return the names of their draws."""
-        if x.ndim < 2 or len(x) == 0:
-            raise InputError(f"expected a batch [N, ...] of inputs, got shape {tuple(x.shape)}")
-        if not x.is_floating_point():
-            raise InputError(f"expected floating point inputs, got {x.dtype}")
-        require_no_nan(x.detach(), "inputs")
+        _require_inputs(x)
         if keys is None:
             keys = range(self._inputs_seen, self._inputs_seen + len(x))
             self._inputs_seen += len(x)
@@ -304,7 +311,8 @@ class PostAverage(Surroundings):
             raise InputError(f"expected {len(x)} keys, one an input, got {len(keys)}")
         return keys
 
-    def _scores(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+    def _scores(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
+        keys = self._names(x, keys)
         size = max(1, _PASSES_A_GROUP * self._limit.resolve(x) // self.evaluations)
         return torch.cat([self._group_scores(*group) for group in _groups(x, keys, size)])
 
@@ -312,13 +320,19 @@ class PostAverage(Surroundings):
         logits = logits_at_points(self.model, self._around(x, keys), x, self._limit)
         return VOTES[self.vote].scores(logits)
 
-    def _stopped(self, x: torch.Tensor, keys: Sequence[Key], spending: Spending) -> Prediction:
+    def _share(self, stop: str) -> Share:
         share = VOTES[self.vote].share
         if share is None:
             raise ConfigurationError(
                 f"expected stop='never' with the vote {self.vote}, whose scores have no bounds, "
-                f"not {spending.stop!r}; the votes softmax and majority can stop early"
+                f"got {stop!r}; the votes softmax and majority can stop early"
             )
+        return share
+
+    def _stopped(
+        self, x: torch.Tensor, keys: Sequence[Key] | None, share: Share, spending: Spending
+    ) -> Prediction:
+        keys = self._names(x, keys)
         groups = _groups(x, keys, self._most_together(x))
         parts = [self._group_stopped(*group, share, spending) for group in groups]
         return Prediction(*(torch.cat(column) for column in zip(*parts, strict=True)))
@@ -330,7 +344,8 @@ class PostAverage(Surroundings):
         names: list[tuple[Key, ...]] = [()] if fixed else [("input", key) for key in keys]
         orders = draw_orders(self.evaluations, self.seed, names).to(x.device)
         scores = scores_in_order(self.model, self._around(x, keys), orders, share, x, self._limit)
-        full = max(1, self._limit.resolve(x) // _FULL_PASS)
+        limit = self._limit.resolve(x)
+        full = max(min(limit, _LEAST_PASS), limit // _FULL_PASS)
         answers = answer_in_rounds(scores, spending, torch.arange(len(x), device=x.device), full)
         return Prediction(answers.labels, answers.means, answers.samples, answers.decided)
 
@@ -339,7 +354,8 @@ class PostAverage(Surroundings):
         most = max(_LEAST_TOGETHER, self._limit.resolve(x))
         if self.randomness == "fixed" and not isinstance(self.sampler, InputSampler):
             return most
-        return max(1, min(most, _DRAWN_NUMBERS // (self.evaluations * x[:1].numel())))
+        vectors = self.evaluations // len(self.sampler.steps)
+        return max(1, min(most, _DRAWN_NUMBERS // (vectors * x[:1].numel())))
 
     @override
     def extra_repr(self) -> str:
@@ -347,6 +363,16 @@ class PostAverage(Surroundings):
             f"radius={self.radius}, evaluations={self.evaluations}, sampler={self.sampler.name}, "
             f"vote={self.vote}, randomness={self.randomness}, seed={self.seed}"
         )
+
+
+def _require_inputs(x: torch.Tensor) -> None:
+    if x.ndim < 2 or len(x) == 0:
+        raise InputError(f"expected a batch [N, ...] of inputs, got shape {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise InputError(
+            f"expected floating point inputs, got {x.dtype}; divide 8-bit pixels by 255"
+        )
+    require_no_nan(x.detach(), "inputs")
 
 
 def _groups(

@@ -15,12 +15,12 @@ class Prediction(NamedTuple):
     probabilities
         [N, classes], each row a distribution: averaged softmax outputs for the vote
         ``softmax``, shares of the votes for ``majority``, softmax of the raw scores for
-        ``logits`` and ``weighted``.
+        ``logits`` and ``weighted``. After an early stop, the average up to the decision.
     samples
-        [N] int64, how many evaluations of the network each answer took.
+        [N] int64, how many evaluations of the network were spent on each answer.
     decided
         [N] bool, whether the answer is the full average's for sure (or, under early
-        stopping, at the stated level).
+        stopping, at the stated level). False only where a budget ended first.
     """
 
     labels: torch.Tensor

@@ -9,6 +9,7 @@ from torch import nn
 from bandlimiter.attacks import PROTOCOLS, Attack, build_attack
 from bandlimiter.data import ImageSet
 from bandlimiter.defence import PostAverage, Stop
+from bandlimiter.defence.stopping import require_level
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.adversarial_sets import SavedImages
 from bandlimiter.evaluation.judge import Judge
@@ -40,13 +41,12 @@ def resolve_stop(defence: nn.Module, stop: str, alpha: float) -> Stop:
     ConfigurationError
         For an unknown name, alpha outside (0, 1), or a defence that cannot stop early.
     """
+    require_level(alpha)
     can_stop = isinstance(defence, PostAverage) and defence.can_stop
     if stop == "auto":
         return "exact" if can_stop else "never"
     if stop not in get_args(Stop):
         raise ConfigurationError(f"expected stop auto, never, exact or anytime; got {stop!r}")
-    if not 0 < alpha < 1:
-        raise ConfigurationError(f"expected alpha in (0, 1), got {alpha}")
     if stop != "never" and not can_stop:
         raise ConfigurationError(
             f"expected stop auto or never for a defence that cannot stop early, got {stop!r}; the "

@@ -48,10 +48,15 @@ def find_logits(output: Any) -> torch.Tensor:
 
 
 def require_no_overflow(logits: torch.Tensor) -> None:
-    """Refuse (InputError) NaN and +inf among logits; -inf is a probability of zero."""
-    if (torch.isnan(logits) | torch.isposinf(logits)).any():
+    """Refuse (InputError) NaN and +inf among logits [N, classes], and rows of -inf alone.
+
+    A single -inf is a probability of zero.
+    """
+    largest = logits.detach().amax(dim=1)  # NaN where one is NaN
+    if not torch.isfinite(largest).all():
         raise InputError(
-            "expected logits without NaN or +inf, got some; the model overflows on these inputs"
+            "expected logits without NaN or +inf, and not all -inf, got some such; the model "
+            "overflows on these inputs"
         )
 
 

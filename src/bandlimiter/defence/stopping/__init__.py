@@ -6,7 +6,13 @@ order in which the points are taken.
 
 from bandlimiter.defence.stopping.order import draw_orders
 from bandlimiter.defence.stopping.rounds import Answers, Spending, answer_in_rounds
-from bandlimiter.defence.stopping.rules import AnytimeRule, ExactRule, build_rule, earliest
+from bandlimiter.defence.stopping.rules import (
+    AnytimeRule,
+    ExactRule,
+    build_rule,
+    earliest,
+    require_level,
+)
 
 __all__ = [
     "Answers",
@@ -17,4 +23,5 @@ __all__ = [
     "build_rule",
     "draw_orders",
     "earliest",
+    "require_level",
 ]

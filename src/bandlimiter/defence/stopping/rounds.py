@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import index
 from typing import NamedTuple
 
 import torch
@@ -26,8 +25,9 @@ class Answers(NamedTuple):
     labels
         [n] int64.
     means
-        [n, C] float64, the mean score over the points up to the decision. Labels and means
-        are those of the rule stopped point by point, whatever the size of the rounds.
+        [n, C] in the dtype of the scores: their mean over the points up to the decision.
+        Labels and means are those of the rule stopped point by point, whatever the size of
+        the rounds.
     samples
         [n] int64, evaluations spent, those of a round that came after the decision included.
     decided
@@ -66,9 +66,11 @@ class Spending:
 
     def __post_init__(self) -> None:
         earliest(self.stop, self.alpha, self.points)  # refuses what is no rule
-        if self.budget is not None and not 1 <= index(self.budget) <= self.points:
+        whole = isinstance(self.budget, int) and not isinstance(self.budget, bool)
+        if self.budget is not None and not (whole and 1 <= self.budget <= self.points):
             raise ConfigurationError(
-                f"expected a budget of 1 to {self.points} evaluations, got {self.budget}"
+                f"expected a budget of 1 to {self.points} evaluations, or None for no bound, got "
+                f"{self.budget!r}"
             )
 
     @property
@@ -122,7 +124,7 @@ def answer_in_rounds(scores: Scores, spending: Spending, rows: torch.Tensor, ful
         going_on = (~ended).nonzero().flatten() if spent < spending.most else undecided[:0]
         undecided = undecided[going_on]
         rule.keep(going_on)
-    return answers
+    return answers._replace(means=answers.means.to(new.dtype))
 
 
 def _round_size(spent: int, undecided: int, full: int) -> int:

@@ -31,9 +31,10 @@ classes. With several argmaxes (a tie), each of them is rejected with probabilit
 alpha, whichever the full average would name.
 
 Where mu_t < 0, j cannot be an argmax any more: that is the exact rule. The mixture keeps
-half of the capital on the boldest bet, so that where every point agrees the answer comes one
-point after the earliest that any such rule allows, and spreads the rest over milder ones, for
-inputs whose leader gains less and less steadily.
+half of the capital on the boldest bet, so that where every point agrees the answer comes at
+most one point after the earliest that bets on a leader allow (at 91 points and alpha = 0.001 or
+0.01, at that very point), and spreads the rest over milder ones, for inputs whose leader gains
+less and less steadily.
 
 Sources: betting without replacement, Waudby-Smith and Ramdas 2020 (arXiv:2006.04347);
 the predictable leader: the design notes of this project (design/stopping.md).
@@ -51,9 +52,13 @@ STAKES = (0.15, 0.4, 0.7, 0.9, 0.99)
 WEIGHTS = (0.05, 0.1, 0.15, 0.2, 0.5)
 """How the capital is divided among them at the start."""
 
-# A float32 score can lie outside [0, 1] by a few parts in 1e8, and sums of them are rounded:
-# a lead counts as safe, and a bet as certain, only beyond this, a point.
+# A float32 score can lie outside [0, 1] by a part in 1e7, and sums of them are rounded: a lead
+# counts as safe only beyond this, a point.
 _ROUNDING = 1e-6
+
+# For the same reason y_t can be -6e-8. Where mu_t is larger than this, that leaves every capital
+# positive, at stakes up to 0.99; where it is smaller, the rule does not bet.
+_LEAST_MEAN = 2e-5
 
 _RICH = 1e100
 """Bounds a capital; bounding it from above keeps the guarantee."""
@@ -141,8 +146,8 @@ class AnytimeRule(ExactRule):
         mean = (self.points / 2 - seen) / (self.points - self.seen)
         # Where the mean under the null is zero or less there is nothing to bet against: the
         # class is out for certain, or will be when the rounding allows to say so.
-        fair = mean > _ROUNDING
-        edge = torch.where(fair, gains / mean.clamp_min(_ROUNDING) - 1, 0)
+        fair = mean > _LEAST_MEAN
+        edge = torch.where(fair, gains / mean.clamp_min(_LEAST_MEAN) - 1, 0)
         self._capital *= 1 + self._stakes * edge[..., None]
         self._capital.clamp_(max=_RICH)
 
@@ -156,6 +161,14 @@ class AnytimeRule(ExactRule):
         self._capital = self._capital[rows]
 
 
+def require_level(alpha: float) -> None:
+    """Refuse (ConfigurationError) an alpha outside (0, 1)."""
+    if not 0 < alpha < 1:
+        raise ConfigurationError(
+            f"expected alpha in (0, 1), the probability of a wrong stop, got {alpha}"
+        )
+
+
 def build_rule(
     stop: str, alpha: float, points: int, inputs: int, classes: int, device: torch.device
 ) -> ExactRule:
@@ -166,8 +179,7 @@ def build_rule(
     ConfigurationError
         (a ValueError) for another name, or alpha outside (0, 1).
     """
-    if not 0 < alpha < 1:
-        raise ConfigurationError(f"expected alpha in (0, 1), got {alpha}")
+    require_level(alpha)
     if stop == "exact":
         return ExactRule(points, inputs, classes, device)
     if stop == "anytime":
