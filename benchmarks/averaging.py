@@ -11,6 +11,7 @@ OMP_NUM_THREADS=2 python benchmarks/averaging.py --threads 2 --model cifar-resne
 
 import argparse
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def options() -> argparse.Namespace:
     given.add_argument("--adversarial", type=Path, action="append", default=[], metavar="FILE")
     given.add_argument("--adversarials", type=int, default=300, help="of each file (default 300)")
     given.add_argument("--turn", type=float, default=2.0, help="seconds a turn (default 2)")
+    given.add_argument("--speed-only", action="store_true", help="leave out the labels")
     given.add_argument("--plot", type=Path, metavar="FILE", help="draw speeds and samples")
     return given.parse_args()
 
@@ -105,6 +107,13 @@ def shares(
     return found
 
 
+def image_sets(x: torch.Tensor, args: argparse.Namespace) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the clean images and those of each file of adversarial ones, with their names."""
+    yield "clean", x
+    for path in args.adversarial:
+        yield path.stem, load_file(path)["images"][: args.adversarials]
+
+
 def main() -> None:
     args = options()
     described = begin("adversarial-robustness-toolbox", threads=args.threads)
@@ -123,16 +132,14 @@ def main() -> None:
     rows = speed(ways, x, plain, args)
     peak_shares = shares(rows, ways, flops(classifier.module, x), setting.evaluations)
 
-    sets = {"clean": x}
-    for path in args.adversarial:
-        sets[path.stem] = load_file(path)["images"][: args.adversarials]
-    labels = {}
-    for name, points in sets.items():
+    labels: dict[str, Any] = {}
+    for name, points in () if args.speed_only else image_sets(x, args):
         labels[name] = compare(ways, points, LOOP)
         print_labels(name, labels[name])
     if args.plot:
         draw(args.plot, rows, labels, setting.evaluations)
     numbers = {"machine": described, "model": args.model, "plain": plain, "speed": rows}
+    numbers["evaluations"] = setting.evaluations
     end(args.json, {**numbers, "shares_of_peak": peak_shares, "labels": labels})
 
 

@@ -1,5 +1,12 @@
-"""The picture of benchmarks/averaging.py: speeds, and how many samples images take."""
+"""The pictures of benchmarks/averaging*.py: speeds, how many samples images take, growth.
 
+python benchmarks/averaging_picture.py SPEED.json LABELS.json PICTURE
+
+draws the first again from what one run of averaging.py found of speeds and one of labels.
+"""
+
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +34,13 @@ def draw(path: Path, speed: dict[str, Any], labels: dict[str, Any], evaluations:
     for (name, rows), colour in zip(labels.items(), COLOURS, strict=False):
         for alpha, line in (("0.001", "-"), ("0.01", "--")):
             row = rows[f"anytime {alpha}, bf16"]
-            samples = sorted(row["samples"])
-            share = [(place + 1) / len(samples) for place in range(len(samples))]
+            samples = [0, *sorted(row["samples"])]
+            share = [place / (len(samples) - 1) for place in range(len(samples))]
             label = f"{name}, alpha = {alpha}: mean {row['mean_samples']:.1f}"
             right.step(samples, share, line, where="post", color=colour, label=label)
     right.set(xlim=(0, evaluations), ylim=(0, 1), ylabel="share of images")
     right.set_xlabel(f"evaluations spent, of {evaluations} (anytime, bf16)")
-    right.legend(frameon=False, fontsize=8, loc="lower right")
+    right.legend(facecolor="white", framealpha=1, edgecolor="none", fontsize=8, loc="lower right")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
@@ -65,3 +72,8 @@ def draw_growth(path: Path, by_length: dict[str, Any], by_directions: list[Any])
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#dddddd", linewidth=0.6)
     figure.savefig(path, dpi=140)
+
+
+if __name__ == "__main__":
+    speeds, found = (json.loads(Path(name).read_text()) for name in sys.argv[1:3])
+    draw(Path(sys.argv[3]), speeds["speed"], found["labels"], evaluations=91)
