@@ -68,8 +68,9 @@ def test_the_samples_are_the_evaluations_that_were_spent(convnet):
     for stop in ("exact", "anytime"):
         model.passes.clear()
         answers = defended.predict(x, stop=stop, alpha=0.2)
-        assert sum(model.passes) == int(answers.samples.sum())
-        assert max(model.passes) <= 16
+        spent = int(answers.samples.sum())
+        assert spent <= sum(model.passes) <= 4 / 3 * spent  # filled up to a few sizes
+        assert set(model.passes) <= {1, 2, 3, 4, 6, 8, 12, 16}
 
 
 @pytest.mark.parametrize("randomness", ["fixed", "fresh"])
@@ -204,7 +205,7 @@ def test_a_lone_large_image_is_not_taken_point_by_point():
     model = Counting(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     defended = PostAverage(model, 0.5, scale=1.0, chunk=5)
     defended.predict(torch.full((1, 3, 8, 8), 0.5), stop="exact")  # close to a tie: all are needed
-    assert sum(model.passes) == 91
+    assert 91 <= sum(model.passes) <= 4 / 3 * 91
     assert len(model.passes) < 40
 
 
