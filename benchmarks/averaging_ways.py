@@ -14,7 +14,7 @@ from torch import nn
 from bandlimiter import PostAverage, Prediction, accelerate
 from bandlimiter.models import Classifier
 
-BATCHES = (16, 32, 64, 128, 256)
+BATCHES = (4, 8, 16, 32, 64, 128, 256)
 STEPS = (1 / 3, 2 / 3, 1.0)
 
 
