@@ -21,7 +21,7 @@ from averaging_labels import compare, print_labels
 from averaging_picture import draw
 from averaging_ways import Setting, Way, build_ways, plain_rates
 from safetensors.torch import load_file
-from timing import begin, end, median, parser, ratios, take_turns
+from timing import begin, end, median, model_parser, ratios, take_turns
 from torch.utils.flop_counter import FlopCounterMode
 
 from bandlimiter import load_data, load_model
@@ -30,12 +30,7 @@ PLAIN, LOOP = "plain forward", "straightforward loop"
 
 
 def options() -> argparse.Namespace:
-    given = parser(__doc__ or "")
-    given.add_argument("--threads", type=int, default=2, help="as OMP_NUM_THREADS (default 2)")
-    given.add_argument("--model", default="sample", help="see bandlimiter evaluate")
-    given.add_argument("--weights", type=Path, metavar="FILE")
-    given.add_argument("--data", default="sample", help="see bandlimiter evaluate")
-    given.add_argument("--limit", type=int, default=1000, help="clean images (default 1000)")
+    given = model_parser(__doc__ or "", limit=1000)
     given.add_argument("--adversarial", type=Path, action="append", default=[], metavar="FILE")
     given.add_argument("--adversarials", type=int, default=300, help="of each file (default 300)")
     given.add_argument("--turn", type=float, default=2.0, help="seconds a turn (default 2)")

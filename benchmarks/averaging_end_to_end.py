@@ -10,10 +10,9 @@ import json
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from timing import begin, end, median, parser, ratios, take_turns
+from timing import begin, end, median, model_parser, ratios, take_turns
 
 VARIANTS = {
     "never": ["--stop", "never"],
@@ -34,16 +33,12 @@ def evaluate(arguments: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    given = parser(__doc__ or "")
-    given.add_argument("--threads", type=int, default=2, help="as OMP_NUM_THREADS (default 2)")
-    given.add_argument("--model", default="sample")
-    given.add_argument("--weights", type=Path, metavar="FILE")
-    given.add_argument("--data", default="sample")
-    given.add_argument("--limit", default="50")
+    given = model_parser(__doc__ or "", limit=50)
     given.add_argument("--attack", action="append", help="default: the demo's four")
     args = given.parse_args()
     described = begin(threads=args.threads)
-    shared = ["--quick", "--model", args.model, "--data", args.data, "--limit", args.limit]
+    shared = ["--quick", "--model", args.model, "--data", args.data, "--limit"]
+    shared.append(str(args.limit))
     shared += [] if args.weights is None else ["--weights", str(args.weights)]
     for attack in args.attack or []:
         shared += ["--attack", attack]

@@ -9,17 +9,14 @@ the network up to its first convolution; that sum; a whole pass of the fast copy
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from timing import begin, end, median, parser, take_turns
+from timing import begin, end, median, model_parser, take_turns
 from torch import nn
 
 from bandlimiter import PostAverage, accelerate, load_data, load_model
 from bandlimiter.tensors import find_normaliser
-
-PASS = 128
 
 
 class Until(nn.Module):
@@ -40,23 +37,18 @@ class Until(nn.Module):
 
 
 def main() -> None:
-    given = parser(__doc__ or "")
-    given.add_argument("--threads", type=int, default=2, help="as OMP_NUM_THREADS (default 2)")
-    given.add_argument("--model", default="sample")
-    given.add_argument("--weights", type=Path, metavar="FILE")
-    given.add_argument("--data", default="sample")
-    args = given.parse_args()
+    args = model_parser(__doc__ or "", limit=128).parse_args()
     described = begin(threads=args.threads)
     classifier = load_model(args.model, args.weights)
-    x = load_data(args.data, PASS, size=classifier.input_size or 224).images(0, PASS)
+    x = load_data(args.data, args.limit, size=classifier.input_size or 224).images(0, args.limit)
     defended = PostAverage(classifier.module, classifier.paper_radius or 6.0)
-    around = defended._around(x, range(PASS))
-    owner = torch.arange(PASS)
+    around = defended._around(x, range(len(x)))
+    owner = torch.arange(len(x))
     points = around.at(owner, owner % defended.evaluations)
     fast = accelerate(classifier.module, probe=x).model
     until = Until(classifier.module)
     kept = until(points)
-    owned, lengths = kept.clone(), torch.rand(PASS, 1, 1, 1).to(kept.dtype)
+    owned, lengths = kept.clone(), torch.rand(len(x), 1, 1, 1).to(kept.dtype)
 
     calls: dict[str, Callable[[], Any]] = {
         "making the points": lambda: around.at(owner, owner % defended.evaluations),

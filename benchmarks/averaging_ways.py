@@ -59,7 +59,8 @@ class Way:
     dtype
         In which the network computes.
     expected
-        About how many plain forwards an image takes: for how many images fill a turn.
+        About how many plain forwards an image takes: for how many images fill a turn. None
+        where a turn must be all images, as the mean is set by the few hard ones.
     averages
         Whether it answers with the average of equation 7.
     """
@@ -67,11 +68,13 @@ class Way:
     answer: Callable[[torch.Tensor], Prediction]
     evaluations: int | None
     dtype: torch.dtype
-    expected: float
+    expected: float | None
     averages: bool = True
 
     def fitting(self, rate: float, seconds: float, most: int) -> int:
         """Return how many images fill ``seconds`` at ``rate`` plain forwards a second."""
+        if self.expected is None:
+            return most
         return max(1, min(most, round(rate * seconds / self.expected)))
 
 
@@ -142,8 +145,8 @@ def build_ways(setting: Setting, x: torch.Tensor, batch: int) -> dict[str, Way]:
         ways[f"exact, {name}"] = Way(partial(fast, stop="exact"), None, dtype, many / 2 / gain)
         for alpha in (1e-3, 1e-2):
             ways[f"anytime {alpha:g}, {name}"] = Way(
-                partial(fast, stop="anytime", alpha=alpha), None, dtype, 1 / 10**9
-            )  # all images in each turn, as the mean is set by the few hard ones
+                partial(fast, stop="anytime", alpha=alpha), None, dtype, expected=None
+            )
     return ways
 
 

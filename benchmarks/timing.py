@@ -93,6 +93,17 @@ def parser(doc: str) -> argparse.ArgumentParser:
     return options
 
 
+def model_parser(doc: str, limit: int) -> argparse.ArgumentParser:
+    """Return those of benchmarks that take a model and images, and may use all cores."""
+    options = parser(doc)
+    options.add_argument("--threads", type=int, default=2, help="as OMP_NUM_THREADS (default 2)")
+    options.add_argument("--model", default="sample", help="see bandlimiter evaluate")
+    options.add_argument("--weights", type=Path, metavar="FILE")
+    options.add_argument("--data", default="sample", help="see bandlimiter evaluate")
+    options.add_argument("--limit", type=int, default=limit, help=f"images (default {limit})")
+    return options
+
+
 def begin(*packages: str, threads: int = 1) -> dict[str, Any]:
     """Hold everything to so many threads, and print and return the machine."""
     if os.environ.get("OMP_NUM_THREADS") != str(threads):
