@@ -1,0 +1,70 @@
+"""Rivals by name, each made to fit a given average: same model, radius, draw and budget."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from bandlimiter.defence.post_average import PostAverage
+from bandlimiter.defence.rivals.one_neighbour import OneNeighbour
+from bandlimiter.defence.rivals.squeezing import BitDepth, Jpeg
+from bandlimiter.errors import ConfigurationError
+
+
+def _one_neighbour(defence: PostAverage) -> OneNeighbour:
+    return OneNeighbour(defence.model, defence.radius, scale=defence.scale, seed=defence.seed)
+
+
+def _cloud(sampler: str) -> Callable[[PostAverage], PostAverage]:
+    """Return what makes the average over another law: same radius, K, vote, seed."""
+
+    def build(defence: PostAverage) -> PostAverage:
+        return PostAverage(
+            defence.model,
+            defence.radius,
+            directions=defence.directions_count,
+            sampler=sampler,
+            vote=defence.vote,
+            scale=defence.scale,
+            seed=defence.seed,
+            randomness=defence.randomness,
+        )
+
+    return build
+
+
+RIVALS: dict[str, Callable[[PostAverage], nn.Module]] = {
+    "one-neighbour": _one_neighbour,
+    "gaussian": _cloud("gaussian"),
+    "ball": _cloud("ball"),
+    "bit-depth": lambda defence: BitDepth(defence.model),
+    "jpeg": lambda defence: Jpeg(defence.model),
+}
+"""Each has ``evaluations``, the forwards that an answer costs. ``gaussian`` has the average's
+radius as its root-mean-square length, ``ball`` as its radius."""
+
+
+def build_rival(name: str, defence: PostAverage) -> nn.Module:
+    """Return the rival called ``name`` of a defended model, around the same model.
+
+    Parameters
+    ----------
+    name
+        Of `RIVALS`.
+    defence
+        Gives model, radius, scale, seed, and for averages K, vote and randomness.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) for an unknown name; the message lists those there are.
+
+    Examples
+    --------
+    >>> import torch
+    >>> defence = PostAverage(torch.nn.Linear(4, 3), radius=0.6, scale=1.0)
+    >>> {name: build_rival(name, defence).evaluations for name in RIVALS}
+    {'one-neighbour': 1, 'gaussian': 91, 'ball': 91, 'bit-depth': 1, 'jpeg': 1}
+    """
+    if name not in RIVALS:
+        raise ConfigurationError(f"expected a rival of {', '.join(RIVALS)}; got {name!r}")
+    return RIVALS[name](defence)
