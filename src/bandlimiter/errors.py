@@ -19,3 +19,7 @@ class LoadError(BandlimiterError):
 
 class MissingExtraError(BandlimiterError, ImportError):
     """An optional package that is not installed; the message names the extra."""
+
+
+class NoGradientError(InputError):
+    """A model without a gradient, where an attack needs one."""

@@ -1,11 +1,13 @@
 """The base of attacks: it clips, predicts again and checks the budget; no attack grades itself."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
+from bandlimiter.attacks.losses import Loss, cross_entropy
 from bandlimiter.attacks.target import Target
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors import Key, generator, require_images
@@ -28,7 +30,7 @@ class Problem:
     labels
         [N] the classes that the target gives to the images now.
     epsilon
-        The L-inf budget in pixels; a minimal search may ignore it.
+        The budget in pixels, in the attack's norm; a minimal search may ignore it.
     ids
         One name an image; random draws depend on it and on ``seed``, not on the batch.
     seed
@@ -44,17 +46,44 @@ class Problem:
 
     def uniform(self, *purpose: Key) -> torch.Tensor:
         """Draw uniform numbers in [-1, 1), one stream an image: like ``images``."""
-        shape, dtype = self.images.shape[1:], self.images.dtype
-        draws = [
-            torch.rand(shape, generator=generator(self.seed, *purpose, key)) for key in self.ids
-        ]
-        return (2 * torch.stack(draws) - 1).to(self.images.device, dtype)
+        return 2 * self._drawn(torch.rand, purpose) - 1
+
+    def normal(self, *purpose: Key) -> torch.Tensor:
+        """Draw standard normal numbers, one stream an image: like ``images``."""
+        return self._drawn(torch.randn, purpose)
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Ask the target about x, a point for each image: [N, ...] -> [N, classes]."""
+        return self.target.logits(x, self.ids)
+
+    def fooled(self, x: torch.Tensor) -> torch.Tensor:
+        """[N] bool: the target's prediction for x is not the image's label."""
+        return self.target.fooled(x, self.labels, self.ids)
+
+    def ascend(
+        self, x: torch.Tensor, loss: Loss = cross_entropy
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return logits, losses and gradients at x; see `Target.ascend`."""
+        return self.target.ascend(x, self.labels, loss, self.ids)
+
+    def loss_gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of the cross-entropy at x: [N, ...]."""
+        return self.ascend(x)[2]
+
+    def fooled_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `fooled` and `loss_gradient` from one pass."""
+        return self.target.fooled_and_gradient(x, self.labels, self.ids)
 
     def select(self, index: torch.Tensor) -> "Problem":
         """Return the problem for the images numbered in ``index``: [n] int64."""
         ids = [self.ids[i] for i in index.tolist()]
         images, labels = self.images[index], self.labels[index]
         return Problem(self.target, images, labels, self.epsilon, ids, self.seed)
+
+    def _drawn(self, draw: Callable[..., torch.Tensor], purpose: Sequence[Key]) -> torch.Tensor:
+        shape = self.images.shape[1:]
+        draws = [draw(shape, generator=generator(self.seed, *purpose, key)) for key in self.ids]
+        return torch.stack(draws).to(self.images.device, self.images.dtype)
 
 
 @dataclass(frozen=True)
@@ -66,21 +95,30 @@ class AttackResult:
     images
         [N, ...] in [0, 1]: the attack's image where it fools the model, else the original.
     found
-        [N] bool: the attack changed the image, and the model's prediction is not the label.
+        [N] bool: the attack changed the image, and the model's prediction is not the label
+        (of a model with random answers: in the stated share of predictions, see `Randomness`).
     labels
-        [N] the model's prediction where something was found, else the given label.
+        [N] the model's prediction where something was found, else the given label; of a
+        model with random answers the most frequent one.
+    wrong
+        [N] float64, the share of the predictions of the attack's image that are wrong.
     linf, l2
         [N] float64 lengths of the perturbation, in pixels; 0 where nothing was found.
     within
-        [N] bool, found and of L-inf length at most epsilon.
+        [N] bool, found and of length at most epsilon in the attack's norm.
+    queries, gradients
+        [N] int64, evaluations of the target that went to each image.
     """
 
     images: torch.Tensor
     found: torch.Tensor
     labels: torch.Tensor
+    wrong: torch.Tensor
     linf: torch.Tensor
     l2: torch.Tensor
     within: torch.Tensor
+    queries: torch.Tensor
+    gradients: torch.Tensor
 
 
 class Attack(ABC):
@@ -97,11 +135,14 @@ class Attack(ABC):
         Whether it takes fewer steps than the paper's; noted in every row.
     threat
         What it knows: ``"transfer"``, the plain model only; ``"unknown"`` for images that
-        others made.
+        others made. (The same attack on the defended model is ``"adaptive"`` there.)
+    norm
+        In which its budget is: ``"linf"`` or ``"l2"``, both in pixels.
     """
 
     name: str
     protocol: str
+    norm: str = "linf"
     quick: bool = False
     threat: str = "transfer"
 
@@ -130,7 +171,7 @@ class Attack(ABC):
         labels
             [N] int64.
         epsilon
-            L-inf budget in pixels, above 0.
+            Budget in pixels, in the attack's norm, above 0.
         ids
             Names for the random draws; the positions in the batch where omitted.
         seed
@@ -147,8 +188,14 @@ class Attack(ABC):
         if not epsilon > 0:
             raise ConfigurationError(f"expected epsilon above 0, got {epsilon}")
         names = list(range(len(images))) if ids is None else list(ids)
+        before = target.spent(names)
         candidates = self.run(Problem(target, images, labels, epsilon, names, seed))
-        return grade(target, images, labels, candidates, epsilon)
+        graded = grade(target, images, labels, candidates, epsilon, ids=names, norm=self.norm)
+        queries, gradients = (
+            (after - start).to(labels.device)
+            for after, start in zip(target.spent(names), before, strict=True)
+        )
+        return replace(graded, queries=queries, gradients=gradients)
 
 
 def grade(
@@ -157,6 +204,9 @@ def grade(
     labels: torch.Tensor,
     candidates: torch.Tensor,
     epsilon: float,
+    *,
+    ids: Sequence[Key] | None = None,
+    norm: str = "linf",
 ) -> AttackResult:
     """Clip candidates to [0, 1], predict them again and measure them.
 
@@ -166,17 +216,21 @@ def grade(
     shape = (-1, *[1] * (images.ndim - 1))
     broken = torch.isnan(candidates.flatten(1)).any(dim=1).view(shape)
     clipped = torch.where(broken, images, candidates.clamp(0, 1))
-    predicted = target.predict(clipped)
+    predicted, wrong = target.verdict(clipped, labels, ids)
     changed = (clipped != images).flatten(1).any(dim=1)
-    found = changed & (predicted != labels)
+    found = changed & (wrong >= target.randomness.broken_share)
     kept = torch.where(found.view(shape), clipped, images)
     difference = (kept.double() - images.double()).flatten(1)
-    linf, l2 = difference.abs().amax(dim=1), difference.norm(dim=1)
+    lengths = {"linf": difference.abs().amax(dim=1), "l2": difference.norm(dim=1)}
+    slack = _ROUNDING * (1 if norm == "linf" else math.sqrt(difference.shape[1]))
     return AttackResult(
         images=kept,
         found=found,
         labels=torch.where(found, predicted, labels),
-        linf=linf,
-        l2=l2,
-        within=found & (linf <= epsilon + _ROUNDING),
+        wrong=wrong,
+        linf=lengths["linf"],
+        l2=lengths["l2"],
+        within=found & (lengths[norm] <= epsilon + slack),
+        queries=torch.ones_like(labels),
+        gradients=torch.zeros_like(labels),
     )

@@ -7,7 +7,6 @@ import torch
 from typing_extensions import override
 
 from bandlimiter.attacks.base import Attack, Problem
-from bandlimiter.attacks.target import Target
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,8 @@ class MinimalCarliniWagner(Attack):
         interval = math.ceil(self.iterations / 10)
 
         for iteration in range(self.iterations):
-            labels = problem.labels[active]
             x, loss, hit, gradient = _penalised(
-                problem.target, w, origin[active], labels, constant[active]
+                problem.select(active), w, origin[active], constant[active]
             )
             best.offer(active[hit], x[hit])
             success[active[hit]] = True
@@ -70,16 +68,15 @@ class MinimalCarliniWagner(Attack):
 
 
 def _penalised(
-    target: Target,
+    problem: Problem,
     w: torch.Tensor,
     origin: torch.Tensor,
-    labels: torch.Tensor,
     constant: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return points, losses, whether they are adversarial, and the gradient in w."""
     tanh = torch.tanh(w)
     x = (tanh + 1) / 2
-    margin, gradient = target.rival_margin(x, labels)
+    margin, gradient = problem.target.rival_margin(x, problem.labels, problem.ids)
     hit = margin > 0
     shape = (-1, *[1] * (w.ndim - 1))
     difference = x - origin

@@ -28,10 +28,13 @@ class MinimalDeepFool(Attack):
     def run(self, problem: Problem) -> torch.Tensor:
         target, labels = problem.target, problem.labels
         x = problem.images.clone()
-        rivals = _rivals(target.logits(x), labels, self.candidates)
+        rivals = _rivals(problem.logits(x), labels, self.candidates)
         active = torch.arange(len(x), device=x.device)
         for _ in range(self.steps):
-            margins, gradients = target.margin_gradients(x[active], labels[active], rivals[active])
+            names = [problem.ids[i] for i in active.tolist()]
+            margins, gradients = target.margin_gradients(
+                x[active], labels[active], rivals[active], names
+            )
             left = (margins < 0).all(dim=1)  # an image leaves when a rival has caught up
             active, margins, gradients = active[left], margins[left], gradients[left]
             if not len(active):

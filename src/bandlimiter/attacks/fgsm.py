@@ -58,7 +58,7 @@ class MinimalFGSM(Attack):
 
 
 def _direction(problem: Problem) -> torch.Tensor:
-    return problem.target.loss_gradient(problem.images, problem.labels).sign()
+    return problem.loss_gradient(problem.images).sign()
 
 
 def _moved(images: torch.Tensor, direction: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
@@ -80,7 +80,7 @@ def _first_success(problem: Problem, direction: torch.Tensor, grid: torch.Tensor
         sizes = grid[active, column : column + width]
         owner = active.repeat_interleave(width)
         tried = _moved(problem.images[owner], direction[owner], sizes.flatten())
-        fooled = problem.target.fooled(tried, problem.labels[owner]).view(-1, width)
+        fooled = problem.select(owner).fooled(tried).view(-1, width)
         hit = fooled.any(dim=1)
         first[active[hit]] = column + fooled[hit].int().argmax(dim=1)
         active = active[~hit]

@@ -27,7 +27,7 @@ class PGD(Attack):
             start = (images + epsilon * problem.uniform("pgd")).clamp(0, 1)
         x = start
         for _ in range(self.steps):
-            gradient = problem.target.loss_gradient(x, problem.labels)
+            gradient = problem.loss_gradient(x)
             x = _project(x + epsilon * self.rate * gradient.sign(), images, epsilon)
         return x
 
@@ -47,7 +47,7 @@ class MinimalPGD(Attack):
     growth: float = 1.5
     searches: int = 20
     quick: bool = False
-    name = "pgd"
+    name: str = "pgd"
     protocol = "minimal"
 
     @override
@@ -91,14 +91,14 @@ class MinimalPGD(Attack):
         x = (part.images + epsilon * part.uniform("pgd", *purpose)).clamp(0, 1)
         success = torch.zeros(len(index), dtype=torch.bool, device=index.device)
         active = torch.arange(len(index), device=index.device)
-        gradient = problem.target.loss_gradient(x, part.labels)
+        gradient = part.loss_gradient(x)
         for step in range(1, self.steps + 1):
-            images, labels = part.images[active], part.labels[active]
-            x = _project(x + epsilon * self.rate * gradient.sign(), images, epsilon)
+            going = part.select(active)
+            x = _project(x + epsilon * self.rate * gradient.sign(), going.images, epsilon)
             if step < self.steps:  # one pass tells whether to stop and where to go on
-                hit, gradient = problem.target.fooled_and_gradient(x, labels)
+                hit, gradient = going.fooled_and_gradient(x)
             else:
-                hit = problem.target.fooled(x, labels)
+                hit = going.fooled(x)
             if hit.any():
                 _keep_closer(best, problem.images, index[active[hit]], x[hit])
                 success[active[hit]] = True

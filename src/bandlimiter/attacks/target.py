@@ -1,15 +1,49 @@
 """The classifier as an attack sees it: logits, labels and gradients, each one counted."""
 
-from collections.abc import Callable
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from bandlimiter.errors import BandlimiterError, InputError
-from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks, place_of
+from bandlimiter.attacks.answers import Answers
+from bandlimiter.attacks.losses import Loss, cross_entropy, margin
+from bandlimiter.errors import BandlimiterError, ConfigurationError, InputError, NoGradientError
+from bandlimiter.tensors import ChunkLimit, Key, map_chunks
+
+_SURE = 3.0
+"""How many times as probable a wrong class is on average before nearly every draw names it."""
 
 _Pass = Callable[..., tuple[torch.Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """How a model with random answers is attacked and judged; the defaults suit any other.
+
+    Attributes
+    ----------
+    draws
+        Answers over which each query and each gradient is averaged, see `Answers`.
+    redraws
+        How often a final image is predicted before it counts as adversarial.
+    broken_share
+        In (0, 1]: the share of these predictions that must be wrong.
+    """
+
+    draws: int = 1
+    redraws: int = 1
+    broken_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.draws < 1 or self.redraws < 1:
+            raise ConfigurationError(
+                f"expected draws and redraws of at least 1, got {self.draws} and {self.redraws}"
+            )
+        if not 0 < self.broken_share <= 1:
+            raise ConfigurationError(f"expected a broken share in (0, 1], got {self.broken_share}")
 
 
 class Target:
@@ -17,7 +51,11 @@ class Target:
 
     Works on any module from pixels to logits, plain or defended. Inputs keep their own
     precision, and are cast to the model's where it is called. An `InputError` comes
-    where its logits hold NaN, or where a gradient is asked for and none can be had.
+    where its logits hold NaN, a `NoGradientError` where a gradient is asked for and none can
+    be had.
+
+    ``names`` [N], where a method takes them, name the images: evaluations are then counted
+    for each, and the n-th random draw around an image depends on its name and n alone.
 
     Parameters
     ----------
@@ -25,35 +63,92 @@ class Target:
         [N, ...] pixels -> logits [N, classes].
     heartbeat
         Called with the target after each pass: a sign of life for long attacks.
+    randomness
+        For a model whose answers are random.
+    differentiable
+        A module that takes the model's place where a gradient is asked for: the same
+        function before something without gradient (a majority vote, a compiled copy).
 
     Attributes
     ----------
     queries, gradients
-        Evaluations of single inputs so far, without and with a gradient.
+        Evaluations of single inputs so far, without and with a gradient; each draw counts.
     """
 
     def __init__(
-        self, model: nn.Module, heartbeat: Callable[["Target"], None] | None = None
+        self,
+        model: nn.Module,
+        heartbeat: Callable[["Target"], None] | None = None,
+        *,
+        randomness: Randomness | None = None,
+        differentiable: nn.Module | None = None,
     ) -> None:
         self.model = model
         self.queries = 0
         self.gradients = 0
+        self.randomness = randomness or Randomness()
+        self._answers = Answers(model, self.randomness.draws)
+        self._slopes = Answers(differentiable or model, self.randomness.draws)
         self._limit = ChunkLimit("auto")
-        self._dtype = place_of(model)[1]
         self._heartbeat = heartbeat
+        self._calls: Counter[Key] = Counter()
+        self._queries_of: Counter[Key] = Counter()
+        self._gradients_of: Counter[Key] = Counter()
+
+    @property
+    def averages(self) -> bool:
+        """Whether an answer is a mean over draws, so that one wrong answer is not the last word."""
+        return self.randomness.draws > 1
+
+    def beaten(self, margins: torch.Tensor) -> torch.Tensor:
+        """Return whether an attack may stop at answers of these margins: [N] -> [N] bool.
+
+        Where another class comes first; of means over draws, where it is `_SURE` times as
+        probable, as single answers scatter around the mean.
+        """
+        return margins >= math.log(_SURE) if self.averages else margins > 0
+
+    def spent(self, names: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return how many queries, and gradients, went to the images called ``names``: [N] each."""
+        queries = torch.tensor([self._queries_of[name] for name in names])
+        return queries, torch.tensor([self._gradients_of[name] for name in names])
+
+    # --- queries ----------------------------------------------------------------------
 
     @torch.no_grad()
-    def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, ...] -> [N, classes]."""
+    def logits(self, x: torch.Tensor, names: Sequence[Key] | None = None) -> torch.Tensor:
+        """[N, ...] -> [N, classes], averaged over the draws."""
+        return self._asked(self._answers.mean, x, names, self.randomness.draws)
 
-        def one_pass(start: int, stop: int) -> tuple[torch.Tensor]:
-            logits = logits_of(self.model(x[start:stop].to(self._dtype)))
-            self.queries += stop - start
-            self._beat()
-            return (logits,)
+    def predict(self, x: torch.Tensor, names: Sequence[Key] | None = None) -> torch.Tensor:
+        """[N, ...] -> [N] predicted labels."""
+        return self.logits(x, names).argmax(dim=1)
 
-        (logits,) = map_chunks(one_pass, len(x), self._limit, x)
-        return logits
+    def fooled(
+        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
+    ) -> torch.Tensor:
+        """[N] bool: the prediction is not the label."""
+        return self.predict(x, names) != labels
+
+    @torch.no_grad()
+    def verdict(
+        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict ``redraws`` times, each with a draw of its own.
+
+        Returns
+        -------
+        labels, wrong
+            [N] the most frequent prediction, and [N] float64, the share that is not the label.
+        """
+        predictions = torch.stack(
+            [
+                self._asked(self._answers.once, x, names, 1).argmax(dim=1)
+                for _ in range(self.randomness.redraws)
+            ]
+        )
+        wrong = (predictions != labels).double().mean(dim=0)
+        return predictions.mode(dim=0).values, wrong
 
     def count_classes(self, x: torch.Tensor) -> int:
         """Return the number of logits for inputs like x: [N, ...].
@@ -74,47 +169,56 @@ class Target:
                 f"{x.dtype}; the model says: {reason}"
             ) from error
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, ...] -> [N] predicted labels."""
-        return self.logits(x).argmax(dim=1)
+    # --- gradients --------------------------------------------------------------------
 
-    def fooled(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """[N] bool: the prediction is not the label."""
-        return self.predict(x) != labels
+    def ascend(
+        self,
+        x: torch.Tensor,
+        labels: torch.Tensor,
+        loss: Loss = cross_entropy,
+        names: Sequence[Key] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return logits [N, classes], losses [N] and the losses' gradients [N, ...], in one pass.
 
-    def loss_gradient(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        ``loss`` maps logits and labels to [N]. A gradient holds a random draw constant.
+        """
+        drawn = self._named(names, len(x))
+
+        def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
+            part = x[start:stop].detach().requires_grad_()
+            logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
+            losses = loss(logits, labels[start:stop])
+            slope = torch.autograd.grad(losses.sum(), part)[0]
+            return logits.detach(), losses.detach(), slope
+
+        logits, losses, slope = self._differentiate(one_pass, x, names)
+        return logits, losses, slope
+
+    def loss_gradient(
+        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
+    ) -> torch.Tensor:
         """Gradient of the cross-entropy with respect to x: [N, ...]."""
-        return self.fooled_and_gradient(x, labels)[1]
+        return self.ascend(x, labels, names=names)[2]
 
     def fooled_and_gradient(
-        self, x: torch.Tensor, labels: torch.Tensor
+        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `fooled` and `loss_gradient` from one pass: [N] bool and [N, ...]."""
-
-        def one_pass(part: torch.Tensor, own: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            logits = self._with_graph(part)
-            loss = F.cross_entropy(logits, own, reduction="sum")
-            return logits.detach().argmax(dim=1) != own, torch.autograd.grad(loss, part)[0]
-
-        fooled, gradient = self._differentiate(one_pass, x, labels)
-        return fooled, gradient
+        logits, _, gradient = self.ascend(x, labels, names=names)
+        return logits.argmax(dim=1) != labels, gradient
 
     def rival_margin(
-        self, x: torch.Tensor, labels: torch.Tensor
+        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return max over other classes of z_class - z_label: [N], and its gradient [N, ...]."""
-
-        def one_pass(part: torch.Tensor, own: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            logits = self._with_graph(part)
-            others = logits.scatter(1, own[:, None], -torch.inf).amax(dim=1)
-            margin = others - logits.gather(1, own[:, None])[:, 0]
-            return margin.detach(), torch.autograd.grad(margin.sum(), part)[0]
-
-        margin, gradient = self._differentiate(one_pass, x, labels)
-        return margin, gradient
+        return self.ascend(x, labels, margin, names)[1:]
 
     def margin_gradients(
-        self, x: torch.Tensor, labels: torch.Tensor, rivals: torch.Tensor
+        self,
+        x: torch.Tensor,
+        labels: torch.Tensor,
+        rivals: torch.Tensor,
+        names: Sequence[Key] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return how far each rival class lies behind the label, with its gradient.
 
@@ -126,6 +230,8 @@ class Target:
             [N].
         rivals
             [N, R] class indices.
+        names
+            [N].
 
         Returns
         -------
@@ -133,40 +239,80 @@ class Target:
             [N, R] values z_rival - z_label and [N, R, ...] their gradients. A difference
             of logits is the difference of cross-entropies, exactly.
         """
+        drawn = self._named(names, len(x))
 
-        def one_pass(
-            part: torch.Tensor, own: torch.Tensor, others: torch.Tensor
-        ) -> tuple[torch.Tensor, ...]:
-            logits = self._with_graph(part)
-            margins = logits.gather(1, others) - logits.gather(1, own[:, None])
+        def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
+            part = x[start:stop].detach().requires_grad_()
+            own = labels[start:stop, None]
+            logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
+            margins = logits.gather(1, rivals[start:stop]) - logits.gather(1, own)
             slopes = [
                 torch.autograd.grad(margins[:, r].sum(), part, retain_graph=True)[0]
                 for r in range(margins.shape[1])
             ]
             return margins.detach(), torch.stack(slopes, dim=1)
 
-        margins, gradients = self._differentiate(one_pass, x, labels, rivals)
+        margins, gradients = self._differentiate(one_pass, x, names)
         return margins, gradients
 
+    # --- how --------------------------------------------------------------------------
+
+    def _asked(
+        self,
+        ask: Callable[[torch.Tensor, Sequence[Key] | None], torch.Tensor],
+        x: torch.Tensor,
+        names: Sequence[Key] | None,
+        times: int,
+    ) -> torch.Tensor:
+        drawn = self._named(names, len(x))
+
+        def one_pass(start: int, stop: int) -> tuple[torch.Tensor]:
+            logits = ask(x[start:stop], None if drawn is None else drawn[start:stop])
+            self.queries += times * (stop - start)
+            self._beat()
+            return (logits,)
+
+        (logits,) = map_chunks(one_pass, len(x), self._limit, x)
+        self._count(self._queries_of, names, times)
+        return logits
+
     def _differentiate(
-        self, one_pass: _Pass, x: torch.Tensor, *others: torch.Tensor
+        self, one_pass: _Pass, x: torch.Tensor, names: Sequence[Key] | None
     ) -> tuple[torch.Tensor, ...]:
-        """Map ``one_pass(part of x, that part of the others)`` over passes of x."""
+        times = self.randomness.draws
 
         def run(start: int, stop: int) -> tuple[torch.Tensor, ...]:
-            part = x[start:stop].detach().requires_grad_()
-            result = one_pass(part, *(other[start:stop] for other in others))
-            self.gradients += stop - start
+            result = one_pass(start, stop)
+            self.gradients += times * (stop - start)
             self._beat()
             return result
 
         with torch.enable_grad():
-            return map_chunks(run, len(x), self._limit, x)
+            found = map_chunks(run, len(x), self._limit, x)
+        self._count(self._gradients_of, names, times)
+        return found
 
-    def _with_graph(self, x: torch.Tensor) -> torch.Tensor:
-        logits = logits_of(self.model(x.to(self._dtype)))
+    def _named(self, names: Sequence[Key] | None, count: int) -> list[Key] | None:
+        """Return the names of the next draws around the images called ``names``."""
+        if names is None:
+            return None
+        if len(names) != count:
+            raise InputError(f"expected {count} names, one an image, got {len(names)}")
+        drawn: list[Key] = []
+        for name in names:  # one name may come several times
+            self._calls[name] += 1
+            drawn.append(f"attack/{name}/{self._calls[name]}")
+        return drawn
+
+    @staticmethod
+    def _count(ledger: Counter[Key], names: Sequence[Key] | None, times: int) -> None:
+        for name in names or ():
+            ledger[name] += times
+
+    def _with_graph(self, x: torch.Tensor, drawn: Sequence[Key] | None) -> torch.Tensor:
+        logits = self._slopes.mean(x, drawn)
         if not logits.requires_grad:
-            raise InputError(
+            raise NoGradientError(
                 "expected a model with a gradient for this attack, got one without (a forward "
                 "under no_grad, or a majority vote)"
             )

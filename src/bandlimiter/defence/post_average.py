@@ -160,6 +160,13 @@ class PostAverage(Surroundings):
         """
         return self._scores(x, None)
 
+    def named_scores(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        """Return `forward`'s scores, with ``randomness="fresh"`` from draws that ``keys`` name.
+
+        Differentiable. One key an input, as for `predict`; a fixed draw needs none.
+        """
+        return self._scores(x, keys)
+
     @torch.no_grad()
     def predict(
         self,
@@ -293,6 +300,35 @@ class PostAverage(Surroundings):
         ``fresh``, the draw that the next input will get.
         """
         return self._around(x[None], [self._inputs_seen]).points(0, self.evaluations)
+
+    def variant(
+        self,
+        *,
+        model: nn.Module | None = None,
+        seed: int | None = None,
+        vote: str | None = None,
+        sampler: Sampler | InputSampler | str | None = None,
+        randomness: Literal["fixed", "fresh"] | None = None,
+    ) -> "PostAverage":
+        """Return a defence that differs in what is given, in eval mode on the model's device.
+
+        With ``seed`` it makes a draw of its own; else it has this one's, also where that was
+        loaded from a checkpoint.
+        """
+        new = PostAverage(
+            model or self.model,
+            self.radius,
+            directions=self.directions_count,
+            sampler=sampler or self.sampler,
+            vote=vote or self.vote,
+            scale=self.scale,
+            seed=self.seed if seed is None else seed,
+            randomness=randomness or self.randomness,
+            chunk=self._limit.size,
+        ).eval()
+        if seed is None and sampler is None:
+            new.directions = self.directions
+        return new.to(place_of(self.model)[0])
 
     @property
     def can_stop(self) -> bool:

@@ -63,7 +63,7 @@ class Surroundings(KeptDraw):
             raise ConfigurationError(f"expected a seed that fits 64 bits, got {seed}")
         self.radius = float(radius)
         self.seed = int(seed)
-        self.randomness = randomness
+        self.randomness: Literal["fixed", "fresh"] = randomness
         self.sampler = _sampler(sampler, model)
         self.directions_count = index(directions)
         self._keep_scale(resolve_scale(model, scale))

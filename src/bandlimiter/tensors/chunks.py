@@ -40,12 +40,12 @@ class ChunkLimit:
             raise ConfigurationError(
                 f"expected chunk to be 'auto' or a positive number, got {size!r}"
             )
-        self._size: int | None = None if size == "auto" else size
+        self.size = size
         self._ceiling: int | None = None
 
     def resolve(self, x: torch.Tensor) -> int:
         """Return the limit for inputs like those of ``x``: [N, ...]."""
-        size = self._size or _automatic(x)
+        size = _automatic(x) if self.size == "auto" else self.size
         return size if self._ceiling is None else min(size, self._ceiling)
 
     def halve(self, used: int) -> None:

@@ -1,0 +1,98 @@
+"""A cascade: attacks from cheap to dear, each on the images that the earlier ones left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from bandlimiter.attacks.base import Attack, AttackResult
+from bandlimiter.attacks.target import Target
+from bandlimiter.errors import ConfigurationError, InputError, NoGradientError
+from bandlimiter.tensors import Key
+
+
+@dataclass(frozen=True)
+class CascadeResult:
+    """The worst case over a cascade, for N images.
+
+    Attributes
+    ----------
+    result
+        As of a single attack; of an image that no stage broke, the last stage's image.
+        Evaluations are of all stages together.
+    stages
+        [N] the name of the stage that broke an image, or None.
+    without_gradient
+        Names of the stages that could not run, because the target has no gradient.
+    """
+
+    result: AttackResult
+    stages: list[str | None]
+    without_gradient: list[str]
+
+
+def run_cascade(
+    attacks: Sequence[Attack],
+    target: Target,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    epsilon: float,
+    ids: Sequence[Key] | None = None,
+    seed: int = 0,
+) -> CascadeResult:
+    """Attack images until each is broken or all attacks have tried.
+
+    Parameters
+    ----------
+    attacks
+        In this order; an image leaves with the first that breaks it within the budget.
+    target, images, labels, epsilon, ids, seed
+        As for an `Attack`.
+
+    Raises
+    ------
+    InputError
+        As an `Attack`; where no attack of the cascade could run.
+    ConfigurationError
+        For a cascade of no attacks.
+    """
+    if not attacks:
+        raise ConfigurationError("expected at least one attack, got none")
+    names = list(range(len(images))) if ids is None else list(ids)
+    before = target.spent(names)
+    stages: list[str | None] = [None] * len(images)
+    without: list[str] = []
+    total: AttackResult | None = None
+    left = torch.arange(len(images), device=images.device)
+    for attack in attacks:
+        if not len(left):
+            break
+        own = [names[i] for i in left.tolist()]
+        try:
+            found = attack(target, images[left], labels[left], epsilon=epsilon, ids=own, seed=seed)
+        except NoGradientError:
+            without.append(attack.name)
+            continue
+        total = found if total is None else _merged(total, left, found)
+        for i in left[found.within].tolist():
+            stages[i] = attack.name
+        left = left[~found.within]
+    if total is None:
+        raise InputError(
+            "expected an attack that needs no gradient for a model that has none, got "
+            f"{', '.join(without)}; add square"
+        )
+    queries, gradients = (
+        (after - start).to(labels.device)
+        for after, start in zip(target.spent(names), before, strict=True)
+    )
+    return CascadeResult(replace(total, queries=queries, gradients=gradients), stages, without)
+
+
+def _merged(total: AttackResult, rows: torch.Tensor, found: AttackResult) -> AttackResult:
+    columns = {}
+    for name, column in vars(total).items():
+        columns[name] = column.clone()
+        columns[name][rows] = getattr(found, name)
+    return AttackResult(**columns)

@@ -1,0 +1,141 @@
+"""Square Attack (Andriushchenko et al. 2020): random search by squares, without gradients."""
+
+from dataclasses import dataclass
+
+import torch
+from typing_extensions import override
+
+from bandlimiter.attacks.balls import ball
+from bandlimiter.attacks.base import Attack, Problem
+from bandlimiter.attacks.losses import margin
+from bandlimiter.attacks.square_moves import MOVES
+from bandlimiter.errors import ConfigurationError, InputError
+from bandlimiter.tensors import generator
+
+# The side of a square falls with the share of queries spent (the authors' schedule, stated for
+# 10,000 queries and stretched to any number).
+_HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+_SCHEDULED_FOR = 10_000
+
+
+@dataclass(frozen=True)
+class Square(Attack):
+    """The full budget, by queries alone: no gradient can be hidden from it.
+
+    Starts with stripes (L-inf) or tiles (L2) and proposes changes within random squares, each
+    kept where it raises the margin. An image leaves when it is adversarial.
+
+    A model with random answers is asked for means over draws (see `Randomness`). A change
+    that seems better is then asked about again, and this second, independent answer is what
+    the next proposal is compared with: the best of many noisy answers is mostly noise.
+
+    Attributes
+    ----------
+    queries
+        Answers an image at most, the first point included and asking again counted.
+    norm
+        ``"linf"`` or ``"l2"``.
+    area
+        Of the first squares, as a share of the image.
+    """
+
+    queries: int = 1000
+    norm: str = "linf"
+    area: float = 0.8
+    quick: bool = False
+    name: str = "square"
+    protocol = "fixed"
+
+    def __post_init__(self) -> None:
+        ball(self.norm)
+        if self.queries < 1 or not 0 < self.area <= 1:
+            raise ConfigurationError(
+                "expected at least one query and an area in (0, 1], got "
+                f"{self.queries} and {self.area}"
+            )
+
+    @override
+    def run(self, problem: Problem) -> torch.Tensor:
+        if problem.images.ndim != 4:
+            raise InputError(
+                "expected images [N, C, H, W] for the Square Attack, got shape "
+                f"{tuple(problem.images.shape)}; leave it out for other inputs"
+            )
+        return _Search(problem, self).run()
+
+
+class _Search:
+    """Where each image is in its search."""
+
+    def __init__(self, problem: Problem, attack: Square) -> None:
+        self._attack = attack
+        self._moves = MOVES[attack.norm]
+        self._problem = problem
+        self._again = problem.target.averages
+        self._best = problem.images.clone()
+        self._active = torch.arange(len(problem.images), device=problem.images.device)
+        self._spent = torch.zeros_like(self._active)
+
+    def run(self) -> torch.Tensor:
+        """Return the best point of each image."""
+        problem = self._problem
+        first, moves = self._moves.numbers(problem.images.shape)
+        x = self._moves.first(problem, self._numbers("first", first))
+        numbers = self._numbers("moves", self._attack.queries, moves)
+        margins = self._ask(problem, x, torch.ones(len(x), dtype=torch.bool, device=x.device))
+        self._best[self._active] = x
+        for query in range(1, self._attack.queries):
+            stay = ~problem.target.beaten(margins) & (self._spent < self._attack.queries)
+            if not stay.all():
+                problem = problem.select(stay.nonzero().flatten())
+                x, margins, numbers = x[stay], margins[stay], numbers[stay]
+                self._active, self._spent = self._active[stay], self._spent[stay]
+            if not len(x):
+                break
+            side = self._side(problem, query - 1)  # the authors count proposals from 0
+            proposed = self._moves.propose(problem, x, side, numbers[:, query])
+            found = self._ask(problem, proposed, torch.ones_like(stay[stay]))
+            better = found > margins
+            if self._again:
+                better &= self._spent < self._attack.queries
+                found = self._confirmed(problem, proposed, found, better)
+            x = torch.where(better.view(-1, 1, 1, 1), proposed, x)
+            margins = torch.where(better, found, margins)
+            self._best[self._active[better]] = x[better]
+        return self._best
+
+    def _confirmed(
+        self,
+        problem: Problem,
+        proposed: torch.Tensor,
+        found: torch.Tensor,
+        better: torch.Tensor,
+    ) -> torch.Tensor:
+        """Ask again where a change seems better; the new answers take the old ones' place."""
+        confirmed = found.clone()
+        if better.any():
+            confirmed[better] = self._ask(problem, proposed, better)
+        return confirmed
+
+    def _ask(self, problem: Problem, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the margins of the points of ``rows``: [N] bool."""
+        index = rows.nonzero().flatten()
+        part = problem.select(index)
+        self._spent[index] += 1
+        return margin(part.logits(x[index]), part.labels)
+
+    def _side(self, problem: Problem, proposal: int) -> int:
+        """Return the side of the squares of the proposal numbered ``proposal``, from 0."""
+        scaled = proposal / self._attack.queries * _SCHEDULED_FOR
+        area = self._attack.area / 2 ** sum(scaled > at for at in _HALVINGS)
+        height, width = problem.images.shape[2:]
+        return min(self._moves.side(area * height * width), height, width)
+
+    def _numbers(self, purpose: str, *shape: int) -> torch.Tensor:
+        """Draw uniform numbers for each image's whole search, from a stream of its own."""
+        problem = self._problem
+        draws = [
+            torch.rand(shape, generator=generator(problem.seed, self._attack.name, purpose, key))
+            for key in problem.ids
+        ]
+        return torch.stack(draws).to(problem.images.device)
