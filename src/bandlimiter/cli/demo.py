@@ -17,9 +17,10 @@ def demo(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Post-average a packaged CIFAR-10 ResNet-20, attack it four ways, print the table.
+    """Post-average a packaged CIFAR-10 ResNet-20, attack it, print what it withstands.
 
-    No downloads; a few minutes on two cores. The attacks are quick versions, marked so
+    Four attacks on the plain model, as in the paper, then attacks that know the defence. No
+    downloads; a few minutes on two cores. The attacks are quick versions, marked so
     wherever their numbers appear; [bold]bandlimiter evaluate[/bold] runs the full ones.
     """
     from bandlimiter.attacks import ATTACKS

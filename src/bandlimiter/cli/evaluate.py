@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bandlimiter.cli import options
+from bandlimiter.cli import attack_options, options
 from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import own_stdout, show
 
@@ -30,39 +30,22 @@ def evaluate(
         int | None,
         typer.Option(help="Take N images at random.", rich_help_panel="Model and data"),
     ] = None,
-    attack: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="fgsm, pgd, deepfool, cw; repeatable. Default: all four.",
-            rich_help_panel="Attacks",
-        ),
-    ] = None,
-    adversarial: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Judge saved adversarial images (safetensors); repeatable. Alone, no attack "
-            "is run.",
-            rich_help_panel="Attacks",
-        ),
-    ] = None,
-    protocol: Annotated[
-        str,
-        typer.Option(
-            help="minimal (the paper's: the smallest perturbation found), fixed (the whole "
-            "budget) or both.",
-            rich_help_panel="Attacks",
-        ),
-    ] = "both",
-    epsilon: Annotated[
-        str,
-        typer.Option(help="L-inf budget in pixels.", rich_help_panel="Attacks"),
-    ] = "8/255",
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick", help="Fewer attack steps; not the paper's.", rich_help_panel="Attacks"
-        ),
-    ] = False,
+    threat: attack_options.Threat = None,
+    epsilon: attack_options.Epsilon = "8/255",
+    quick: attack_options.Quick = False,
+    rival: attack_options.Rival = None,
+    attack: attack_options.Attack = None,
+    protocol: attack_options.Protocol = "both",
+    adversarial: attack_options.Adversarial = None,
+    stage: attack_options.Stage = None,
+    steps: attack_options.Steps = 50,
+    queries: attack_options.Queries = 500,
+    restarts: attack_options.Restarts = 1,
+    norm: attack_options.Norm = "linf",
+    draws: attack_options.Draws = 8,
+    redraws: attack_options.Redraws = 3,
+    broken_share: attack_options.BrokenShare = 0.5,
+    curve: attack_options.Curve = False,
     radius: options.Radius = None,
     directions: options.Directions = 15,
     sampler: options.SamplerName = "directions",
@@ -92,17 +75,20 @@ def evaluate(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Attack a classifier; report plain and defended accuracy and the defence rate.
+    """Attack a classifier, plain and defended, and say what the defence withstands.
 
-    The attacks see the plain model only, as in the paper. [bold]minimal[/bold] is the
-    paper's protocol; [bold]fixed[/bold] spends the whole budget; the two say very different
-    things.
+    Three answers stand side by side: the paper's protocol ([bold]minimal[/bold] perturbations
+    of the plain model), the whole budget spent on the plain model ([bold]fixed[/bold]), and
+    the worst case over attacks that know the defence ([bold]adaptive[/bold]). They say very
+    different things.
 
     For instance, from quick to thorough:
 
-      bandlimiter evaluate --limit 20 --attack fgsm --attack pgd
+      bandlimiter evaluate --limit 20 --attack fgsm --attack pgd --quick
 
-      bandlimiter evaluate --model torchvision:resnet50 --data imagefolder:val
+      bandlimiter evaluate --threat adaptive --limit 50 --queries 2000 --rival gaussian
+
+      bandlimiter evaluate --model torchvision:resnet50 --data imagefolder:val --limit 200
 
       bandlimiter evaluate --model cifar-resnet56 --weights FILE --data cifar10:DIR
     """
@@ -121,6 +107,17 @@ def evaluate(
 
     with own_stdout():
         budget = options.parse_epsilon(epsilon)
+        adaptive = attack_options.build_adaptive(
+            stage,
+            steps=steps,
+            queries=queries,
+            restarts=restarts,
+            norm=norm,
+            draws=draws,
+            redraws=redraws,
+            broken_share=broken_share,
+            curve=curve,
+        )
         saved = [read_adversarial(path) for path in adversarial or []]
         names = attack or ([] if saved else list(ATTACKS))
         defended = build_defended(
@@ -153,6 +150,9 @@ def evaluate(
                 [*names, *saved],
                 protocol=protocol,
                 epsilon=budget,
+                threat=threat or attack_options.default_threat(attack, adversarial),
+                adaptive=adaptive,
+                rivals=rival or [],
                 out=out,
                 seed=seed,
                 quick=quick,

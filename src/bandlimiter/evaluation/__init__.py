@@ -1,5 +1,6 @@
 """The protocol: clean and attacked accuracy of a plain and a defended model, row by row."""
 
+from bandlimiter.evaluation.adaptive import STAGES, Adaptive
 from bandlimiter.evaluation.adversarial_sets import (
     SavedImages,
     read_adversarial,
@@ -9,6 +10,8 @@ from bandlimiter.evaluation.preflight import resolve_stop
 from bandlimiter.evaluation.run import Evaluation, evaluate
 
 __all__ = [
+    "STAGES",
+    "Adaptive",
     "Evaluation",
     "SavedImages",
     "evaluate",

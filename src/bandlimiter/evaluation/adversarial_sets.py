@@ -1,7 +1,6 @@
 """Adversarial images in files, so that one set can be judged against many defences."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +10,9 @@ from typing_extensions import override
 
 from bandlimiter.attacks import Attack, Problem
 from bandlimiter.errors import InputError, LoadError
+from bandlimiter.evaluation.judge import Trial
+from bandlimiter.evaluation.trials import Done
+from bandlimiter.results import OURS
 from bandlimiter.tensors import require_images
 
 
@@ -124,23 +126,21 @@ class SavedImages(Attack):
 class AdversarialCollector:
     """Collects the adversarial images of each attack of a run until they are written."""
 
-    def __init__(self, attacks: Sequence[Attack]) -> None:
-        self._found: dict[tuple[str, str], list[tuple[torch.Tensor, torch.Tensor]]] = {
-            (attack.name, attack.protocol): [] for attack in attacks
-        }
-        self._quick = {(attack.name, attack.protocol): attack.quick for attack in attacks}
+    def __init__(self) -> None:
+        self._found: dict[tuple[Trial, str], list[tuple[torch.Tensor, torch.Tensor]]] = {}
 
-    def add(self, attack: Attack, images: torch.Tensor, ids: torch.Tensor) -> None:
-        """Keep what ``attack`` found for one batch."""
-        self._found[attack.name, attack.protocol].append((images.float().cpu(), ids))
+    def add(self, done: Done) -> None:
+        """Keep what an attack found for one batch."""
+        about = done.rows[0].defence if done.trial.threat == "adaptive" else OURS
+        images = done.images.float().cpu()
+        self._found.setdefault((done.trial, about), []).append((images, done.ids))
 
     def write(self, folder: Path) -> None:
-        """Write a file for each attack into ``folder``."""
-        for (name, protocol), parts in self._found.items():
-            if parts:
-                images, ids = (torch.cat(column) for column in zip(*parts, strict=True))
-                file = re.sub(r"[^\w.-]+", "_", f"adversarial-{name}-{protocol}.safetensors")
-                made_by = f"{name}-{protocol}"
-                write_adversarial(
-                    folder / file, images, ids, attack=made_by, quick=self._quick[name, protocol]
-                )
+        """Write a file for each attack, and each defence that was attacked, into ``folder``."""
+        for (trial, about), parts in self._found.items():
+            images, ids = (torch.cat(column) for column in zip(*parts, strict=True))
+            made_by = f"{trial.name}-{trial.protocol}"
+            if trial.threat == "adaptive":
+                made_by += f"-on-{about}"
+            file = re.sub(r"[^\w.-]+", "_", f"adversarial-{made_by}.safetensors")
+            write_adversarial(folder / file, images, ids, attack=made_by, quick=trial.quick)

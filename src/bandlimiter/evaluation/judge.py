@@ -1,15 +1,34 @@
 """Judges one batch: the plain and the defended model, clean and under one attack."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from bandlimiter.attacks import Attack, AttackResult, Target
-from bandlimiter.defence import PostAverage, Stop
+from bandlimiter.attacks import Attack, AttackResult, CascadeResult, Target, run_cascade
+from bandlimiter.evaluation.defendant import Defendant
 from bandlimiter.results import Row
-from bandlimiter.tensors import Key, find_normaliser, logits_of, place_of, require_images
+from bandlimiter.tensors import place_of, require_images
+
+_Outcome = dict[str, object]
+"""The part of a `Row` that an attack decides."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What rows say of how an attack was made; see `Row` for the values."""
+
+    name: str
+    protocol: str
+    threat: str
+    quick: bool
+    norm: str
+
+    @classmethod
+    def of(cls, attack: Attack, threat: str | None = None) -> "Trial":
+        """Describe one attack, with its own threat unless another is given."""
+        threat = threat or attack.threat
+        return cls(attack.name, attack.protocol, threat, attack.quick, attack.norm)
 
 
 @dataclass(frozen=True)
@@ -21,52 +40,55 @@ class CleanBatch:
     ids: torch.Tensor
     plain: torch.Tensor
     defended: torch.Tensor
+    other_seeds: list[tuple[int, ...]]
 
-    def select(self, index: torch.Tensor) -> "CleanBatch":
-        """Return the images numbered in ``index``: [n] int64."""
-        return CleanBatch(
-            self.images[index],
-            self.labels[index],
-            self.ids[index.cpu()],
-            self.plain[index],
-            self.defended[index],
-        )
+    def right(self, threat: str) -> torch.Tensor:
+        """Return which images the model under attack classifies correctly: [n] int64."""
+        answers = self.defended if threat == "adaptive" else self.plain
+        return (answers == self.labels).nonzero().flatten()
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What one attack did to the correctly classified images of a batch.
+
+    Attributes
+    ----------
+    trial
+        How they were attacked.
+    right
+        [n] int64, which images of the batch were attacked.
+    result
+        For these.
+    cascade
+        More about them where several attacks took turns.
+    """
+
+    trial: Trial
+    right: torch.Tensor
+    result: AttackResult
+    cascade: CascadeResult | None = None
 
 
 class Judge:
-    """Holds the two models and the rules of a run.
+    """Holds the plain model, a defence and the rules of a run.
 
     Parameters
     ----------
-    model, defence
-        The plain and the defended classifier.
+    target
+        The plain model.
+    defendant
+        The defence.
     epsilon
-        L-inf budget in pixels.
+        Budget in pixels.
     seed
         Of the attacks' draws.
-    stop, alpha
-        How early a `PostAverage` may answer; see its `predict`.
-    heartbeat
-        See `Target`.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        defence: nn.Module,
-        *,
-        epsilon: float,
-        seed: int,
-        stop: Stop = "never",
-        alpha: float = 1e-3,
-        heartbeat: Callable[[Target], None] | None = None,
-    ) -> None:
-        self._target = Target(model, heartbeat)
-        self._defence = defence
-        self._epsilon, self._seed = epsilon, seed
-        self._stop, self._alpha = stop, alpha
-        self._device, self._dtype = place_of(model)
-        self._scale = _scale_of(model, defence)
+    def __init__(self, target: Target, defendant: Defendant, *, epsilon: float, seed: int) -> None:
+        self.target, self.defendant = target, defendant
+        self.epsilon, self.seed = epsilon, seed
+        self._device, self._dtype = place_of(target.model)
 
     def place(self, images: torch.Tensor) -> torch.Tensor:
         """Move images to the model's device, in float32 at least.
@@ -79,114 +101,165 @@ class Judge:
     def count_classes(self, images: torch.Tensor) -> int:
         """See `Target.count_classes`."""
         require_images(images)
-        return self._target.count_classes(images)
+        return self.target.count_classes(images)
 
-    def clean(self, images: torch.Tensor, labels: torch.Tensor, ids: torch.Tensor) -> CleanBatch:
-        """Check a batch and let both models answer it."""
+    def clean(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        ids: torch.Tensor,
+        plain: torch.Tensor | None = None,
+    ) -> CleanBatch:
+        """Check a batch and let both models answer it; ``plain`` [N] where that is known."""
         require_images(images)
         keys = [f"{key}/clean" for key in ids.tolist()]
         return CleanBatch(
             images,
             labels.to(images.device),
             ids,
-            self._target.predict(images),
-            self._defended_labels(images, keys),
+            self.target.predict(images) if plain is None else plain,
+            self.defendant.labels(images, keys),
+            self.defendant.other_seeds(images),
         )
 
-    def attack(
-        self, attack: Attack, batch: CleanBatch
-    ) -> tuple[list[Row], tuple[torch.Tensor, torch.Tensor]]:
-        """Attack the correctly classified images of ``batch``.
+    def attack_plain(self, attack: Attack, batch: CleanBatch) -> Attacked | None:
+        """Attack the images that the plain model has right; None where there are none."""
+        right = batch.right(attack.threat)
+        if not len(right):
+            return None
+        result = attack(
+            self.target,
+            batch.images[right],
+            batch.labels[right],
+            epsilon=self.epsilon,
+            ids=batch.ids[right.cpu()].tolist(),
+            seed=self.seed,
+        )
+        return Attacked(Trial.of(attack), right, result)
 
-        Returns
-        -------
-        rows
-            One for each image of the batch, in its order.
-        found
-            The adversarial images found, within the budget or not, and their ids.
-        """
-        right = (batch.plain == batch.labels).nonzero().flatten()
+    def attack_defended(
+        self, trial: Trial, attacks: Sequence[Attack], target: Target, batch: CleanBatch
+    ) -> Attacked | None:
+        """Let attacks take turns at the images that the defended model, ``target``, has right."""
+        right = batch.right("adaptive")
+        if not len(right):
+            return None
+        found = run_cascade(
+            attacks,
+            target,
+            batch.images[right],
+            batch.labels[right],
+            epsilon=self.epsilon,
+            ids=batch.ids[right.cpu()].tolist(),
+            seed=self.seed,
+        )
+        return Attacked(trial, right, found.result, found)
+
+    def rows(self, trial: Trial, batch: CleanBatch, attacked: Attacked | None) -> list[Row]:
+        """Return what became of each image of the batch, in its order."""
         outcomes: dict[int, _Outcome] = {}
-        found = batch.images[:0], batch.ids[:0]
-        if len(right):
-            part = batch.select(right)
-            result = attack(
-                self._target,
-                part.images,
-                part.labels,
-                epsilon=self._epsilon,
-                ids=part.ids.tolist(),
-                seed=self._seed,
+        if attacked is not None:
+            places = attacked.right.tolist()
+            outcomes = dict(zip(places, self._outcomes(batch, attacked), strict=True))
+        return [
+            Row.model_validate(
+                {
+                    "image": int(batch.ids[i]),
+                    "label": int(batch.labels[i]),
+                    "attack": trial.name,
+                    "protocol": trial.protocol,
+                    "threat": trial.threat,
+                    "quick": trial.quick,
+                    "norm": trial.norm,
+                    "epsilon": self.epsilon,
+                    "defence": self.defendant.name,
+                    "plain_clean": int(batch.plain[i]),
+                    "defended_clean": int(batch.defended[i]),
+                    "other_seeds_clean": batch.other_seeds[i],
+                    **outcomes.get(i, _NOTHING),
+                }
             )
-            outcomes = dict(zip(right.tolist(), self._outcomes(attack, part, result), strict=True))
-            found = result.images[result.found], part.ids[result.found.cpu()]
-        rows = [
-            self._row(attack, batch, i, outcomes.get(i, _NOTHING)) for i in range(len(batch.ids))
+            for i in range(len(batch.ids))
         ]
-        return rows, found
 
-    @torch.no_grad()
-    def _defended_labels(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
-        images = images.to(self._dtype)
-        if isinstance(self._defence, PostAverage):
-            found = self._defence.predict(images, stop=self._stop, alpha=self._alpha, keys=keys)
-            return found.labels
-        return logits_of(self._defence(images)).argmax(dim=1)
+    def _outcomes(self, batch: CleanBatch, attacked: Attacked) -> list[_Outcome]:
+        """Say what each attacked image's row will."""
+        result = attacked.result
+        costs = _costs(attacked)
+        found = result.found.nonzero().flatten()
+        answers = iter(self._answers(batch, attacked, found))
+        lengths = self._normalised_lengths(batch.images[attacked.right], result.images)
+        outcomes: list[_Outcome] = []
+        for i, hit in enumerate(result.found.tolist()):
+            if not hit:
+                outcomes.append({**_NOTHING, **costs[i]})
+                continue
+            outcomes.append(
+                {
+                    "found": True,
+                    "within_budget": bool(result.within[i]),
+                    "linf": float(result.linf[i]),
+                    "l2": float(result.l2[i]),
+                    "l2_normalised": lengths[i],
+                    **next(answers),
+                    **costs[i],
+                }
+            )
+        return outcomes
 
-    def _outcomes(self, attack: Attack, part: CleanBatch, result: AttackResult) -> list["_Outcome"]:
-        """What the rows say of the attacked images."""
-        defended = part.defended.clone()
-        if result.found.any():
-            names = part.ids[result.found.cpu()].tolist()
-            keys = [f"{name}/{attack.name}/{attack.protocol}" for name in names]
-            defended[result.found] = self._defended_labels(result.images[result.found], keys)
-        lengths = self._normalised_lengths(part.images, result.images)
+    def _answers(
+        self, batch: CleanBatch, attacked: Attacked, found: torch.Tensor
+    ) -> list[_Outcome]:
+        """Return both models' answers to the found images, [n] int64 among the attacked."""
+        if not len(found):
+            return []
+        result, adaptive = attacked.result, attacked.trial.threat == "adaptive"
+        images, labels = result.images[found], batch.labels[attacked.right[found]]
+        names = batch.ids[attacked.right[found].cpu()].tolist()
+        keys = [f"{name}/{attacked.trial.name}/{attacked.trial.protocol}" for name in names]
+        plain = self.target.predict(images) if adaptive else result.labels[found]
+        if adaptive:
+            defended = result.labels[found]
+            wrong = result.wrong[found] if self.defendant.random else None
+        else:
+            defended = self.defendant.labels(images, keys)
+            wrong = self.defendant.wrong(images, labels, keys)
+        others = self.defendant.other_seeds(images)
         return [
             {
-                "found": True,
-                "within_budget": bool(result.within[i]),
-                "plain_adversarial": int(result.labels[i]),
+                "plain_adversarial": int(plain[i]),
                 "defended_adversarial": int(defended[i]),
-                "linf": float(result.linf[i]),
-                "l2": float(result.l2[i]),
-                "l2_normalised": lengths[i],
+                "wrong": None if wrong is None else float(wrong[i]),
+                "broken_share": None if wrong is None else self.defendant.randomness.broken_share,
+                "other_seeds_adversarial": others[i],
             }
-            if result.found[i]
-            else _NOTHING
-            for i in range(len(lengths))
+            for i in range(len(images))
         ]
 
     def _normalised_lengths(
         self, images: torch.Tensor, adversarial: torch.Tensor
     ) -> list[float] | list[None]:
-        if self._scale is None:
+        scale = self.defendant.scale()
+        if scale is None:
             return [None] * len(images)
-        scale = (
-            self._scale.to(images.device) if isinstance(self._scale, torch.Tensor) else self._scale
-        )
+        scale = scale.to(images.device) if isinstance(scale, torch.Tensor) else scale
         difference = (adversarial.double() - images.double()) / scale
         lengths: list[float] = difference.flatten(1).norm(dim=1).tolist()
         return lengths
 
-    def _row(self, attack: Attack, batch: CleanBatch, i: int, outcome: "_Outcome") -> Row:
-        return Row.model_validate(
-            {
-                "image": int(batch.ids[i]),
-                "label": int(batch.labels[i]),
-                "attack": attack.name,
-                "protocol": attack.protocol,
-                "threat": attack.threat,
-                "quick": attack.quick,
-                "epsilon": self._epsilon,
-                "plain_clean": int(batch.plain[i]),
-                "defended_clean": int(batch.defended[i]),
-                **outcome,
-            }
-        )
 
+def _costs(attacked: Attacked) -> list[_Outcome]:
+    """Say what was spent on each image, and which stage of a cascade broke it."""
+    result, cascade = attacked.result, attacked.cascade
+    return [
+        {
+            "stage": None if cascade is None else cascade.stages[i],
+            "queries": int(result.queries[i]),
+            "gradients": int(result.gradients[i]),
+        }
+        for i in range(len(attacked.right))
+    ]
 
-_Outcome = dict[str, object]
-"""The part of a `Row` that an attack decides."""
 
 _NOTHING: _Outcome = {
     "found": False,
@@ -197,11 +270,3 @@ _NOTHING: _Outcome = {
     "l2": 0.0,
     "l2_normalised": None,
 }
-
-
-def _scale_of(model: nn.Module, defence: nn.Module) -> float | torch.Tensor | None:
-    """What divides a pixel difference to give a length in the network's input space."""
-    if isinstance(defence, PostAverage):
-        return defence.scale
-    normaliser = find_normaliser(model)
-    return None if normaliser is None else normaliser.std

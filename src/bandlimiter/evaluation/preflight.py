@@ -11,9 +11,13 @@ from bandlimiter.data import ImageSet
 from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.defence.stopping import require_level
 from bandlimiter.errors import ConfigurationError, InputError
+from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.adversarial_sets import SavedImages
 from bandlimiter.evaluation.judge import Judge
 from bandlimiter.tensors import require_labels
+
+THREATS = ("transfer", "adaptive", "both")
+"""What attacks know of the defence."""
 
 
 def require_ready(model: nn.Module, defence: nn.Module) -> None:
@@ -53,6 +57,33 @@ def resolve_stop(defence: nn.Module, stop: str, alpha: float) -> Stop:
             "votes softmax and majority can"
         )
     return cast(Stop, stop)
+
+
+def resolve_threat(
+    threat: str, adaptive: Adaptive, epsilon: float, numbers: int
+) -> Adaptive | None:
+    """Return how the defended model is attacked, None for not at all; check the budget.
+
+    Parameters
+    ----------
+    threat
+        ``"transfer"``, ``"adaptive"`` or ``"both"``.
+    adaptive
+        Used unless the threat is ``"transfer"``.
+    epsilon
+        Budget in pixels.
+    numbers
+        How many an image has: what an L2 budget is compared with.
+    """
+    if threat not in THREATS:
+        raise ConfigurationError(f"expected a threat of {', '.join(THREATS)}; got {threat!r}")
+    if threat != "adaptive" and adaptive.norm != "linf":
+        raise ConfigurationError(
+            f"expected norm linf for transfer attacks, which have an L-inf budget, got "
+            f"{adaptive.norm}; choose the threat adaptive alone"
+        )
+    adaptive.require_budget(epsilon, numbers)
+    return None if threat == "transfer" else adaptive
 
 
 def require_fitting(

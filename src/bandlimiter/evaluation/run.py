@@ -1,8 +1,7 @@
 """A run: every image through every attack, both models judged, one row each (paper, 4.2)."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,19 @@ from bandlimiter.attacks import Attack, Target
 from bandlimiter.data import ArrayImages, ImageSet
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
+from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.adversarial_sets import AdversarialCollector
+from bandlimiter.evaluation.inspection import Inspection
 from bandlimiter.evaluation.judge import CleanBatch, Judge
+from bandlimiter.evaluation.lineup import line_up
 from bandlimiter.evaluation.preflight import (
     require_fitting,
     require_ready,
     resolve_attacks,
     resolve_stop,
+    resolve_threat,
 )
+from bandlimiter.evaluation.trials import Done, Trials
 from bandlimiter.results import Row, RowWriter, summarise
 from bandlimiter.results.store import RESULT
 from bandlimiter.tensors import ChunkLimit
@@ -58,6 +62,9 @@ def evaluate(
     *,
     protocol: str = "both",
     epsilon: float = 8 / 255,
+    threat: str = "both",
+    adaptive: Adaptive | None = None,
+    rivals: Sequence[str] = (),
     out: Path | str | None = None,
     seed: int = 0,
     quick: bool = False,
@@ -67,11 +74,14 @@ def evaluate(
     settings: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Attack the plain model; judge the plain and the defended one on the same images.
+    """Attack the plain and the defended model; judge both on the same images.
 
-    The paper's sets (section 4.2): the Clean set is ``data``. In the Attacked set each
-    correctly classified image is replaced by the attack's where one was found within
-    ``epsilon``; all others stay. The attacks do not know the defence.
+    Two questions, with two kinds of answers. Under the threat ``transfer`` attacks see the
+    plain model only, as in the paper (section 4.2): the Clean set is ``data``; in the Attacked
+    set each correctly classified image is replaced by the attack's where one was found within
+    ``epsilon``; all others stay. Under ``adaptive`` they know the defence: a cascade of attacks
+    takes turns at each image that the defended model has right, and what is left is the worst
+    case. The plain model faces the same cascade.
 
     Parameters
     ----------
@@ -83,12 +93,20 @@ def evaluate(
         Images and labels: a set from `load_data`, or two tensors, x [N, ...] pixels in
         [0, 1] and y [N] class indices.
     attacks
-        Names (``fgsm``, ``pgd``, ``deepfool``, ``cw``) or `Attack` objects.
+        On the plain model: names (``fgsm``, ``pgd``, ``deepfool``, ``cw``) or `Attack`
+        objects.
     protocol
         For attacks given by name: ``"minimal"`` (the paper's: the smallest perturbation
         found, counted if within epsilon), ``"fixed"`` (the full budget) or ``"both"``.
     epsilon
-        L-inf budget in pixels, in (0, 1].
+        Budget in pixels: L-inf, in (0, 1]; for ``adaptive`` in its norm.
+    threat
+        ``"transfer"``, ``"adaptive"`` or ``"both"``.
+    adaptive
+        How the defended model itself is attacked; the defaults of `Adaptive` where omitted.
+    rivals
+        Names of other defences at hand (``one-neighbour``, ``gaussian``, ``ball``,
+        ``bit-depth``, ``jpeg``), judged and attacked beside a `PostAverage`.
     out
         A new folder for rows (written as they come), timings, settings and the result.
     seed
@@ -98,7 +116,8 @@ def evaluate(
     stop, alpha
         How early the defended model may answer; see `PostAverage.predict`. ``"auto"``: as
         early as changes no label (``"exact"``, where the vote allows it). ``"anytime"`` can
-        change a row, with probability at most alpha, and is kept with the settings.
+        change a row, with probability at most alpha, and is kept with the settings. Attacks
+        on the defence always face the full average.
     save_adversarial
         Also write each attack's adversarial images (safetensors) into ``out``.
     settings
@@ -109,7 +128,7 @@ def evaluate(
     Returns
     -------
     Evaluation
-        Rows and tables.
+        Rows and tables; ``tables["warnings"]`` lists signs that an attack was weak.
 
     Raises
     ------
@@ -118,16 +137,17 @@ def evaluate(
         mode, or an ``out`` that holds a run.
     InputError
         For images outside [0, 1] or of a shape that the model does not take, NaN in images
-        or logits, labels out of range, saved images that belong to none of these.
+        or logits, labels out of range, saved images that belong to none of these; for a
+        defence without a gradient where no stage of the cascade can do without.
     """
-    if not 0 < epsilon <= 1:
-        raise ConfigurationError(f"expected epsilon in (0, 1], in pixels; got {epsilon}")
-    if save_adversarial and out is None:
-        raise ConfigurationError("expected a folder (out) to save adversarial images to")
     require_ready(model, defence)
     early = resolve_stop(defence, stop, alpha)
-    chosen = resolve_attacks(attacks, protocol, quick)
     images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
+    first = images.images(0, 1)
+    knowing = resolve_threat(threat, adaptive or Adaptive(), epsilon, first[0].numel())
+    chosen = [] if threat == "adaptive" else resolve_attacks(attacks, protocol, quick)
+    if save_adversarial and out is None:
+        raise ConfigurationError("expected a folder (out) to save adversarial images to")
     facts = {
         **(settings or {}),
         **(defence.settings if isinstance(defence, PostAverage) else {}),
@@ -137,66 +157,76 @@ def evaluate(
         "quick": quick,
         "epsilon": epsilon,
         "protocol": protocol,
+        "threat": threat,
+        "adaptive": None if knowing is None else asdict(knowing),
+        "rivals": list(rivals),
         "seed": seed,
     }
-    kept = AdversarialCollector(chosen) if save_adversarial else None
     with RowWriter(None if out is None else Path(out), facts) as writer:
-        teller = _Teller(progress, writer, len(images) * len(chosen))
-        judge = Judge(
+        teller = _Teller(progress, writer)
+        judges = line_up(
             model,
             defence,
+            rivals,
+            adaptive=knowing,
+            example=first,
             epsilon=epsilon,
             seed=seed,
             stop=early,
             alpha=alpha,
             heartbeat=teller.beat,
         )
-        require_fitting(judge, images, chosen, judge.place(images.images(0, 1)))
+        require_fitting(judges[0], images, chosen, judges[0].place(first))
+        trials = Trials(
+            judges, chosen, knowing, quick=quick, announce=teller.tell, heartbeat=teller.beat
+        )
+        teller.total = len(images) * trials.rows_per_image
+        inspection = Inspection(judges[0], trials, knowing)
+        kept = AdversarialCollector() if save_adversarial else None
         try:
-            for batch in _clean_batches(judge, images):
-                for attack in chosen:
-                    teller.tell(f"{attack.name} {attack.protocol}")
-                    _attack(judge, attack, batch, writer, kept)
+            for batches in _clean_batches(judges, images):
+                for done in trials.run(batches):
+                    _keep(done, writer, kept)
+                inspection.look(batches[0])
         finally:  # whatever ends the run, what was found is kept
             if kept and out is not None and writer.rows:
                 kept.write(Path(out))
-        tables = summarise(writer.rows, facts)
+        warnings = [finding.document() for finding in inspection.findings(writer.rows)]
+        tables = summarise(writer.rows, facts, warnings)
         writer.write_document(RESULT, tables)
         teller.tell("done")
     return Evaluation(writer.rows, tables)
 
 
-def _clean_batches(judge: Judge, images: ImageSet) -> Iterator[CleanBatch]:
+def _clean_batches(judges: Sequence[Judge], images: ImageSet) -> Iterator[list[CleanBatch]]:
+    """Yield batches, each as every judge's defence answers it."""
     size = min(_MOST_IMAGES_A_BATCH, ChunkLimit("auto").resolve(images.images(0, 1)))
     for start in range(0, len(images), size):
         part = slice(start, min(start + size, len(images)))
-        pixels = judge.place(images.images(part.start, part.stop))
-        yield judge.clean(pixels, images.labels[part], images.ids[part])
+        pixels = judges[0].place(images.images(part.start, part.stop))
+        given = pixels, images.labels[part], images.ids[part]
+        own = judges[0].clean(*given)
+        yield [own, *(judge.clean(*given, plain=own.plain) for judge in judges[1:])]
 
 
-def _attack(
-    judge: Judge,
-    attack: Attack,
-    batch: CleanBatch,
-    writer: RowWriter,
-    kept: AdversarialCollector | None,
-) -> None:
-    started = time.perf_counter()
-    rows, found = judge.attack(attack, batch)
-    seconds = time.perf_counter() - started
-    writer.add(rows)
+def _keep(done: Done, writer: RowWriter, kept: AdversarialCollector | None) -> None:
+    writer.add(done.rows)
     writer.add_timing(
-        attack=attack.name, protocol=attack.protocol, images=len(rows), seconds=seconds
+        attack=done.trial.name,
+        protocol=done.trial.protocol,
+        threat=done.trial.threat,
+        images=len(done.rows),
+        seconds=done.seconds,
     )
     if kept:
-        kept.add(attack, *found)
+        kept.add(done)
 
 
 class _Teller:
     """Tells a caller how far the run is, also from within a long attack."""
 
-    def __init__(self, progress: Progress | None, writer: RowWriter, total: int) -> None:
-        self._progress, self._writer, self._total = progress, writer, total
+    def __init__(self, progress: Progress | None, writer: RowWriter) -> None:
+        self._progress, self._writer, self.total = progress, writer, 0
         self._doing = "starting"
 
     def tell(self, doing: str) -> None:
@@ -204,8 +234,8 @@ class _Teller:
         self._call(doing)
 
     def beat(self, target: Target) -> None:
-        self._call(f"{self._doing}, {target.gradients:,} gradients")
+        self._call(f"{self._doing}, {target.gradients:,} gradients, {target.queries:,} queries")
 
     def _call(self, what: str) -> None:
         if self._progress:
-            self._progress(len(self._writer.rows), self._total, what)
+            self._progress(len(self._writer.rows), self.total, what)

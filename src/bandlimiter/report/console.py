@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bandlimiter.report.paper import TABLE1, PaperRow, is_paper_s_defence
+from bandlimiter.report.side_by_side import side_by_side
 
 _ATTACKS = {"fgsm": "FGSM", "pgd": "PGD", "deepfool": "DeepFool", "cw": "C&W"}
 _PROTOCOLS = {
@@ -37,11 +38,15 @@ def result_tables(document: dict[str, Any]) -> Group:
     )
     tables = []
     for protocol, title in _PROTOCOLS.items():
-        results = [result for result in document["results"] if result["protocol"] == protocol]
+        results = [
+            result
+            for result in document["results"]
+            if result["protocol"] == protocol and result["threat"] != "adaptive"
+        ]
         if results:
             paper = is_paper_s_defence(settings) and protocol == "minimal"
             tables.append(_table(title, results, TABLE1[settings["paper_data"]] if paper else {}))
-    return Group(Text(head), *tables)
+    return Group(Text(head), *tables, side_by_side(document))
 
 
 def _table(title: str, results: list[dict[str, Any]], paper: dict[str, PaperRow]) -> Table:

@@ -5,6 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+OURS = "post-averaging"
+"""The name of the defence that a run is about; rivals have names of their own."""
+
+NONE = "none"
+"""The plain model's name where it faces what defences face."""
+
 
 class Status(StrEnum):
     """What became of one image under one attack, seen from the defence.
@@ -12,17 +18,18 @@ class Status(StrEnum):
     The paper's defence rate is ``DEFENDED / (DEFENDED + BROKEN)``.
     """
 
-    MISCLASSIFIED = "misclassified"  # by the plain model on the clean image: not attacked
+    MISCLASSIFIED = "misclassified"  # clean, by the attacked model: not attacked
     NOT_FOUND = "not found"  # the attack found nothing: the original stays in the set
     BEYOND_BUDGET = "beyond the budget"  # found, but farther than epsilon: the original stays
     DEFENDED = "defended"  # within the budget, and the defended model is right
-    BROKEN = "broken"  # within the budget, and the defended model is wrong too
+    BROKEN = "broken"  # within the budget, and the defended model is wrong
 
 
 class Row(BaseModel):
     """One image under one attack.
 
-    Lengths are of the perturbation that the attack found; 0 where it found none.
+    Lengths are of the perturbation that the attack found; 0 where it found none. An attack of
+    threat ``adaptive`` was on the defended model, any other on the plain one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,7 +38,7 @@ class Row(BaseModel):
     label: int
     attack: str
     protocol: Literal["minimal", "fixed", "saved"]
-    threat: Literal["transfer", "unknown"]
+    threat: Literal["transfer", "adaptive", "unknown"]
     quick: bool
     epsilon: float
     plain_clean: int
@@ -47,17 +54,39 @@ class Row(BaseModel):
     """L2, pixels."""
     l2_normalised: float | None
     """L2 in the network's input space; None where nothing was found or the scale is unknown."""
+    defence: str = OURS
+    """Which defence was judged."""
+    norm: Literal["linf", "l2"] = "linf"
+    """The norm that epsilon is meant in."""
+    stage: str | None = None
+    """Which attack of a cascade broke the image; None for none, and for single attacks."""
+    queries: int | None = None
+    gradients: int | None = None
+    """Evaluations of the attacked model that went to this image; None where nobody counted."""
+    wrong: float | None = None
+    """Share of repeated predictions of the found image that are wrong (random answers only)."""
+    broken_share: float | None = None
+    """From which ``wrong`` on the image counts as broken."""
+    other_seeds_clean: tuple[int, ...] = ()
+    other_seeds_adversarial: tuple[int, ...] = ()
+    """Labels under other direction seeds, of the clean and of the found image (fixed draws)."""
 
     @property
     def status(self) -> Status:
         """What became of the image."""
-        if self.plain_clean != self.label:
+        attacked = self.defended_clean if self.adaptive else self.plain_clean
+        if attacked != self.label:
             return Status.MISCLASSIFIED
         if not self.found:
             return Status.NOT_FOUND
         if not self.within_budget:
             return Status.BEYOND_BUDGET
-        return Status.DEFENDED if self.defended_adversarial == self.label else Status.BROKEN
+        return Status.BROKEN if self.adaptive or self._wrong_there else Status.DEFENDED
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the defended model itself was attacked."""
+        return self.threat == "adaptive"
 
     @property
     def adversarial(self) -> bool:
@@ -67,11 +96,23 @@ class Row(BaseModel):
     @property
     def plain_right(self) -> bool:
         """Whether the plain model is right on the Attacked set's image."""
-        return self.plain_clean == self.label and not self.adversarial
+        shown = self.plain_adversarial if self.adversarial else self.plain_clean
+        return shown == self.label
 
     @property
     def defended_right(self) -> bool:
         """Whether the defended model is right on the Attacked set's image."""
         if self.adversarial:
-            return self.defended_adversarial == self.label
+            return self.status is Status.DEFENDED
         return self.defended_clean == self.label
+
+    def right_under_seed(self, number: int) -> bool:
+        """Whether it would be right there with another direction seed, one of ``other_seeds_*``."""
+        labels = self.other_seeds_adversarial if self.adversarial else self.other_seeds_clean
+        return labels[number] == self.label
+
+    @property
+    def _wrong_there(self) -> bool:
+        if self.wrong is not None and self.broken_share is not None:
+            return self.wrong >= self.broken_share
+        return self.defended_adversarial != self.label

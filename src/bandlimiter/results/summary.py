@@ -1,16 +1,20 @@
-"""From rows to the numbers of the paper's Table 1, in the JSON document's keys."""
+"""From rows to the JSON document: the paper's Table 1, the worst case, who withstands what."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
-from bandlimiter.results.rows import Row, Status
-from bandlimiter.results.statistics import Rate, mcnemar, rate
+from bandlimiter.results.budgets import smallest_budgets
+from bandlimiter.results.contenders import Grid, contenders
+from bandlimiter.results.rows import OURS, Row, Status
+from bandlimiter.results.statistics import mcnemar, rate, rate_entries
 from bandlimiter.results.verdict import verdict
 
 
-def summarise(rows: Sequence[Row], settings: dict[str, Any]) -> dict[str, Any]:
+def summarise(
+    rows: Sequence[Row], settings: dict[str, Any], warnings: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """Return the JSON document of an evaluation.
 
     Parameters
@@ -20,22 +24,30 @@ def summarise(rows: Sequence[Row], settings: dict[str, Any]) -> dict[str, Any]:
         the images it got to.
     settings
         Repeated in the document.
+    warnings
+        What checks found, each with ``kind``, ``about`` and ``message``; repeated.
 
     Returns
     -------
     dict
         ``settings``, ``clean``, ``results`` (one entry an attack, protocol and threat),
-        ``worst_case``, ``verdict``. Each rate stands beside its Wilson 95 % interval
-        under the same key with ``_interval``; a rate of nothing is None.
+        ``worst_case``, ``side_by_side`` (a line for each defence), ``smallest_budgets``
+        (where they were searched for), ``warnings``, ``verdict``. Each rate stands beside its
+        Wilson 95 % interval under the same key with ``_interval``; a rate of nothing is None.
     """
+    own = [row for row in rows if row.defence == OURS]
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
-    for row in rows:
+    for row in own:
         groups[row.attack, row.protocol, row.threat].append(row)
-    document = {
+    grid = Grid(rows)
+    document: dict[str, Any] = {
         "settings": settings,
-        "clean": _clean(rows),
+        "clean": _clean(own),
         "results": [_result(group) for group in groups.values()],
-        "worst_case": _worst_case(rows),
+        "worst_case": grid.worst_case(),
+        "side_by_side": contenders(grid),
+        "smallest_budgets": smallest_budgets(rows),
+        "warnings": list(warnings),
     }
     document["verdict"] = verdict(document)
     return document
@@ -47,8 +59,8 @@ def _clean(rows: Iterable[Row]) -> dict[str, Any]:
     defended = [row.defended_clean == row.label for row in images]
     return {
         "images": len(images),
-        **_rate("accuracy", rate(sum(plain), len(images))),
-        **_rate("defended_accuracy", rate(sum(defended), len(images))),
+        **rate_entries("accuracy", rate(sum(plain), len(images))),
+        **rate_entries("defended_accuracy", rate(sum(defended), len(images))),
         "mcnemar_p": _compare(plain, defended),
     }
 
@@ -60,43 +72,54 @@ def _result(rows: Sequence[Row]) -> dict[str, Any]:
     broken = status.count(Status.BROKEN)
     plain = [row.plain_right for row in rows]
     defended = [row.defended_right for row in rows]
+    # An attack on the defence stops when the defence is wrong: it has no rate of its own.
+    defence_rate = (
+        rate(0, 0) if first.adaptive else rate(len(adversarial) - broken, len(adversarial))
+    )
     return {
         "attack": first.attack,
         "protocol": first.protocol,
         "threat": first.threat,
         "quick": first.quick,
+        "norm": first.norm,
         "images": len(rows),
         "adversarials": len(adversarial),
         "beyond_budget": status.count(Status.BEYOND_BUDGET),
         "not_found": status.count(Status.NOT_FOUND),
-        **_rate("attacked_accuracy", rate(sum(plain), len(rows))),
-        **_rate("defended_attacked_accuracy", rate(sum(defended), len(rows))),
-        **_rate("defence_rate", rate(len(adversarial) - broken, len(adversarial))),
+        **rate_entries("attacked_accuracy", rate(sum(plain), len(rows))),
+        **rate_entries("defended_attacked_accuracy", rate(sum(defended), len(rows))),
+        **rate_entries("defence_rate", defence_rate),
         "mcnemar_p": _compare(plain, defended),
         "mean_linf": _mean(row.linf for row in adversarial),
         "mean_l2": _mean(row.l2 for row in adversarial),
         "mean_l2_normalised": _mean(
             row.l2_normalised for row in adversarial if row.l2_normalised is not None
         ),
+        "stages": _stages(rows),
+        "mean_queries": _mean(row.queries for row in rows if row.queries is not None),
+        "mean_gradients": _mean(row.gradients for row in rows if row.gradients is not None),
+        "other_seeds": _other_seeds(rows),
     }
 
 
-def _worst_case(rows: Sequence[Row]) -> dict[str, Any]:
-    """An image counts only if it is classified right clean and under every attack of the run."""
-    plain: dict[int, bool] = defaultdict(lambda: True)
-    defended: dict[int, bool] = defaultdict(lambda: True)
-    for row in rows:
-        plain[row.image] &= row.plain_right
-        defended[row.image] &= row.defended_right and row.defended_clean == row.label
+def _stages(rows: Sequence[Row]) -> dict[str, int] | None:
+    """How many images each stage of a cascade broke."""
+    if not any(row.stage for row in rows):
+        return None
+    return dict(Counter(row.stage for row in rows if row.stage))
+
+
+def _other_seeds(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """The defended model's accuracy on the same images under other direction seeds."""
+    count = len(rows[0].other_seeds_clean)
+    if not count:
+        return None
+    accuracies = [mean(row.right_under_seed(i) for row in rows) for i in range(count)]
     return {
-        "images": len(plain),
-        **_rate("plain_accuracy", rate(sum(plain.values()), len(plain))),
-        **_rate("accuracy", rate(sum(defended.values()), len(defended))),
+        "accuracies": accuracies,
+        "mean": mean(accuracies),
+        "standard_deviation": stdev(accuracies) if count > 1 else None,
     }
-
-
-def _rate(name: str, value: Rate) -> dict[str, Any]:
-    return {name: value.value, f"{name}_interval": value.interval}
 
 
 def _compare(plain: Sequence[bool], defended: Sequence[bool]) -> float:

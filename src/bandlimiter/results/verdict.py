@@ -1,6 +1,8 @@
-"""One plain sentence on what an evaluation's numbers say, made from the numbers."""
+"""One plain statement on what an evaluation's numbers say, made from the numbers."""
 
 from typing import Any
+
+from bandlimiter.results.rows import NONE, OURS
 
 _KINDS = {
     "minimal": "of the smallest perturbations that fool the plain model",
@@ -15,19 +17,59 @@ def verdict(document: dict[str, Any]) -> str:
     Parameters
     ----------
     document
-        ``clean``, ``results`` and ``worst_case`` as `summarise` makes them.
+        ``results``, ``side_by_side``, ``worst_case`` and ``warnings`` as `summarise` makes them.
     """
-    results = document["results"]
+    parts = [_brought_back(document), _attacked(document), _caveat(document), _warned(document)]
+    said = " ".join(part for part in parts if part)
+    return said or "No attack found an adversarial image within the budget, so nothing was tested."
+
+
+def _brought_back(document: dict[str, Any]) -> str:
+    """What the defence does to images that were made to fool the plain model."""
+    results = [result for result in document["results"] if result["threat"] != "adaptive"]
     parts = [f"{share} {_KINDS[kind]}" for kind in _KINDS if (share := _share(results, kind))]
     if not parts:
-        return "No attack found an adversarial image within the budget, so nothing was tested."
-    worst = _percent(document["worst_case"]["accuracy"])
+        return ""
     quick = any(result["quick"] for result in results)
     return (
         f"The defence brings back {_joined(parts)}"
-        f"{' (quick attacks: fewer steps than the paper)' if quick else ''}: over all attacks "
-        f"{worst} of the images stay right. {_caveat(results)}"
+        f"{' (quick attacks: fewer steps than the paper)' if quick else ''}."
     )
+
+
+def _attacked(document: dict[str, Any]) -> str:
+    """What is left under attacks that know the defence."""
+    lines = {line["defence"]: line for line in document["side_by_side"]}
+    ours, plain = lines.get(OURS, {}), lines.get(NONE, {})
+    if ours.get("adaptive") is None:
+        worst = document["worst_case"]["accuracy"]
+        return (
+            f"Over all attacks {_percent(worst)} of the images stay right."
+            if _hit(document)
+            else ""
+        )
+    left, clean = ours["adaptive"], ours["clean"]
+    beside = (
+        "" if plain.get("adaptive") is None else f" (undefended: {_percent(plain['adaptive'])})"
+    )
+    return (
+        f"Attacks that know the defence leave {_percent(left)} of the images right{beside}, of "
+        f"{_percent(clean)} without attack: {_conclusion(ours, plain)}."
+    )
+
+
+def _conclusion(ours: dict[str, Any], plain: dict[str, Any]) -> str:
+    """Judge by intervals, never by point estimates alone."""
+    left, high = ours["adaptive"], ours["adaptive_interval"][1]
+    if high < ours["clean"] / 4 or left == 0:
+        return "it is no protection against an attacker who knows it"
+    difference = plain.get("adaptive_difference_interval")
+    if difference is not None and difference[0] > 0:
+        return (
+            "it withstands these attacks better than the plain model does, which is evidence and "
+            "no proof: stronger attacks may exist"
+        )
+    return "that it protects against an attacker who knows it is not shown"
 
 
 def _share(results: list[dict[str, Any]], protocol: str) -> str | None:
@@ -43,19 +85,30 @@ def _share(results: list[dict[str, Any]], protocol: str) -> str | None:
     return low if low == high else f"{low} to {high}"
 
 
-def _caveat(results: list[dict[str, Any]]) -> str:
-    protocols = {result["protocol"] for result in results}
+def _caveat(document: dict[str, Any]) -> str:
+    results = document["results"]
+    if any(result["threat"] == "adaptive" for result in results) or not _hit(document):
+        return ""
     said = []
-    if protocols == {"minimal"}:
+    if {result["protocol"] for result in results} == {"minimal"}:
         said.append(
             "Smallest perturbations lie just across a boundary; what the whole budget does was "
-            "not tried"
+            "not tried."
         )
     if any(result["threat"] == "unknown" for result in results):
-        said.append("What the makers of the given images knew is not known here")
+        said.append("What the makers of the given images knew is not known here.")
     if any(result["threat"] == "transfer" for result in results):
-        said.append("None of these attacks knew the defence: its robustness is not shown")
-    return ". ".join(said) + "."
+        said.append("None of these attacks knew the defence: its robustness is not shown.")
+    return " ".join(said)
+
+
+def _hit(document: dict[str, Any]) -> bool:
+    return any(result["adversarials"] for result in document["results"])
+
+
+def _warned(document: dict[str, Any]) -> str:
+    kinds = sorted({warning["kind"] for warning in document["warnings"]})
+    return f"Do not trust these numbers as they stand: {', '.join(kinds)}." if kinds else ""
 
 
 def _joined(parts: list[str]) -> str:

@@ -1,0 +1,92 @@
+"""Who is on trial: the defence, its rivals, and the plain model."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from bandlimiter.attacks import Target
+from bandlimiter.defence import PostAverage, Stop
+from bandlimiter.defence.rivals import build_rival
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.evaluation.adaptive import Adaptive
+from bandlimiter.evaluation.checks import answers_differ
+from bandlimiter.evaluation.defendant import Defendant
+from bandlimiter.evaluation.judge import Judge
+from bandlimiter.results import NONE, OURS
+
+
+def line_up(
+    model: nn.Module,
+    defence: nn.Module,
+    rivals: Sequence[str],
+    *,
+    adaptive: Adaptive | None,
+    example: torch.Tensor,
+    epsilon: float,
+    seed: int,
+    stop: Stop,
+    alpha: float,
+    heartbeat: Callable[[Target], None] | None = None,
+) -> list[Judge]:
+    """Return a judge for each defence, the run's own first.
+
+    Rivals are built around the plain model; it stands last, as `NONE`, where attacks know
+    what they attack.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown rival, one given twice, or rivals of a defence that is no `PostAverage`.
+    """
+    modules = {OURS: defence, **_rivals(model, defence, rivals)}
+    if adaptive is not None:
+        modules[NONE] = model
+    settings = adaptive or Adaptive()
+    target = Target(model, heartbeat)
+    return [
+        Judge(
+            target,
+            Defendant(
+                name,
+                module,
+                model,
+                random=_random(module, example),
+                randomness=settings.randomness,
+                seeds=settings.redraws if adaptive and name == OURS else 0,
+                stop=stop if isinstance(module, PostAverage) and module.can_stop else "never",
+                alpha=alpha,
+            ),
+            epsilon=epsilon,
+            seed=seed,
+        )
+        for name, module in modules.items()
+    ]
+
+
+def _rivals(model: nn.Module, defence: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
+    if not names:
+        return {}
+    if not isinstance(defence, PostAverage):
+        raise ConfigurationError(
+            "expected a PostAverage to build rivals of equal cost for, got "
+            f"{type(defence).__name__}; leave rivals out"
+        )
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"expected each rival once, got {', '.join(names)}")
+    around = defence.variant(model=model)
+    return {name: build_rival(name, around) for name in names}
+
+
+def _random(module: nn.Module, example: torch.Tensor) -> bool:
+    """Whether a module answers differently each time; of ours it is known."""
+    if isinstance(module, PostAverage):
+        return module.randomness == "fresh"
+    try:
+        device = next(module.parameters()).device
+    except StopIteration:
+        device = example.device
+    try:
+        return answers_differ(module, example.to(device))
+    except (RuntimeError, TypeError, ValueError, AssertionError):
+        return False  # whatever is wrong is said, with more care, before the first row

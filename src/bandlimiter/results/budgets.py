@@ -1,0 +1,58 @@
+"""How large a perturbation must be: smallest budgets found, and accuracy over the budget."""
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from scipy.stats import binom
+
+from bandlimiter.results.rows import Row
+
+CURVE = (0.0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64)
+"""Budgets in units of 1/255 at which the accuracy is stated."""
+
+
+def smallest_budgets(rows: Sequence[Row]) -> dict[str, dict[str, Any]] | None:
+    """Return, for each defence, what the search for smallest budgets found; None without one.
+
+    Of each defence: ``median`` with ``median_interval`` (over images that it has right clean;
+    pixels; null where the search did not find half of them), ``found``, ``attacked``, and
+    ``curve``: pairs [epsilon, accuracy] over all images, misclassified ones counting as wrong
+    from 0 on.
+    """
+    searched = [row for row in rows if row.adaptive and row.attack == "smallest"]
+    if not searched:
+        return None
+    names = dict.fromkeys(row.defence for row in searched)
+    return {name: _of([row for row in searched if row.defence == name]) for name in names}
+
+
+def _of(rows: Sequence[Row]) -> dict[str, Any]:
+    attacked = [row for row in rows if row.defended_clean == row.label]
+    lengths = sorted(row.linf if row.found else math.inf for row in attacked)
+    budgets = [epsilon / 255 for epsilon in CURVE]
+    return {
+        "attacked": len(attacked),
+        "found": sum(row.found for row in attacked),
+        "median": _finite(median(lengths)) if lengths else None,
+        "median_interval": _interval(lengths),
+        "curve": [[budget, _right_at(budget, lengths, len(rows))] for budget in budgets],
+    }
+
+
+def _right_at(budget: float, lengths: Sequence[float], images: int) -> float:
+    return sum(length > budget for length in lengths) / images
+
+
+def _interval(lengths: Sequence[float]) -> list[float | None] | None:
+    """A distribution-free 95 % interval of the median: two order statistics (Wilks 1948)."""
+    count = len(lengths)
+    below = int(binom.ppf(0.025, count, 0.5)) if count else 0
+    if below < 1:
+        return None  # fewer than six images say nothing at this level
+    return [_finite(lengths[below - 1]), _finite(lengths[count - below])]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

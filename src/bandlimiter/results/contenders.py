@@ -1,0 +1,92 @@
+"""The defences of a run side by side: under three kinds of attack, on the same images.
+
+The kinds are the columns of the table that a reader should see first: the paper's protocol,
+the whole budget without knowledge of the defence, and attacks that know it. A column's accuracy
+is the worst case over all its attacks: the share of images that stay right under every one.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from bandlimiter.results.rows import NONE, OURS, Row
+from bandlimiter.results.statistics import paired_difference, rate, rate_entries
+
+COLUMNS = ("clean", "minimal", "fixed", "saved", "adaptive")
+
+
+class Grid:
+    """Which images stay right, for each defence and column."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.defences = list(dict.fromkeys(row.defence for row in rows))
+        self._right: dict[tuple[str, str], dict[int, bool]] = defaultdict(dict)
+        for row in rows:
+            self._note(row.defence, "clean", row.image, row.defended_clean == row.label)
+            column = _column(row)
+            self._note(row.defence, column, row.image, row.defended_right)
+            if row.defence == OURS and not row.adaptive:
+                self._note(NONE, column, row.image, row.plain_right)
+            if row.defence == OURS:
+                self._note(NONE, "clean", row.image, row.plain_clean == row.label)
+        if NONE not in self.defences:
+            self.defences.append(NONE)
+
+    def right(self, defence: str, column: str) -> dict[int, bool]:
+        """Image id -> whether it stays right under all of a column; empty for no such attack."""
+        return dict(self._right[defence, column])
+
+    def worst_case(self) -> dict[str, Any]:
+        """An image counts only if it is right clean and under every attack of the run."""
+        ours, plain = self._over_all(OURS), self._over_all(NONE)
+        return {
+            "images": len(ours),
+            **rate_entries("plain_accuracy", rate(sum(plain.values()), len(plain))),
+            **rate_entries("accuracy", rate(sum(ours.values()), len(ours))),
+        }
+
+    def _over_all(self, defence: str) -> dict[int, bool]:
+        over: dict[int, bool] = {}
+        for column in COLUMNS:
+            for image, right in self._right[defence, column].items():
+                over[image] = over.get(image, True) and right
+        return over
+
+    def _note(self, defence: str, column: str, image: int, right: bool) -> None:
+        column_of = self._right[defence, column]
+        column_of[image] = column_of.get(image, True) and right
+
+
+def contenders(grid: Grid) -> list[dict[str, Any]]:
+    """Return a line for each defence, the run's own first and the plain model last.
+
+    Each has ``defence`` and, for each column that was tried, its accuracy with interval and,
+    for all but the run's own, ``COLUMN_difference``: how much more the run's own has, on the
+    same images, with a paired 95 % interval (Tango 1998).
+    """
+    lines = []
+    for name in sorted(grid.defences, key=lambda name: (name != OURS, name == NONE)):
+        line: dict[str, Any] = {"defence": name}
+        for column in COLUMNS:
+            right = grid.right(name, column)
+            if not right:
+                continue
+            line.update(rate_entries(column, rate(sum(right.values()), len(right))))
+            if name != OURS:
+                line.update(_difference(column, grid.right(OURS, column), right))
+        lines.append(line)
+    return lines
+
+
+def _difference(column: str, ours: dict[int, bool], other: dict[int, bool]) -> dict[str, Any]:
+    both = ours.keys() & other.keys()
+    if not both:
+        return {}
+    only_ours = sum(ours[image] and not other[image] for image in both)
+    only_other = sum(other[image] and not ours[image] for image in both)
+    value, low, high = paired_difference(only_ours, only_other, len(both))
+    return {f"{column}_difference": value, f"{column}_difference_interval": [low, high]}
+
+
+def _column(row: Row) -> str:
+    return "adaptive" if row.adaptive else row.protocol
