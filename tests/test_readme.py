@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -33,3 +35,12 @@ def test_speed():
     assert found["fast"].agreement == 1
     assert found["answer"].samples.max() <= 91
     assert len(found["part"].labels) == 4
+
+
+def test_adapters():
+    pytest.importorskip("pyautoattack", reason="needs pip install pyautoattack")
+    found = run_blocks("docs/adapters.md")
+    assert (found["broken"] - found["images"]).abs().max() < 0.032
+    assert found["success"].shape == (4,)
+    assert abs(found["stepped"] - found["images"].numpy()).max() < 0.032
+    assert found["certificate"].labels.shape == (1,)
