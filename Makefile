@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet boundary-study \
-	theory check-trace tracing-studies line-spectra check-stopping bench bench-first-layer bench-memory \
+	theory check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
 	bench-end-to-end bench-regions bench-transforms bench-tracing clean
 
 help:  ## List the targets
@@ -88,6 +88,12 @@ line-spectra: .venv/.test-ready  ## What averaging removes along a line (needs M
 
 check-stopping: .venv/.demo-ready  ## How often stopping early errs (ARGS="--model ... --weights FILE --data npz:FILE")
 	OMP_NUM_THREADS=1 .venv/bin/python tools/stopping/guarantee.py $(ARGS)
+
+check-certificates: .venv/.demo-ready  ## Radii against counted points, bounds against known laws (ten minutes)
+	OMP_NUM_THREADS=1 .venv/bin/python tools/certificates/radii.py
+	OMP_NUM_THREADS=1 .venv/bin/python tools/certificates/bounds.py
+	.venv/bin/python tools/certificates/costs.py
+	OMP_NUM_THREADS=1 .venv/bin/python tools/certificates/guarantee.py
 
 THREADS ?= $(shell getconf _NPROCESSORS_ONLN)
 BENCH = OMP_NUM_THREADS=$(THREADS) .venv/bin/python benchmarks/$(1).py --threads $(THREADS) $(ARGS)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bandlimiter.acceleration import Accelerated, accelerate
     from bandlimiter.data import load_data
-    from bandlimiter.defence import PostAverage, Prediction
+    from bandlimiter.defence import Certificate, PostAverage, Prediction, certify
     from bandlimiter.errors import BandlimiterError
     from bandlimiter.evaluation import Evaluation, evaluate
     from bandlimiter.models import load_model
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Accelerated",
     "BandlimiterError",
+    "Certificate",
     "Evaluation",
     "Normalise",
     "PostAverage",
     "Prediction",
     "accelerate",
+    "certify",
     "evaluate",
     "load_data",
     "load_model",
@@ -35,11 +37,13 @@ __all__ = [
 _HOMES = {
     "Accelerated": "bandlimiter.acceleration",
     "BandlimiterError": "bandlimiter.errors",
+    "Certificate": "bandlimiter.defence",
     "Evaluation": "bandlimiter.evaluation",
     "Normalise": "bandlimiter.tensors",
     "PostAverage": "bandlimiter.defence",
     "Prediction": "bandlimiter.defence",
     "accelerate": "bandlimiter.acceleration",
+    "certify": "bandlimiter.defence",
     "evaluate": "bandlimiter.evaluation",
     "load_data": "bandlimiter.data",
     "load_model": "bandlimiter.models",

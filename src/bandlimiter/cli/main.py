@@ -2,6 +2,7 @@
 
 import typer
 
+from bandlimiter.cli.certify import certify
 from bandlimiter.cli.demo import demo
 from bandlimiter.cli.evaluate import evaluate
 from bandlimiter.cli.predict import predict
@@ -17,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(certify)
 app.command()(demo)
 app.command()(evaluate)
 app.command()(predict)

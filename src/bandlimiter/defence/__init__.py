@@ -1,7 +1,8 @@
 """Post-averaging: a classifier that answers with its average over a neighbourhood."""
 
+from bandlimiter.defence.certificates import Certificate, certify
 from bandlimiter.defence.post_average import PostAverage, Stop
 from bandlimiter.defence.prediction import Prediction
 from bandlimiter.defence.votes import VOTES
 
-__all__ = ["VOTES", "PostAverage", "Prediction", "Stop"]
+__all__ = ["VOTES", "Certificate", "PostAverage", "Prediction", "Stop", "certify"]

@@ -1,0 +1,110 @@
+"""Certified rows, one an image, and their file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bandlimiter.errors import ConfigurationError, LoadError
+from bandlimiter.results.store import ROWS
+
+
+class CertifiedRow(BaseModel):
+    """What is certified of one image."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: int
+    label: int
+    plain: int
+    """The plain model's label."""
+    certified: int | None
+    """The certified label; None where the classifier abstains."""
+    margin: float
+    """Lower bound; -1 where the image was given up early."""
+    radius: float
+    """L2 in the network's input space, 0 where it abstains."""
+    radius_pixels: float
+    samples: int
+
+    @property
+    def right_radius(self) -> float:
+        """The radius within which the answer is right; 0 where it is wrong, or none."""
+        return self.radius if self.certified == self.label else 0.0
+
+
+class CertifiedRows:
+    """Rows as they come, in memory and, with a folder, as JSON lines on disk.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing; None keeps nothing on disk.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) where it cannot be made or holds rows already, which are not overwritten.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.rows: list[CertifiedRow] = []
+        self._path = None if folder is None else folder / ROWS
+        self._file: TextIO | None = None
+        if folder is None or self._path is None:
+            return
+        if folder.is_file() or self._path.exists():
+            raise ConfigurationError(
+                f"expected a new or empty folder for results, {folder} already holds a run or is "
+                "a file; name another one"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"cannot write to {folder}: {error.strerror}") from error
+
+    def add(self, rows: Iterable[CertifiedRow]) -> None:
+        """Append rows and flush them."""
+        new = list(rows)
+        self.rows.extend(new)
+        if self._path is not None:
+            self._file = self._file or self._path.open("x")
+            self._file.writelines(row.model_dump_json() + "\n" for row in new)
+            self._file.flush()
+
+    def __enter__(self) -> "CertifiedRows":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def read_certified(folder: Path) -> list[CertifiedRow]:
+    """Read a run's certified rows back.
+
+    Raises
+    ------
+    LoadError
+        If there are none, or a line is not a certified row.
+    """
+    path = folder / ROWS
+    if not path.is_file():
+        raise LoadError(f"expected a run with {ROWS} in {folder}, found none")
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            rows.append(CertifiedRow.model_validate_json(line))
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise LoadError(
+                f"expected a certified row in line {number} of {path}: {reason}"
+            ) from error
+    return rows
