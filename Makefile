@@ -4,6 +4,7 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet boundary-study \
+	knowing-study attack-peers \
 	theory check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
 	bench-end-to-end bench-regions bench-transforms bench-tracing clean
 
@@ -63,6 +64,16 @@ imagenet: .venv/.test-ready  ## EfficientNet-Lite0, FGSM and PGD, minimal, 20 im
 	.venv/bin/python tools/peak_memory.py .venv/bin/bandlimiter evaluate \
 		--model efficientnet-lite0 --data $(DATA) --limit 20 --attack fgsm --attack pgd \
 		--protocol minimal --out runs/imagenet
+
+knowing-study: .venv/.test-ready  ## What attacks that know the defence leave, case by case (needs MODEL, ...; ARGS)
+	.venv/bin/python tools/attacks/study.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA) \
+		--limit 100 --out runs/knowing/$(MODEL) $(ARGS)
+
+attack-peers: .venv/.test-ready  ## Square and APGD against ART's and AutoAttack's (needs MODEL, WEIGHTS, DATA)
+	OMP_NUM_THREADS=1 .venv/bin/python tools/attacks/peers.py --model $(MODEL) --weights $(WEIGHTS) \
+		--data $(DATA) --limit 200 --queries 500
+	OMP_NUM_THREADS=1 .venv/bin/python tools/peak_memory.py \
+		.venv/bin/python tools/attacks/memory.py
 
 boundary-study: .venv/.demo-ready  ## Directions to the closest boundaries against random ones (needs MODEL, ...)
 	.venv/bin/python tools/boundary_study.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA) \

@@ -101,3 +101,32 @@ def test_queries_and_gradients_are_counted():
     target.predict(X)
     target.loss_gradient(X[:3], Y[:3])
     assert (target.queries, target.gradients) == (5, 3)
+
+
+def test_evaluations_are_counted_for_each_image_by_name():
+    target = Target(FirstPixel())
+    names = ["a", "b", "c", "d", "e"]
+    target.logits(X, names)
+    target.ascend(X[1:3], Y[1:3], names=names[1:3])
+    target.verdict(X[2:], Y[2:], names[2:])
+    queries, gradients = target.spent(names)
+    assert queries.tolist() == [1, 1, 2, 2, 2]
+    assert gradients.tolist() == [0, 1, 1, 0, 0]
+    result = Fixed(X + 0.2)(target, X, Y, epsilon=0.25, ids=names)
+    assert result.queries.tolist() == [1] * 5  # the verdict, not what was asked before
+    assert result.gradients.tolist() == [0] * 5
+    with pytest.raises(InputError, match="one an image"):
+        target.logits(X, names[:2])
+
+
+def test_the_budget_is_measured_in_the_attack_s_norm():
+    x = torch.full((2, 4), 0.4)
+    zeros = torch.zeros(2, dtype=torch.int64)
+    moved = x + torch.tensor([[0.1] * 4, [0.2, 0, 0, 0]])  # both 0.2 long
+    target = Target(_AlwaysOne())
+    assert grade(target, x, zeros, moved, 0.1, norm="linf").within.tolist() == [True, False]
+    assert grade(target, x, zeros, moved, 0.2, norm="l2").within.tolist() == [True, True]
+    assert not grade(target, x, zeros, moved, 0.199, norm="l2").within.any()
+    torch.testing.assert_close(
+        grade(target, x, zeros, moved, 1).l2, torch.full((2,), 0.2, dtype=torch.float64)
+    )

@@ -181,6 +181,14 @@ def test_the_share_of_wrong_predictions_is_counted(share):
         assert not (result.labels == 1)[~result.found].any()
 
 
+def test_attacks_stop_at_a_mean_only_where_it_is_clear():
+    margins = torch.tensor([-0.1, 0.1, math.log(2.9), math.log(3.1)])
+    model = nn.Linear(2, 2)
+    assert Target(model).beaten(margins).tolist() == [False, True, True, True]
+    averaging = Target(model, randomness=Randomness(draws=2))
+    assert averaging.beaten(margins).tolist() == [False, False, False, True]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"draws": 0}, {"redraws": 0}, {"broken_share": 0.0}, {"broken_share": 1.1}]
 )
@@ -232,21 +240,21 @@ def trusting(monkeypatch):
 
 
 def test_square_is_misled_less_often_by_noise_alone(trusting):
-    """No point is better than another, and hardly an answer is wrong by a factor of three."""
-    model = NoisyLinear(slope=0, lead=2.5, noise=2.0)
+    """No point is better than another; an answer is wrong by a factor of three in one of 20."""
+    model = NoisyLinear(slope=0, lead=1.5, noise=2.0)
     queries = 60
     left = int((searched(model, queries)[1] < queries).sum())
     trusting()
     misled = int((searched(model, queries)[1] < queries).sum())
-    # Of 60 images each; a difference of 20 is four standard deviations of the smaller count.
-    assert misled - left > 20
+    # Of 60 images each: three standard deviations, of 5, of the difference of such counts.
+    assert misled - left > 15
 
 
 def test_square_gets_further_by_asking_again_where_answers_are_noisy(trusting):
+    """At equal answers, judged by the margin without noise."""
     model = NoisyLinear(slope=1, lead=20, noise=0.8)
-    again = searched(model, 200)[0]
+    again = searched(model, 150, count=150)[0]
     trusting()
-    without = searched(model, 200)[0]
-    difference = again - without
-    # Same images and proposals, other acceptances: four standard errors.
-    assert float(difference.mean()) > 4 * float(difference.std()) / math.sqrt(len(difference))
+    difference = again - searched(model, 150, count=150)[0]
+    # Same images and proposals, other acceptances: two standard errors.
+    assert float(difference.mean()) > 2 * float(difference.std()) / math.sqrt(len(difference))

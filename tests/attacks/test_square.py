@@ -1,4 +1,4 @@
-"""Square: inside its ball, within its queries, at the authors' sides, and right where that is known."""
+"""Square: inside its ball, within its queries, at the authors' sides, right where that is known."""
 
 import pytest
 import torch

@@ -1,20 +1,22 @@
 """What attacks that know the defence leave of it, case by case; rows are kept as runs.
 
-Each case is an `evaluate` of its own in ``OUT/CASE``; a case that has a result is left alone, so
-that the same command goes on after an interruption::
+Each case is an `evaluate` of its own in ``OUT/CASE``. A case that has a result is left alone and
+one that was cut off is done again (its rows move to ``CASE.unfinished``), so that the same command
+goes on after an interruption::
 
     python tools/attacks/study.py --model cifar-resnet20 --weights FILE --data npz:FILE \
         --limit 100 --queries 2000 --out runs/knowing/cifar-resnet20
     python tools/attacks/study.py ... --case square --case fresh
 
 Cases: ``cascade`` (transfer, APGD, Square on what is left), ``apgd`` and ``square`` alone,
-``fresh`` (draws of their own, 30 images), ``large`` (64/255), ``r3`` ``r6`` ``r12`` (smallest
-budgets), ``rivals`` (the paper's protocol, whole budget and knowing attacks, beside other
-defences).
+``large`` (64/255), ``fresh`` and its stages alone (draws of their own, 30 images), ``r3`` ``r6``
+``r12`` (smallest budgets), ``rivals`` (the paper's protocol, whole budget and knowing attacks,
+beside other defences). ``tools/attacks/draw.py`` draws what they found.
 """
 
 import argparse
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,11 @@ from bandlimiter.evaluation import Adaptive
 from bandlimiter.models import Classifier
 from bandlimiter.tensors import resolve_device
 
-CASES = ("cascade", "apgd", "square", "fresh", "large", "r3", "r6", "r12", "rivals")
+CASES = (
+    *("cascade", "apgd", "square", "large", "fresh", "fresh-apgd", "fresh-square"),
+    *("r3", "r6", "r12", "rivals"),
+)
+FRESH = {"fresh": Adaptive().stages, "fresh-apgd": ("apgd",), "fresh-square": ("square",)}
 RIVALS = ("one-neighbour", "gaussian", "ball", "bit-depth", "jpeg")
 
 
@@ -40,9 +46,9 @@ def options_of(case: str, args: argparse.Namespace) -> dict[str, Any]:
         return {"adaptive": {**full, "stages": ("apgd",)}}
     if case == "square":
         return {"adaptive": {**full, "stages": ("square",)}, "limit": args.square_limit}
-    if case == "fresh":
-        randomness = {"randomness": "fresh"}
-        return {"defence": randomness, "adaptive": {**full, "redraws": 10}, "limit": 30}
+    if case in FRESH:
+        knowing = {**full, "stages": FRESH[case], "redraws": 10}
+        return {"defence": {"randomness": "fresh"}, "adaptive": knowing, "limit": 30}
     if case == "large":
         return {"adaptive": full, "epsilon": 64 / 255}
     if case == "rivals":
@@ -54,6 +60,10 @@ def options_of(case: str, args: argparse.Namespace) -> dict[str, Any]:
 def run(case: str, classifier: Classifier, data: ImageSet, args: argparse.Namespace) -> None:
     """Run one case and print what it found."""
     chosen = options_of(case, args)
+    folder = args.out / case
+    if folder.exists():
+        shutil.rmtree(folder.with_suffix(".unfinished"), ignore_errors=True)
+        folder.rename(folder.with_suffix(".unfinished"))
     images = data.limited(chosen.get("limit", args.limit), None, 0)
     radius = chosen.get("defence", {}).get("radius", args.radius or classifier.paper_radius)
     randomness = chosen.get("defence", {}).get("randomness", "fixed")
@@ -69,7 +79,7 @@ def run(case: str, classifier: Classifier, data: ImageSet, args: argparse.Namesp
         threat=chosen.get("threat", "adaptive"),
         adaptive=Adaptive(**chosen["adaptive"]),
         rivals=chosen.get("rivals", ()),
-        out=args.out / case,
+        out=folder,
         settings={"model": classifier.name, "device": str(args.device)},
     )
     seconds = time.perf_counter() - started

@@ -65,4 +65,6 @@ class Inspection:
         """Return everything found, with what only all rows of the run can tell."""
         if self._adaptive is None:
             return []
-        return [*self._findings, *check_square(rows, OURS)]
+        # Square wins only against attacks with gradients that had their turn.
+        followed = {"pgd", "apgd", "apgd-dlr"} & set(self._adaptive.stages)
+        return [*self._findings, *(check_square(rows, OURS) if followed else [])]
