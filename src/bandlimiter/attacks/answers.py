@@ -2,13 +2,42 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors import Key, logits_of, place_of
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """How a model with random answers is attacked and judged; the defaults suit any other.
+
+    Attributes
+    ----------
+    draws
+        Answers over which each query and each gradient is averaged, see `Answers`.
+    redraws
+        How often a final image is predicted before it counts as adversarial.
+    broken_share
+        In (0, 1]: the share of these predictions that must be wrong.
+    """
+
+    draws: int = 1
+    redraws: int = 1
+    broken_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.draws < 1 or self.redraws < 1:
+            raise ConfigurationError(
+                f"expected draws and redraws of at least 1, got {self.draws} and {self.redraws}"
+            )
+        if not 0 < self.broken_share <= 1:
+            raise ConfigurationError(f"expected a broken share in (0, 1], got {self.broken_share}")
 
 
 @runtime_checkable

@@ -6,8 +6,9 @@ import torch
 from typing_extensions import override
 
 from bandlimiter.attacks.balls import Ball, ball
-from bandlimiter.attacks.base import Attack, Problem
+from bandlimiter.attacks.base import Attack
 from bandlimiter.attacks.losses import LOSSES, margin
+from bandlimiter.attacks.problem import Problem
 from bandlimiter.errors import ConfigurationError
 
 _MOMENTUM = 0.75

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from typing_extensions import override
 
-from bandlimiter.attacks.base import Problem
+from bandlimiter.attacks.problem import Problem
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors import Key
 

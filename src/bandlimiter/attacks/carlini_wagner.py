@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
-from bandlimiter.attacks.base import Attack, Problem
+from bandlimiter.attacks.base import Attack
+from bandlimiter.attacks.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import torch
 from typing_extensions import override
 
 from bandlimiter.attacks.balls import ball
-from bandlimiter.attacks.base import Attack, Problem
+from bandlimiter.attacks.base import Attack
 from bandlimiter.attacks.losses import margin
+from bandlimiter.attacks.problem import Problem
 from bandlimiter.attacks.square_moves import MOVES
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import generator

@@ -12,7 +12,7 @@ import torch
 from typing_extensions import override
 
 from bandlimiter.attacks.balls import L2, lengths
-from bandlimiter.attacks.base import Problem
+from bandlimiter.attacks.problem import Problem
 
 _TILES = 5
 """Tiles along a side of the first point in L2."""

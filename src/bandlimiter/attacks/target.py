@@ -1,49 +1,21 @@
 """The classifier as an attack sees it: logits, labels and gradients, each one counted."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from bandlimiter.attacks.answers import Answers
+from bandlimiter.attacks.answers import Answers, Randomness
+from bandlimiter.attacks.ledger import Ledger
 from bandlimiter.attacks.losses import Loss, cross_entropy, margin
-from bandlimiter.errors import BandlimiterError, ConfigurationError, InputError, NoGradientError
+from bandlimiter.errors import BandlimiterError, InputError, NoGradientError
 from bandlimiter.tensors import ChunkLimit, Key, map_chunks
 
 _SURE = 3.0
 """How many times as probable a wrong class is on average before nearly every draw names it."""
 
 _Pass = Callable[..., tuple[torch.Tensor, ...]]
-
-
-@dataclass(frozen=True)
-class Randomness:
-    """How a model with random answers is attacked and judged; the defaults suit any other.
-
-    Attributes
-    ----------
-    draws
-        Answers over which each query and each gradient is averaged, see `Answers`.
-    redraws
-        How often a final image is predicted before it counts as adversarial.
-    broken_share
-        In (0, 1]: the share of these predictions that must be wrong.
-    """
-
-    draws: int = 1
-    redraws: int = 1
-    broken_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.draws < 1 or self.redraws < 1:
-            raise ConfigurationError(
-                f"expected draws and redraws of at least 1, got {self.draws} and {self.redraws}"
-            )
-        if not 0 < self.broken_share <= 1:
-            raise ConfigurationError(f"expected a broken share in (0, 1], got {self.broken_share}")
 
 
 class Target:
@@ -91,9 +63,7 @@ class Target:
         self._slopes = Answers(differentiable or model, self.randomness.draws)
         self._limit = ChunkLimit("auto")
         self._heartbeat = heartbeat
-        self._calls: Counter[Key] = Counter()
-        self._queries_of: Counter[Key] = Counter()
-        self._gradients_of: Counter[Key] = Counter()
+        self._ledger = Ledger()
 
     @property
     def averages(self) -> bool:
@@ -110,8 +80,7 @@ class Target:
 
     def spent(self, names: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return how many queries, and gradients, went to the images called ``names``: [N] each."""
-        queries = torch.tensor([self._queries_of[name] for name in names])
-        return queries, torch.tensor([self._gradients_of[name] for name in names])
+        return self._ledger.spent(names)
 
     # --- queries ----------------------------------------------------------------------
 
@@ -182,7 +151,7 @@ class Target:
 
         ``loss`` maps logits and labels to [N]. A gradient holds a random draw constant.
         """
-        drawn = self._named(names, len(x))
+        drawn = self._ledger.draws(names, len(x))
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = x[start:stop].detach().requires_grad_()
@@ -239,7 +208,7 @@ class Target:
             [N, R] values z_rival - z_label and [N, R, ...] their gradients. A difference
             of logits is the difference of cross-entropies, exactly.
         """
-        drawn = self._named(names, len(x))
+        drawn = self._ledger.draws(names, len(x))
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = x[start:stop].detach().requires_grad_()
@@ -264,7 +233,7 @@ class Target:
         names: Sequence[Key] | None,
         times: int,
     ) -> torch.Tensor:
-        drawn = self._named(names, len(x))
+        drawn = self._ledger.draws(names, len(x))
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor]:
             logits = ask(x[start:stop], None if drawn is None else drawn[start:stop])
@@ -273,7 +242,7 @@ class Target:
             return (logits,)
 
         (logits,) = map_chunks(one_pass, len(x), self._limit, x)
-        self._count(self._queries_of, names, times)
+        self._ledger.add(names, queries=times)
         return logits
 
     def _differentiate(
@@ -289,25 +258,8 @@ class Target:
 
         with torch.enable_grad():
             found = map_chunks(run, len(x), self._limit, x)
-        self._count(self._gradients_of, names, times)
+        self._ledger.add(names, gradients=times)
         return found
-
-    def _named(self, names: Sequence[Key] | None, count: int) -> list[Key] | None:
-        """Return the names of the next draws around the images called ``names``."""
-        if names is None:
-            return None
-        if len(names) != count:
-            raise InputError(f"expected {count} names, one an image, got {len(names)}")
-        drawn: list[Key] = []
-        for name in names:  # one name may come several times
-            self._calls[name] += 1
-            drawn.append(f"attack/{name}/{self._calls[name]}")
-        return drawn
-
-    @staticmethod
-    def _count(ledger: Counter[Key], names: Sequence[Key] | None, times: int) -> None:
-        for name in names or ():
-            ledger[name] += times
 
     def _with_graph(self, x: torch.Tensor, drawn: Sequence[Key] | None) -> torch.Tensor:
         logits = self._slopes.mean(x, drawn)

@@ -3,7 +3,8 @@
 import torch
 from typing_extensions import override
 
-from bandlimiter.attacks.base import Attack, Problem
+from bandlimiter.attacks.base import Attack
+from bandlimiter.attacks.problem import Problem
 from bandlimiter.attacks.target import Target
 
 

@@ -316,7 +316,7 @@ class PostAverage(Surroundings):
         loaded from a checkpoint.
         """
         new = PostAverage(
-            model or self.model,
+            self.model if model is None else model,
             self.radius,
             directions=self.directions_count,
             sampler=sampler or self.sampler,

@@ -7,6 +7,7 @@ from torch import nn
 
 from bandlimiter.attacks import Randomness, Target
 from bandlimiter.defence import PostAverage, Stop
+from bandlimiter.evaluation.checks import has_gradient
 from bandlimiter.tensors import Key, find_normaliser, logits_of, place_of
 
 
@@ -21,6 +22,8 @@ class Defendant:
         [N, ...] pixels -> logits [N, classes].
     plain
         The model that it defends.
+    example
+        [1, ...], an input for both.
     random
         Whether it answers differently each time.
     randomness
@@ -36,6 +39,7 @@ class Defendant:
         name: str,
         module: nn.Module,
         plain: nn.Module,
+        example: torch.Tensor,
         *,
         random: bool,
         randomness: Randomness,
@@ -45,7 +49,7 @@ class Defendant:
     ) -> None:
         self.name, self.module, self.random = name, module, random
         self.randomness = randomness if random else Randomness()
-        self._plain, self._stop, self._alpha = plain, stop, alpha
+        self._plain, self._example, self._stop, self._alpha = plain, example, stop, alpha
         self._dtype = place_of(plain)[1]
         self._others: list[PostAverage] = []
         if isinstance(module, PostAverage) and not random:
@@ -106,7 +110,11 @@ class Defendant:
         module = self.module
         if not isinstance(module, PostAverage):
             return None
-        if module.vote != "majority" and module.model is self._plain:
+        # The plain model is inside, or a compiled copy of it; or another model, which is followed.
+        inside = module.model
+        if inside is not self._plain and not has_gradient(inside, self._example):
+            inside = self._plain
+        if module.vote != "majority" and inside is module.model:
             return None
         vote = "softmax" if module.vote == "majority" else module.vote
-        return module.variant(model=self._plain, vote=vote)
+        return module.variant(model=inside, vote=vote)

@@ -45,10 +45,11 @@ class Inspection:
             return
         self._looked = True
         x, labels = batch.images[right], batch.labels[right]
+        fresh = self._judge.defendant.target
         names = [f"inspection/{key}" for key in batch.ids[right.cpu()].tolist()]
         self._findings = [
             *check_answers(self._target, OURS, x),
-            *check_gradients(self._target, OURS, x, labels, names),
+            *check_gradients(fresh(), OURS, x, labels, names, again=fresh()),
             *check_large_budget(
                 self._target,
                 OURS,
@@ -65,6 +66,13 @@ class Inspection:
         """Return everything found, with what only all rows of the run can tell."""
         if self._adaptive is None:
             return []
-        # Square wins only against attacks with gradients that had their turn.
-        followed = {"pgd", "apgd", "apgd-dlr"} & set(self._adaptive.stages)
-        return [*self._findings, *(check_square(rows, OURS) if followed else [])]
+        return [*self._findings, *(check_square(rows, OURS) if self._square_came_last else [])]
+
+    @property
+    def _square_came_last(self) -> bool:
+        """Whether Square got the images that attacks with gradients had had before it."""
+        if self._adaptive is None or any(found.kind == "no-gradient" for found in self._findings):
+            return False
+        stages = self._adaptive.stages
+        before = stages[: stages.index("square")] if "square" in stages else ()
+        return not {"pgd", "apgd", "apgd-dlr"}.isdisjoint(before)

@@ -51,6 +51,7 @@ def line_up(
                 name,
                 module,
                 model,
+                example,
                 random=_random(module, example),
                 randomness=settings.randomness,
                 seeds=settings.redraws if adaptive and name == OURS else 0,

@@ -1,5 +1,6 @@
 """What must fit together before the first row: models, attacks, images and labels."""
 
+import math
 from collections.abc import Sequence
 from typing import cast, get_args
 
@@ -60,7 +61,7 @@ def resolve_stop(defence: nn.Module, stop: str, alpha: float) -> Stop:
 
 
 def resolve_threat(
-    threat: str, adaptive: Adaptive, epsilon: float, numbers: int
+    threat: str, adaptive: Adaptive, epsilon: float, shape: Sequence[int]
 ) -> Adaptive | None:
     """Return how the defended model is attacked, None for not at all; check the budget.
 
@@ -72,8 +73,13 @@ def resolve_threat(
         Used unless the threat is ``"transfer"``.
     epsilon
         Budget in pixels.
-    numbers
-        How many an image has: what an L2 budget is compared with.
+    shape
+        Of an image: an L2 budget is compared with its size, and Square needs channels of pixels.
+
+    Raises
+    ------
+    ConfigurationError
+        Where these do not go together.
     """
     if threat not in THREATS:
         raise ConfigurationError(f"expected a threat of {', '.join(THREATS)}; got {threat!r}")
@@ -82,8 +88,15 @@ def resolve_threat(
             f"expected norm linf for transfer attacks, which have an L-inf budget, got "
             f"{adaptive.norm}; choose the threat adaptive alone"
         )
-    adaptive.require_budget(epsilon, numbers)
-    return None if threat == "transfer" else adaptive
+    adaptive.require_budget(epsilon, math.prod(shape))
+    if threat == "transfer":
+        return None
+    if "square" in adaptive.stages and len(shape) != 3:
+        raise ConfigurationError(
+            f"expected images [C, H, W] for the stage square, got shape {tuple(shape)}; leave the "
+            "stage out for other inputs"
+        )
+    return adaptive
 
 
 def require_fitting(

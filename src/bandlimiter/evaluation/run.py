@@ -144,7 +144,7 @@ def evaluate(
     early = resolve_stop(defence, stop, alpha)
     images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
     first = images.images(0, 1)
-    knowing = resolve_threat(threat, adaptive or Adaptive(), epsilon, first[0].numel())
+    knowing = resolve_threat(threat, adaptive or Adaptive(), epsilon, first.shape[1:])
     chosen = [] if threat == "adaptive" else resolve_attacks(attacks, protocol, quick)
     if save_adversarial and out is None:
         raise ConfigurationError("expected a folder (out) to save adversarial images to")
