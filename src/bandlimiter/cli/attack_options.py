@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bandlimiter.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from bandlimiter.evaluation import Adaptive
 
@@ -107,6 +109,24 @@ Curve = Annotated[
         rich_help_panel=_KNOWING,
     ),
 ]
+Draw = Annotated[
+    bool,
+    typer.Option(
+        "--draw",
+        help="Draw survival over queries (with --stage square alone) and accuracy over the budget "
+        "(with --curve) into --out; needs the extra spectrum.",
+        rich_help_panel=_KNOWING,
+    ),
+]
+
+
+def require_drawing(out: Path | None, stages: tuple[str, ...], curve: bool) -> None:
+    """Refuse --draw where there will be nothing to draw, or nowhere to put it."""
+    if out is None or not (curve or stages == ("square",)):
+        raise ConfigurationError(
+            "expected --draw with --out, and with --curve or --stage square alone; there is "
+            "nothing to draw otherwise"
+        )
 
 
 def build_adaptive(

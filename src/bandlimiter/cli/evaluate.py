@@ -46,6 +46,7 @@ def evaluate(
     redraws: attack_options.Redraws = 3,
     broken_share: attack_options.BrokenShare = 0.5,
     curve: attack_options.Curve = False,
+    draw: attack_options.Draw = False,
     radius: options.Radius = None,
     directions: options.Directions = 15,
     sampler: options.SamplerName = "directions",
@@ -118,6 +119,8 @@ def evaluate(
             broken_share=broken_share,
             curve=curve,
         )
+        if draw:
+            attack_options.require_drawing(out, adaptive.stages, curve)
         saved = [read_adversarial(path) for path in adversarial or []]
         names = attack or ([] if saved else list(ATTACKS))
         defended = build_defended(
@@ -162,4 +165,8 @@ def evaluate(
                 settings=settings,
                 progress=progress,
             )
+        if draw and out is not None:
+            from bandlimiter.draw.withstanding import curves_of, draw_withstanding
+
+            draw_withstanding(*curves_of(evaluation.rows), out / "withstanding")
     show(evaluation.tables, as_json)

@@ -1,6 +1,7 @@
 """What is left of a defence: survival over queries, accuracy over the budget."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,24 @@ from bandlimiter.results import NONE, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+def curves_of(
+    rows: Sequence[Row],
+) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
+    """Return what a run's rows give for `draw_withstanding`, a curve for each defence.
+
+    Queries count where Square alone attacked; budgets where smallest ones were searched for.
+    """
+    by_queries: dict[str, list[Row]] = defaultdict(list)
+    by_budget: dict[str, list[Row]] = defaultdict(list)
+    asked_only = {row.stage for row in rows if row.attack == "cascade"} <= {"square", None}
+    for row in rows:
+        if row.attack == "cascade" and asked_only and not row.gradients:
+            by_queries[row.defence].append(row)
+        if row.attack == "smallest" and row.adaptive:
+            by_budget[row.defence].append(row)
+    return dict(by_queries), dict(by_budget)
 
 
 def draw_withstanding(
