@@ -1,5 +1,6 @@
-"""Rivals by name, each made to fit a given average: same model, radius, draw and budget."""
+"""Rivals by name, each made to fit a given average: same model, length of offsets and budget."""
 
+import math
 from collections.abc import Callable
 
 from torch import nn
@@ -15,12 +16,12 @@ def _one_neighbour(defence: PostAverage) -> OneNeighbour:
 
 
 def _cloud(sampler: str) -> Callable[[PostAverage], PostAverage]:
-    """Return what makes the average over another law: same radius, K, vote, seed."""
+    """Return what makes the average over another law: same length of offsets, K, vote, seed."""
 
     def build(defence: PostAverage) -> PostAverage:
         return PostAverage(
             defence.model,
-            defence.radius,
+            typical_length(defence),
             directions=defence.directions_count,
             sampler=sampler,
             vote=defence.vote,
@@ -32,6 +33,22 @@ def _cloud(sampler: str) -> Callable[[PostAverage], PostAverage]:
     return build
 
 
+def typical_length(defence: PostAverage) -> float:
+    """Return the root-mean-square length of an average's offsets, its centre among them.
+
+    In the network's input space. Of the paper's directions with K = 15 it is 0.716 r.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(typical_length(PostAverage(torch.nn.Linear(4, 3), radius=6, scale=1.0)), 3)
+    4.296
+    """
+    steps, points = defence.sampler.steps, defence.evaluations
+    vectors = (points - defence.sampler.centre) // len(steps)
+    return defence.radius * math.sqrt(vectors * sum(step**2 for step in steps) / points)
+
+
 RIVALS: dict[str, Callable[[PostAverage], nn.Module]] = {
     "one-neighbour": _one_neighbour,
     "gaussian": _cloud("gaussian"),
@@ -39,8 +56,9 @@ RIVALS: dict[str, Callable[[PostAverage], nn.Module]] = {
     "bit-depth": lambda defence: BitDepth(defence.model),
     "jpeg": lambda defence: Jpeg(defence.model),
 }
-"""Each has ``evaluations``, the forwards that an answer costs. ``gaussian`` has the average's
-radius as its root-mean-square length, ``ball`` as its radius."""
+"""Each has ``evaluations``, the forwards that an answer costs. `typical_length` is the
+root-mean-square length of ``gaussian``, and the radius of ``ball``, whose offsets in many
+dimensions are hardly shorter."""
 
 
 def build_rival(name: str, defence: PostAverage) -> nn.Module:
