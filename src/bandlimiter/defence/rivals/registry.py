@@ -42,7 +42,7 @@ def typical_length(defence: PostAverage) -> float:
     --------
     >>> import torch
     >>> round(typical_length(PostAverage(torch.nn.Linear(4, 3), radius=6, scale=1.0)), 3)
-    4.296
+    4.297
     """
     steps, points = defence.sampler.steps, defence.evaluations
     vectors = (points - defence.sampler.centre) // len(steps)
