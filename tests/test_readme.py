@@ -44,3 +44,8 @@ def test_adapters():
     assert found["success"].shape == (4,)
     assert abs(found["stepped"] - found["images"].numpy()).max() < 0.032
     assert found["certificate"].labels.shape == (1,)
+
+
+def test_certificates():
+    certificate = run_blocks("docs/certificates.md")["certificate"]
+    assert certificate.radius.shape == certificate.labels.shape

@@ -12,7 +12,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+from bandlimiter.cli.main import app
 from bandlimiter.cli.options import parse_epsilon
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.models import CifarResNet
@@ -239,6 +241,37 @@ def test_bad_input_is_one_line_and_exit_code_2(files, arguments, message):
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("error: ")
     assert message in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threat", "nobody"], "a threat of transfer, adaptive, both; got 'nobody'"),
+        (["--stage", "apgdd"], "stages of transfer, pgd, apgd, apgd-dlr, square, each once"),
+        (["--stage", "apgd", "--stage", "apgd"], "each once; got apgd, apgd"),
+        (["--draws", "0"], "draws and redraws of at least 1, got 0"),
+        (["--redraws", "-1"], "redraws of 0 or more, got -1"),
+        (["--steps", "0"], "at least one step"),
+        (["--restarts", "0"], "at least one step and one start"),
+        (["--queries", "0"], "at least one query"),
+        (["--broken-share", "2"], "broken share in (0, 1], got 2"),
+        (["--norm", "l3"], "a norm of linf, l2; got 'l3'"),
+        (["--norm", "l2"], "choose the threat adaptive alone"),
+        (["--norm", "l2", "--threat", "adaptive", "--curve"], "norm linf for the stage pgd"),
+        (["--norm", "l2", "--threat", "adaptive", "--epsilon", "99"], "epsilon in (0, 55.43]"),
+        (["--rival", "clown"], "a rival of one-neighbour"),
+        (["--rival", "ball", "--rival", "ball"], "each rival once"),
+        (["--epsilon", "2"], "epsilon in (0, 1]"),
+    ],
+)
+def test_bad_options_of_attacks_are_one_line_and_exit_code_2(arguments, message):
+    """In this process, as each start of the command loads torch."""
+    result = CliRunner().invoke(app, ["evaluate", "--limit", "2", *arguments])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
 
 
 def test_debug_shows_the_traceback():

@@ -37,7 +37,7 @@ def test_when_an_image_is_lost():
 def test_the_curve_is_the_share_that_is_lost_later():
     _figure, (axis,) = new_figure(1, 3, 3)
     lost_at = [0, 5, 2, math.inf, 2]
-    _steps(axis, "a", lost_at, "black", "-")
+    _steps(axis, "a", lost_at, 9, "black", "-")
     (line,) = axis.lines
     at, shares = line.get_xdata(), line.get_ydata()
     # After the last of several points at one place the curve is the survival function.
@@ -45,16 +45,18 @@ def test_the_curve_is_the_share_that_is_lost_later():
         last = [share for at_x, share in zip(at, shares, strict=True) if at_x == x][-1]
         assert last == pytest.approx(sum(other > x for other in lost_at) / 5)
     assert shares[0] == pytest.approx(4 / 5)  # the clean accuracy
+    assert (at[-1], shares[-1]) == (9, pytest.approx(1 / 5))  # what is left, to the end
 
 
 def test_curves_come_from_the_right_rows():
     square = [adaptive(i) for i in range(3)] + [adaptive(i, defence=NONE) for i in range(3)]
     smallest = [adaptive(i, attack="smallest", stage="smallest", gradients=9) for i in range(2)]
-    by_queries, by_budget = curves_of([*square, *smallest, row(9, found=0.01, after=5)])
+    rows = [*square, *smallest, row(9, found=0.01, after=5)]
+    by_queries, by_budget = curves_of(rows, ["square"])
     assert {name: len(rows) for name, rows in by_queries.items()} == {"post-averaging": 3, NONE: 3}
     assert {name: len(rows) for name, rows in by_budget.items()} == {"post-averaging": 2}
     # Where gradients had their turn, queries alone say nothing.
-    assert curves_of([adaptive(0), adaptive(1, stage="apgd", gradients=4)])[0] == {}
+    assert curves_of(rows, ["apgd", "square"])[0] == {}
 
 
 def test_files(tmp_path):

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from bandlimiter.attacks.balls import Ball, ball
 from bandlimiter.attacks.base import Attack
-from bandlimiter.attacks.losses import LOSSES, margin
+from bandlimiter.attacks.losses import LOSSES
 from bandlimiter.attacks.problem import Problem
 from bandlimiter.errors import ConfigurationError
 
@@ -38,7 +38,7 @@ class APGD(Attack):
     leave
         Whether an image leaves with its first adversarial point. Otherwise it goes on to the
         point of largest loss, as for attacks that are carried over to another model. See
-        `Target.beaten`.
+        `Target.confirmed`.
     """
 
     steps: int = 100
@@ -94,7 +94,7 @@ class APGD(Attack):
                 climb.observe(losses, gradient)
             points[active], largest[active] = climb.best, climb.best_loss
             if self.leave:  # with the first adversarial point, whatever its loss
-                hit = problem.target.beaten(margin(logits, climb.problem.labels))
+                hit = climb.problem.confirmed(climb.x, logits)
                 points[active[hit]], fooled[active[hit]] = climb.x[hit], True
                 active = active[~hit]
                 climb.keep(~hit)

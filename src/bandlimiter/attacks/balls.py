@@ -22,7 +22,9 @@ class Ball(ABC):
         """Return the step of length one that raises a linear loss most: [N, ...]."""
 
     @abstractmethod
-    def project(self, x: torch.Tensor, images: torch.Tensor, epsilon: float) -> torch.Tensor:
+    def project(
+        self, x: torch.Tensor, images: torch.Tensor, epsilon: float | torch.Tensor
+    ) -> torch.Tensor:
         """Return the points brought back into the ball and into [0, 1]: [N, ...]."""
 
 
@@ -39,7 +41,9 @@ class LInf(Ball):
         return gradient.sign()
 
     @override
-    def project(self, x: torch.Tensor, images: torch.Tensor, epsilon: float) -> torch.Tensor:
+    def project(
+        self, x: torch.Tensor, images: torch.Tensor, epsilon: float | torch.Tensor
+    ) -> torch.Tensor:
         return torch.clamp(x, images - epsilon, images + epsilon).clamp(0, 1)
 
 
@@ -61,7 +65,9 @@ class L2(Ball):
         return scaled / lengths(scaled).clamp_min(smallest)
 
     @override
-    def project(self, x: torch.Tensor, images: torch.Tensor, epsilon: float) -> torch.Tensor:
+    def project(
+        self, x: torch.Tensor, images: torch.Tensor, epsilon: float | torch.Tensor
+    ) -> torch.Tensor:
         # Clipping to [0, 1] moves a point towards the image, so it stays in the ball.
         difference = x - images
         shrunk = difference * (epsilon / lengths(difference).clamp_min(epsilon))

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from bandlimiter.attacks.base import Attack, AttackResult
+from bandlimiter.attacks.base import Attack, AttackResult, grade
 from bandlimiter.attacks.target import Target
-from bandlimiter.errors import ConfigurationError, InputError, NoGradientError
+from bandlimiter.errors import ConfigurationError, NoGradientError
 from bandlimiter.tensors import Key
 
 
@@ -43,6 +43,9 @@ def run_cascade(
 ) -> CascadeResult:
     """Attack images until each is broken or all attacks have tried.
 
+    A model with random answers has the last word at the end: what seemed broken is predicted
+    again with new draws, since the worst of several verdicts is partly luck.
+
     Parameters
     ----------
     attacks
@@ -53,7 +56,9 @@ def run_cascade(
     Raises
     ------
     InputError
-        As an `Attack`; where no attack of the cascade could run.
+        As an `Attack`.
+    NoGradientError
+        Where no attack of the cascade could run.
     ConfigurationError
         For a cascade of no attacks.
     """
@@ -79,10 +84,18 @@ def run_cascade(
             stages[i] = attack.name
         left = left[~found.within]
     if total is None:
-        raise InputError(
+        raise NoGradientError(
             "expected an attack that needs no gradient for a model that has none, got "
             f"{', '.join(without)}; add square"
         )
+    seeming = total.within.nonzero().flatten()
+    if target.randomness.redraws > 1 and len(seeming):
+        own = [names[i] for i in seeming.tolist()]
+        given = images[seeming], labels[seeming], total.images[seeming]
+        found = grade(target, *given, epsilon, ids=own, norm=attacks[0].norm)
+        total = _merged(total, seeming, found)
+        for i in seeming[~found.within].tolist():
+            stages[i] = None
     queries, gradients = (
         (after - start).to(labels.device)
         for after, start in zip(target.spent(names), before, strict=True)

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
+from bandlimiter.attacks.balls import LInf
 from bandlimiter.attacks.base import Attack
 from bandlimiter.attacks.problem import Problem
+
+_BALL = LInf()
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class PGD(Attack):
         x = start
         for _ in range(self.steps):
             gradient = problem.loss_gradient(x)
-            x = _project(x + epsilon * self.rate * gradient.sign(), images, epsilon)
+            x = _BALL.project(x + epsilon * self.rate * gradient.sign(), images, epsilon)
         return x
 
 
@@ -95,11 +98,11 @@ class MinimalPGD(Attack):
         gradient = part.loss_gradient(x)
         for step in range(1, self.steps + 1):
             going = part.select(active)
-            x = _project(x + epsilon * self.rate * gradient.sign(), going.images, epsilon)
+            x = _BALL.project(x + epsilon * self.rate * gradient.sign(), going.images, epsilon)
             if step < self.steps:  # one pass tells whether to stop and where to go on
                 hit, gradient = going.fooled_and_gradient(x)
             else:
-                hit = going.fooled(x)
+                hit = going.confirmed(x, going.logits(x))
             if hit.any():
                 _keep_closer(best, problem.images, index[active[hit]], x[hit])
                 success[active[hit]] = True
@@ -108,10 +111,6 @@ class MinimalPGD(Attack):
             if not len(active):
                 break
         return success
-
-
-def _project(x: torch.Tensor, images: torch.Tensor, epsilon: float | torch.Tensor) -> torch.Tensor:
-    return torch.clamp(x, images - epsilon, images + epsilon).clamp(0, 1)
 
 
 def _keep_closer(

@@ -59,6 +59,10 @@ class Problem:
         """Return logits, losses and gradients at x; see `Target.ascend`."""
         return self.target.ascend(x, self.labels, loss, self.ids)
 
+    def confirmed(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Return whether images may leave at x, where `ascend` gave ``logits``: [N] bool."""
+        return self.target.confirmed(x, self.labels, logits, self.ids)
+
     def loss_gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Return the gradient of the cross-entropy at x: [N, ...]."""
         return self.ascend(x)[2]

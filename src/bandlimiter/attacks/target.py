@@ -61,6 +61,7 @@ class Target:
         self.randomness = randomness or Randomness()
         self._answers = Answers(model, self.randomness.draws)
         self._slopes = Answers(differentiable or model, self.randomness.draws)
+        self._stands_in = differentiable is not None
         self._limit = ChunkLimit("auto")
         self._heartbeat = heartbeat
         self._ledger = Ledger()
@@ -77,6 +78,27 @@ class Target:
         probable, as single answers scatter around the mean.
         """
         return margins >= math.log(_SURE) if self.averages else margins > 0
+
+    def confirmed(
+        self,
+        x: torch.Tensor,
+        labels: torch.Tensor,
+        logits: torch.Tensor,
+        names: Sequence[Key] | None = None,
+    ) -> torch.Tensor:
+        """Return whether an attack may stop at x [N, ...], `ascend` having given ``logits``.
+
+        [N] bool. A seeming success is asked about once more where the gradient is of another
+        function than the answers, and where answers are random: the luckiest of many noisy
+        answers is mostly luck.
+        """
+        hit = self.beaten(margin(logits, labels))
+        if not (self.averages or self._stands_in) or not hit.any():
+            return hit
+        rows = hit.nonzero().flatten()
+        own = None if names is None else [names[i] for i in rows.tolist()]
+        hit[rows] = self.beaten(margin(self.logits(x[rows], own), labels[rows]))
+        return hit
 
     def spent(self, names: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return how many queries, and gradients, went to the images called ``names``: [N] each."""
@@ -172,9 +194,9 @@ class Target:
     def fooled_and_gradient(
         self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return `fooled` and `loss_gradient` from one pass: [N] bool and [N, ...]."""
+        """Return where x may be left as adversarial, [N] bool, and `loss_gradient` [N, ...]."""
         logits, _, gradient = self.ascend(x, labels, names=names)
-        return logits.argmax(dim=1) != labels, gradient
+        return self.confirmed(x, labels, logits, names), gradient
 
     def rival_margin(
         self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None

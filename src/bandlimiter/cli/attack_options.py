@@ -127,6 +127,9 @@ def require_drawing(out: Path | None, stages: tuple[str, ...], curve: bool) -> N
             "expected --draw with --out, and with --curve or --stage square alone; there is "
             "nothing to draw otherwise"
         )
+    from bandlimiter.draw.canvas import new_figure
+
+    new_figure(1, 1, 1)  # says now, and not after hours, that matplotlib is missing
 
 
 def build_adaptive(

@@ -11,6 +11,7 @@ from bandlimiter.cli import certify_report, options
 from bandlimiter.cli.files import write_json
 from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import own_stdout, print_json
+from bandlimiter.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from bandlimiter.cli.setup import Defended
@@ -110,6 +111,8 @@ def certify(
 
     with own_stdout():
         budget = options.parse_epsilon(epsilon)
+        if not 0 < budget <= 1:
+            raise ConfigurationError(f"expected epsilon in (0, 1], in pixels; got {epsilon}")
         if out is not None:
             from bandlimiter.draw.canvas import new_figure
 

@@ -168,5 +168,5 @@ def evaluate(
         if draw and out is not None:
             from bandlimiter.draw.withstanding import curves_of, draw_withstanding
 
-            draw_withstanding(*curves_of(evaluation.rows), out / "withstanding")
+            draw_withstanding(*curves_of(evaluation.rows, adaptive.stages), out / "withstanding")
     show(evaluation.tables, as_json)

@@ -15,7 +15,7 @@ from bandlimiter.defence.surroundings import Surroundings
 from bandlimiter.defence.votes import VOTES, Share
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import InputSampler, Sampler
-from bandlimiter.tensors import ChunkLimit, Key, place_of, require_no_nan
+from bandlimiter.tensors import ChunkLimit, Key, place_of, require_inputs
 
 Stop = Literal["never", "exact", "anytime"]
 
@@ -275,7 +275,7 @@ class PostAverage(Surroundings):
             As `predict`; for a batch that it refuses, after the answers to all before it.
         """
         device, _ = place_of(self.model)
-        for group in gathered(batches, self._most_together, _require_inputs, device):
+        for group in gathered(batches, self._most_together, require_inputs, device):
             found = self.predict(torch.cat(group), stop=stop, alpha=alpha, budget=budget)
             yield from parted(found, [len(batch) for batch in group])
 
@@ -339,7 +339,7 @@ class PostAverage(Surroundings):
 
     def _names(self, x: torch.Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
         """Check inputs, and return the names of their draws."""
-        _require_inputs(x)
+        require_inputs(x)
         if keys is None:
             keys = range(self._inputs_seen, self._inputs_seen + len(x))
             self._inputs_seen += len(x)
@@ -399,16 +399,6 @@ class PostAverage(Surroundings):
             f"radius={self.radius}, evaluations={self.evaluations}, sampler={self.sampler.name}, "
             f"vote={self.vote}, randomness={self.randomness}, seed={self.seed}"
         )
-
-
-def _require_inputs(x: torch.Tensor) -> None:
-    if x.ndim < 2 or len(x) == 0:
-        raise InputError(f"expected a batch [N, ...] of inputs, got shape {tuple(x.shape)}")
-    if not x.is_floating_point():
-        raise InputError(
-            f"expected floating point inputs, got {x.dtype}; divide 8-bit pixels by 255"
-        )
-    require_no_nan(x.detach(), "inputs")
 
 
 def _groups(

@@ -8,26 +8,31 @@ from typing import TYPE_CHECKING
 
 from bandlimiter.draw.canvas import layer_colour, new_figure, save_figure
 from bandlimiter.errors import InputError
-from bandlimiter.results import NONE, Row
+from bandlimiter.results import CASCADE, NONE, SMALLEST, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def curves_of(
-    rows: Sequence[Row],
+    rows: Sequence[Row], stages: Sequence[str]
 ) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
     """Return what a run's rows give for `draw_withstanding`, a curve for each defence.
 
-    Queries count where Square alone attacked; budgets where smallest ones were searched for.
+    Parameters
+    ----------
+    rows
+        Of a run.
+    stages
+        Of its cascade. Queries count where Square alone attacked; budgets where smallest
+        ones were searched for.
     """
     by_queries: dict[str, list[Row]] = defaultdict(list)
     by_budget: dict[str, list[Row]] = defaultdict(list)
-    asked_only = {row.stage for row in rows if row.attack == "cascade"} <= {"square", None}
     for row in rows:
-        if row.attack == "cascade" and asked_only and not row.gradients:
+        if row.attack == CASCADE and tuple(stages) == ("square",):
             by_queries[row.defence].append(row)
-        if row.attack == "smallest" and row.adaptive:
+        if row.attack == SMALLEST and row.adaptive:
             by_budget[row.defence].append(row)
     return dict(by_queries), dict(by_budget)
 
@@ -66,12 +71,18 @@ def draw_withstanding(
         raise InputError("expected rows for each curve, and at least one curve; got none")
     figure, axes = new_figure(len(panels), 5 * len(panels), 3.6)
     for axis, panel in zip(axes, panels, strict=True):
-        number = -1
+        colours = 0
         for name, rows in panel.items():
             plain = rows[0].defence == NONE
-            number += not (plain and number >= 0)  # dashed, in the colour of the one before
+            if not plain or not colours:  # else dashed, in the colour of the curve before
+                colours += 1
             at = [_queries(row) if panel is by_queries else _budget(row) for row in rows]
-            _steps(axis, name, at, layer_colour(number), "--" if plain else "-")
+            end = (
+                max(row.queries or 0 for row in rows)
+                if panel is by_queries
+                else max(255 * row.linf for row in rows)
+            )
+            _steps(axis, name, at, end, layer_colour(colours - 1), "--" if plain else "-")
         _label(axis, queries=panel is by_queries)
     return save_figure(figure, stem)
 
@@ -90,13 +101,16 @@ def _budget(row: Row) -> float:
     return 255 * row.linf if row.found else math.inf
 
 
-def _steps(axis: "Axes", name: str, lost_at: Sequence[float], colour: str, style: str) -> None:
-    """Draw the share of images that are lost later than each point."""
+def _steps(
+    axis: "Axes", name: str, lost_at: Sequence[float], end: float, colour: str, style: str
+) -> None:
+    """Draw the share of images that are lost later than each point, up to ``end``."""
     at = sorted(lost_at)
     shares = [1 - (i + 1) / len(at) for i in range(len(at))]
     finite = [(x, share) for x, share in zip(at, shares, strict=True) if math.isfinite(x)]
     start = sum(x > 0 for x in at) / len(at)
-    xs, ys = zip((0.0, start), *((x, y) for x, y in finite if x > 0), strict=True)
+    steps = [(0.0, start), *((x, share) for x, share in finite if x > 0)]
+    xs, ys = zip(*steps, (max(end, steps[-1][0]), steps[-1][1]), strict=True)
     axis.step(xs, ys, where="post", label=name, color=colour, linestyle=style)
 
 

@@ -14,7 +14,8 @@ from bandlimiter.attacks import (
     Transferred,
 )
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.judge import Trial
+from bandlimiter.evaluation.cases import Trial
+from bandlimiter.results import CASCADE, SMALLEST
 
 STAGES = ("transfer", "pgd", "apgd", "apgd-dlr", "square")
 """What a cascade can consist of, from cheap to dear."""
@@ -33,7 +34,7 @@ class Adaptive:
         is APGD on the plain model, ``"apgd"`` and ``"apgd-dlr"`` follow the gradient through
         the defence with two losses, ``"pgd"`` is plain PGD, ``"square"`` needs no gradient.
     steps
-        Gradients an image and stage.
+        Gradients an image, stage and start, beside that of the start itself.
     queries
         Answers an image that Square may ask for.
     restarts
@@ -93,15 +94,22 @@ class Adaptive:
 
     def cascade_trial(self, quick: bool) -> Trial:
         """Return how rows call the cascade."""
-        return Trial("cascade", "fixed", "adaptive", quick, self.norm)
+        return Trial(CASCADE, "fixed", "adaptive", quick, self.norm)
+
+    def quickened(self) -> "Adaptive":
+        """Return these settings with at most 10 steps and 100 queries, for demonstrations."""
+        return replace(self, steps=min(self.steps, 10), queries=min(self.queries, 100))
 
     def cascade(self, plain: Target, quick: bool) -> list[Attack]:
-        """Return the stages as attacks; ``plain`` is what transfer attacks are made on."""
+        """Return the stages as attacks, marked as quick or not.
+
+        ``plain`` is what transfer attacks are made on.
+        """
         return [self._stage(name, plain, quick) for name in self.stages]
 
     def _stage(self, name: str, plain: Target, quick: bool) -> Attack:
         apgd = APGD(
-            steps=10 if quick else self.steps,
+            steps=self.steps,
             norm=self.norm,
             restarts=self.restarts,
             quick=quick,
@@ -111,7 +119,7 @@ class Adaptive:
         if name == "pgd":
             return PGD(steps=apgd.steps, rate=2.5 / apgd.steps, quick=quick)
         if name == "square":
-            return Square(100 if quick else self.queries, self.norm, quick=quick)
+            return Square(self.queries, self.norm, quick=quick)
         return replace(apgd, loss="dlr" if name == "apgd-dlr" else "ce", name=name)
 
 
@@ -122,4 +130,4 @@ def smallest_budget(quick: bool) -> Attack:
     the closest point met counts.
     """
     searches = 5 if quick else 7
-    return MinimalPGD(10, 0.25, 2 / 255, 2.0, searches, quick, name="smallest")
+    return MinimalPGD(10, 0.25, 2 / 255, 2.0, searches, quick, name=SMALLEST)

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from bandlimiter.attacks import Attack, Problem
 from bandlimiter.errors import InputError, LoadError
-from bandlimiter.evaluation.judge import Trial
+from bandlimiter.evaluation.cases import Trial
 from bandlimiter.evaluation.trials import Done
 from bandlimiter.results import OURS
 from bandlimiter.tensors import require_images

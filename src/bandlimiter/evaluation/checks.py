@@ -14,7 +14,7 @@ from torch import nn
 from bandlimiter.attacks import APGD, Target
 from bandlimiter.attacks.losses import margin
 from bandlimiter.errors import BandlimiterError, NoGradientError
-from bandlimiter.results import Row, Status
+from bandlimiter.results import CASCADE, Row, Status
 from bandlimiter.tensors import Key, logits_of, place_of
 
 _STEP = 0.5 / 255
@@ -179,7 +179,7 @@ def check_large_budget(
 
 def check_square(rows: Sequence[Row], about: str) -> list[Finding]:
     """Ask whether Square breaks what attacks with gradients could not."""
-    cascade = [row for row in rows if row.attack == "cascade" and row.defence == about]
+    cascade = [row for row in rows if row.attack == CASCADE and row.defence == about]
     by_square = sum(row.stage == "square" for row in cascade)
     reached = by_square + sum(row.status is Status.NOT_FOUND for row in cascade)
     if by_square < 2 or by_square <= 0.1 * reached:

@@ -1,9 +1,10 @@
 """When the checks run: on the first images, and on all rows at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bandlimiter.attacks import Target
 from bandlimiter.evaluation.adaptive import Adaptive
+from bandlimiter.evaluation.cases import CleanBatch
 from bandlimiter.evaluation.checks import (
     Finding,
     check_answers,
@@ -11,68 +12,79 @@ from bandlimiter.evaluation.checks import (
     check_large_budget,
     check_square,
 )
-from bandlimiter.evaluation.judge import CleanBatch, Judge
-from bandlimiter.evaluation.trials import Trials
+from bandlimiter.evaluation.judge import Judge
 from bandlimiter.results import OURS, Row
 
+PLAIN = "plain"
+"""What findings call the model under the defence."""
+
 _IMAGES = 8
-"""How many images are looked at: the first that the defended model has right."""
+"""How many images are looked at: the first that the model under attack has right."""
+
+_WITH_GRADIENT = ("pgd", "apgd", "apgd-dlr")
 
 
 class Inspection:
-    """Checks a run's defence for signs that attacks on it are weak.
+    """Checks what a run attacks for signs that the attacks are weak.
+
+    The plain model always, since all start from it: what it hides, a wrapper may hide better
+    (the log of a mean of softmaxed probabilities looks like logits). The defence where
+    attacks know it.
 
     Parameters
     ----------
     judge
         Of the run's own defence.
-    trials
-        Holds the defence as attacks see it.
     adaptive
-        How it is attacked; None where it is not, and nothing is checked.
+        How it is attacked; None where it is not.
     """
 
-    def __init__(self, judge: Judge, trials: Trials, adaptive: Adaptive | None) -> None:
+    def __init__(self, judge: Judge, adaptive: Adaptive | None) -> None:
         self._judge, self._adaptive = judge, adaptive
-        self._target: Target = trials.targets[OURS]
         self._findings: list[Finding] = []
-        self._looked = adaptive is None
+        self._looked: set[str] = set()
 
     def look(self, batch: CleanBatch) -> None:
-        """Look at the first batch that holds images which the defended model has right."""
-        right = batch.right("adaptive")[:_IMAGES]
-        if self._looked or self._adaptive is None or not len(right):
+        """Look at the first batch that holds images which the model under attack has right."""
+        plain = self._judge.target.model
+        self._look(PLAIN, lambda: Target(plain), batch, "transfer")
+        if self._adaptive is not None:
+            self._look(OURS, self._judge.defendant.target, batch, "adaptive")
+
+    def findings(self, rows: Sequence[Row]) -> list[Finding]:
+        """Return everything found, with what only all rows of the run can tell."""
+        return [*self._findings, *(check_square(rows, OURS) if self._square_came_last else [])]
+
+    @property
+    def _square_came_last(self) -> bool:
+        """Whether Square got the images that attacks with gradients had had before it."""
+        blind = any(found.kind == "no-gradient" and found.about == OURS for found in self._findings)
+        if self._adaptive is None or blind:
+            return False
+        stages = self._adaptive.stages
+        before = stages[: stages.index("square")] if "square" in stages else ()
+        return not set(_WITH_GRADIENT).isdisjoint(before)
+
+    def _look(
+        self, about: str, new_target: Callable[[], Target], batch: CleanBatch, threat: str
+    ) -> None:
+        right = batch.right(threat)[:_IMAGES]
+        if about in self._looked or not len(right):
             return
-        self._looked = True
+        self._looked.add(about)
         x, labels = batch.images[right], batch.labels[right]
-        fresh = self._judge.defendant.target
         names = [f"inspection/{key}" for key in batch.ids[right.cpu()].tolist()]
-        self._findings = [
-            *check_answers(self._target, OURS, x),
-            *check_gradients(fresh(), OURS, x, labels, names, again=fresh()),
-            *check_large_budget(
-                self._target,
-                OURS,
+        target = new_target()
+        self._findings += check_answers(target, about, x)
+        self._findings += check_gradients(target, about, x, labels, names, again=new_target())
+        if about == OURS and self._adaptive is not None:
+            self._findings += check_large_budget(
+                target,
+                about,
                 x,
                 labels,
                 norm=self._adaptive.norm,
                 epsilon=self._judge.epsilon,
                 ids=names,
                 seed=self._judge.seed,
-            ),
-        ]
-
-    def findings(self, rows: Sequence[Row]) -> list[Finding]:
-        """Return everything found, with what only all rows of the run can tell."""
-        if self._adaptive is None:
-            return []
-        return [*self._findings, *(check_square(rows, OURS) if self._square_came_last else [])]
-
-    @property
-    def _square_came_last(self) -> bool:
-        """Whether Square got the images that attacks with gradients had had before it."""
-        if self._adaptive is None or any(found.kind == "no-gradient" for found in self._findings):
-            return False
-        stages = self._adaptive.stages
-        before = stages[: stages.index("square")] if "square" in stages else ()
-        return not {"pgd", "apgd", "apgd-dlr"}.isdisjoint(before)
+            )

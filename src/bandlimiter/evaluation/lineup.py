@@ -80,9 +80,9 @@ def _rivals(model: nn.Module, defence: nn.Module, names: Sequence[str]) -> dict[
 
 
 def _random(module: nn.Module, example: torch.Tensor) -> bool:
-    """Whether a module answers differently each time; of ours it is known."""
-    if isinstance(module, PostAverage):
-        return module.randomness == "fresh"
+    """Whether a module answers differently each time, by its own draws or its model's."""
+    if isinstance(module, PostAverage) and module.randomness == "fresh":
+        return True
     try:
         device = next(module.parameters()).device
     except StopIteration:

@@ -14,8 +14,9 @@ from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.adversarial_sets import AdversarialCollector
+from bandlimiter.evaluation.cases import CleanBatch
 from bandlimiter.evaluation.inspection import Inspection
-from bandlimiter.evaluation.judge import CleanBatch, Judge
+from bandlimiter.evaluation.judge import Judge
 from bandlimiter.evaluation.lineup import line_up
 from bandlimiter.evaluation.preflight import (
     require_fitting,
@@ -112,7 +113,8 @@ def evaluate(
     seed
         Names all random draws of the attacks.
     quick
-        Attacks with fewer steps; marked in every row and table.
+        Attacks with fewer steps (on the defence at most 10, and 100 queries); marked in every
+        row and table.
     stop, alpha
         How early the defended model may answer; see `PostAverage.predict`. ``"auto"``: as
         early as changes no label (``"exact"``, where the vote allows it). ``"anytime"`` can
@@ -145,6 +147,8 @@ def evaluate(
     images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
     first = images.images(0, 1)
     knowing = resolve_threat(threat, adaptive or Adaptive(), epsilon, first.shape[1:])
+    if quick and knowing is not None:
+        knowing = knowing.quickened()
     chosen = [] if threat == "adaptive" else resolve_attacks(attacks, protocol, quick)
     if save_adversarial and out is None:
         raise ConfigurationError("expected a folder (out) to save adversarial images to")
@@ -181,7 +185,7 @@ def evaluate(
             judges, chosen, knowing, quick=quick, announce=teller.tell, heartbeat=teller.beat
         )
         teller.total = len(images) * trials.rows_per_image
-        inspection = Inspection(judges[0], trials, knowing)
+        inspection = Inspection(judges[0], knowing)
         kept = AdversarialCollector() if save_adversarial else None
         try:
             for batches in _clean_batches(judges, images):
@@ -215,7 +219,7 @@ def _keep(done: Done, writer: RowWriter, kept: AdversarialCollector | None) -> N
         attack=done.trial.name,
         protocol=done.trial.protocol,
         threat=done.trial.threat,
-        images=len(done.rows),
+        images=len({row.image for row in done.rows}),
         seconds=done.seconds,
     )
     if kept:

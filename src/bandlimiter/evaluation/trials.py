@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 
 from bandlimiter.attacks import Attack, Target
+from bandlimiter.errors import NoGradientError
 from bandlimiter.evaluation.adaptive import Adaptive, smallest_budget
-from bandlimiter.evaluation.judge import Attacked, CleanBatch, Judge, Trial
+from bandlimiter.evaluation.cases import Attacked, CleanBatch, Trial
+from bandlimiter.evaluation.judge import Judge
 from bandlimiter.results import NONE, Row
 
 
@@ -87,7 +90,8 @@ class Trials:
             stages = self._adaptive.cascade(judge.target, self._quick)
             yield self._faced(judge, batch, self._adaptive.cascade_trial(self._quick), stages)
             if self._adaptive.curve:
-                yield self._faced(judge, batch, Trial.of(search, "adaptive"), [search])
+                with suppress(NoGradientError):  # a check says so; there is no curve then
+                    yield self._faced(judge, batch, Trial.of(search, "adaptive"), [search])
 
     def _shown(self, attack: Attack, batches: Sequence[CleanBatch]) -> Done:
         """Attack the plain model, and show what was found to every defence."""

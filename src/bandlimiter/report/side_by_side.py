@@ -16,6 +16,13 @@ _COLUMNS = {
     "adaptive": "knowing\nattacks",
 }
 
+_CAPTION = (
+    "smallest found, whole budget: made on the plain model; knowing attacks: made on the defence "
+    "itself"
+)
+# Said once, not in each row: beside a longer first column not all fits into 80.
+_DIFFERENCES = "; difference: how much more {ours} has, on the same images"
+
 
 def side_by_side(document: dict[str, Any]) -> Group:
     """Lay out each defence's accuracy: the share of images right under all attacks of a kind.
@@ -27,14 +34,15 @@ def side_by_side(document: dict[str, Any]) -> Group:
     """
     lines = document["side_by_side"]
     columns = [column for column in _COLUMNS if any(column in line for line in lines)]
+    more = any(f"{column}_difference" in line for line in lines for column in columns)
     table = Table(
         title="\naccuracy: images right under every attack of a kind, 95 % intervals",
-        caption="smallest found, whole budget: made on the plain model; knowing attacks: made on "
-        "the defence itself",
+        caption=_CAPTION + (_DIFFERENCES.format(ours=escape(lines[0]["defence"])) if more else ""),
         caption_justify="left",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
+        show_edge=False,
         collapse_padding=True,
     )
     table.add_column("defence", no_wrap=True)
@@ -44,38 +52,58 @@ def side_by_side(document: dict[str, Any]) -> Group:
         table.add_row(escape(line["defence"]), *(_cell(line, column) for column in columns))
         if any(f"{column}_difference" in line for column in columns):
             cells = (_difference(line, column) for column in columns)
-            table.add_row(f"  {lines[0]['defence']} has", *cells, style="dim")
+            table.add_row("  difference", *cells, style="dim")
     return Group(table, *_facts(document))
 
 
 def _facts(document: dict[str, Any]) -> list[Text]:
-    facts = [_cascade(result) for result in document["results"] if result["stages"]]
-    facts += [
-        f"{result['attack']} {result['protocol']} ({result['threat']}): accuracy "
-        f"{result['other_seeds']['mean']:.3f} on the same images under other direction seeds"
-        for result in document["results"]
-        if result["other_seeds"] and result["attack"] == "cascade"
-    ]
+    facts = [_cascade(result) for result in document["results"] if result["threat"] == "adaptive"]
     for name, found in (document["smallest_budgets"] or {}).items():
         facts.append(_budget(name, found))
-    facts += [f"warning ({each['kind']}): {each['message']}" for each in document["warnings"]]
-    return [Text(fact) for fact in facts]
+    facts += [
+        f"warning ({each['kind']}, {each['about']}): {each['message']}"
+        for each in document["warnings"]
+    ]
+    return [Text(fact) for fact in facts if fact]
 
 
 def _cascade(result: dict[str, Any]) -> str:
-    broken = ", ".join(f"{stage} {count}" for stage, count in result["stages"].items())
+    """Say which stage broke how many images, and what other seeds would have done."""
+    if result["attack"] != "cascade":
+        return ""
+    stages = result["stages"] or {"nothing": 0}
+    broken = ", ".join(f"{stage} {count}" for stage, count in stages.items())
     quick = " (quick)" if result["quick"] else ""
-    return f"{result['attack']}{quick}, images broken by: {broken}"
+    return f"{result['attack']}{quick}, images broken by: {broken}{_seeds(result)}"
+
+
+def _seeds(result: dict[str, Any]) -> str:
+    seeds = result["other_seeds"]
+    if seeds is None:
+        return ""
+    low, high = min(seeds["accuracies"]), max(seeds["accuracies"])
+    return (
+        f"; under {len(seeds['accuracies'])} other direction seeds {low:.3f} to {high:.3f} of the "
+        "same images are right"
+    )
 
 
 def _budget(name: str, found: dict[str, Any]) -> str:
     if found["median"] is None:
         return f"smallest budget, {name}: found for {found['found']} of {found['attacked']} images"
     said = f"smallest budget, {name}: median {255 * found['median']:.2f}/255"
-    if found["median_interval"] is None:
-        return said
-    low, high = ("more" if end is None else f"{255 * end:.2f}" for end in found["median_interval"])
-    return f"{said} ({low}-{high})"
+    said += _ends(found["median_interval"], 255)
+    if found.get("ratio") is not None:
+        said += f", {found['ratio']:.2f} times the plain model's"
+        said += _ends(found["ratio_interval"], 1)
+    return said
+
+
+def _ends(interval: list[float | None] | None, unit: float) -> str:
+    if interval is None:
+        return ""
+    low, high = ("more" if end is None else f"{unit * end:.2f}" for end in interval)
+    return f" ({low}-{high})"
 
 
 def _cell(line: dict[str, Any], column: str) -> str:
@@ -90,4 +118,4 @@ def _difference(line: dict[str, Any], column: str) -> str:
     if value is None:
         return ""
     low, high = line[f"{column}_difference_interval"]
-    return f"{value:+.3f}\n{low:+.2f}-{high:+.2f}"
+    return f"{value:+.3f}\n{low:+.2f} {high:+.2f}"

@@ -1,13 +1,15 @@
 """What a run leaves behind: rows, their store, and what can be said from them. No torch."""
 
-from bandlimiter.results.rows import NONE, OURS, Row, Status
+from bandlimiter.results.rows import CASCADE, NONE, OURS, SMALLEST, Row, Status
 from bandlimiter.results.statistics import Difference, Rate, mcnemar, paired_difference, rate
 from bandlimiter.results.store import RowWriter, read_rows
 from bandlimiter.results.summary import summarise
 
 __all__ = [
+    "CASCADE",
     "NONE",
     "OURS",
+    "SMALLEST",
     "Difference",
     "Rate",
     "Row",

@@ -7,7 +7,7 @@ from typing import Any
 
 from scipy.stats import binom
 
-from bandlimiter.results.rows import Row
+from bandlimiter.results.rows import NONE, SMALLEST, Row
 
 CURVE = (0.0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 """Budgets in units of 1/255 at which the accuracy is stated."""
@@ -21,11 +21,27 @@ def smallest_budgets(rows: Sequence[Row]) -> dict[str, dict[str, Any]] | None:
     ``curve``: pairs [epsilon, accuracy] over all images, misclassified ones counting as wrong
     from 0 on.
     """
-    searched = [row for row in rows if row.adaptive and row.attack == "smallest"]
+    searched = [row for row in rows if row.adaptive and row.attack == SMALLEST]
     if not searched:
         return None
     names = dict.fromkeys(row.defence for row in searched)
-    return {name: _of([row for row in searched if row.defence == name]) for name in names}
+    by_name = {name: [row for row in searched if row.defence == name] for name in names}
+    plain = {row.image: row.linf for row in by_name.get(NONE, []) if row.found}
+    return {
+        name: {**_of(own), **({} if name == NONE else _ratio(own, plain))}
+        for name, own in by_name.items()
+    }
+
+
+def _ratio(rows: Sequence[Row], plain: dict[int, float]) -> dict[str, Any]:
+    """Pair by image: medians over different images would mix who is attacked with how easily."""
+    both = [row for row in rows if row.found and row.image in plain]
+    ratios = sorted(row.linf / plain[row.image] for row in both)
+    return {
+        "ratio": median(ratios) if ratios else None,
+        "ratio_interval": _interval(ratios),
+        "ratio_images": len(ratios),
+    }
 
 
 def _of(rows: Sequence[Row]) -> dict[str, Any]:

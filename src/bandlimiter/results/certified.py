@@ -6,7 +6,7 @@ from statistics import mean, median
 from typing import Any
 
 from bandlimiter.results.certified_rows import CertifiedRow
-from bandlimiter.results.statistics import Rate, rate
+from bandlimiter.results.statistics import rate, rate_entries
 
 _STEPS = 6
 _NEARLY = 1 + 1e-9  # for a quotient that is whole but for its rounding
@@ -41,9 +41,11 @@ def summarise_certified(
     document = {
         "settings": settings,
         "images": len(rows),
-        **_rate("plain_accuracy", rate(sum(row.plain == row.label for row in rows), len(rows))),
-        **_rate("accuracy", rate(sum(radius > 0 for radius in radii), len(rows))),
-        **_rate("abstained", rate(len(rows) - len(certified), len(rows))),
+        **rate_entries(
+            "plain_accuracy", rate(sum(row.plain == row.label for row in rows), len(rows))
+        ),
+        **rate_entries("accuracy", rate(sum(radius > 0 for radius in radii), len(rows))),
+        **rate_entries("abstained", rate(len(rows) - len(certified), len(rows))),
         "median_radius": median(row.radius for row in certified) if certified else None,
         "median_radius_pixels": (
             median(row.radius_pixels for row in certified) if certified else None
@@ -76,7 +78,7 @@ def round_radii(most: float) -> list[float]:
 def _point(radii: Sequence[float], at: float, reach: dict[str, float]) -> dict[str, Any]:
     pixels = at * reach["best_pixels"] / reach["best"]
     value = rate(sum(radius > at for radius in radii), len(radii))
-    return {"radius": at, "radius_pixels": pixels, **_rate("certified_accuracy", value)}
+    return {"radius": at, "radius_pixels": pixels, **rate_entries("certified_accuracy", value)}
 
 
 def _verdict(settings: dict[str, Any], reach: dict[str, float]) -> str:
@@ -95,7 +97,3 @@ def _verdict(settings: dict[str, Any], reach: dict[str, float]) -> str:
         f"({reach['best']:.3g} in that space): {short}. The largest L-inf budget that one covers "
         f"is {255 * covered:.2g}/255."
     )
-
-
-def _rate(name: str, value: Rate) -> dict[str, Any]:
-    return {name: value.value, f"{name}_interval": value.interval}

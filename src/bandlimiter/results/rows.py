@@ -11,6 +11,12 @@ OURS = "post-averaging"
 NONE = "none"
 """The plain model's name where it faces what defences face."""
 
+CASCADE = "cascade"
+"""The name of an attack that is several, each on the images that the earlier ones left."""
+
+SMALLEST = "smallest"
+"""The name of the search for smallest budgets."""
+
 
 class Status(StrEnum):
     """What became of one image under one attack, seen from the defence.
@@ -59,7 +65,7 @@ class Row(BaseModel):
     norm: Literal["linf", "l2"] = "linf"
     """The norm that epsilon is meant in."""
     stage: str | None = None
-    """Which attack of a cascade broke the image; None for none, and for single attacks."""
+    """Which attack of a `CASCADE` broke the image; None for none, and for other attacks."""
     queries: int | None = None
     gradients: int | None = None
     """Evaluations of the attacked model that went to this image; None where nobody counted."""

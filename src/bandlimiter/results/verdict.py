@@ -49,19 +49,22 @@ def _attacked(document: dict[str, Any]) -> str:
             else ""
         )
     left, clean = ours["adaptive"], ours["clean"]
+    if clean == 0:
+        return "The defended model is right on no image, so attacks that know it had nothing to do."
+    quick = any(each["quick"] for each in document["results"] if each["threat"] == "adaptive")
     beside = (
         "" if plain.get("adaptive") is None else f" (undefended: {_percent(plain['adaptive'])})"
     )
     return (
-        f"Attacks that know the defence leave {_percent(left)} of the images right{beside}, of "
-        f"{_percent(clean)} without attack: {_conclusion(ours, plain)}."
+        f"{'Quick attacks' if quick else 'Attacks'} that know the defence leave "
+        f"{_percent(left)} of the images right{beside}, of {_percent(clean)} without attack: "
+        f"{_conclusion(ours, plain)}."
     )
 
 
 def _conclusion(ours: dict[str, Any], plain: dict[str, Any]) -> str:
     """Judge by intervals, never by point estimates alone."""
-    left, high = ours["adaptive"], ours["adaptive_interval"][1]
-    if high < ours["clean"] / 4 or left == 0:
+    if ours["adaptive_interval"][1] < ours["clean"] / 4:
         return "it is no protection against an attacker who knows it"
     difference = plain.get("adaptive_difference_interval")
     if difference is not None and difference[0] > 0:

@@ -1,7 +1,12 @@
 """What every room needs of torch: normaliser, seeded streams, chunked passes, checks."""
 
 from bandlimiter.tensors.arrays import as_float64
-from bandlimiter.tensors.checks import require_images, require_labels, require_no_nan
+from bandlimiter.tensors.checks import (
+    require_images,
+    require_inputs,
+    require_labels,
+    require_no_nan,
+)
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
@@ -20,6 +25,7 @@ __all__ = [
     "map_chunks",
     "place_of",
     "require_images",
+    "require_inputs",
     "require_labels",
     "require_no_nan",
     "require_no_overflow",

@@ -31,6 +31,17 @@ def require_images(images: torch.Tensor) -> None:
         )
 
 
+def require_inputs(x: torch.Tensor) -> None:
+    """Refuse (InputError) what is no batch [N, ...], an integer dtype, and NaN; any range goes."""
+    if x.ndim < 2 or len(x) == 0:
+        raise InputError(f"expected a batch [N, ...] of inputs, got shape {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise InputError(
+            f"expected floating point inputs, got {x.dtype}; divide 8-bit pixels by 255"
+        )
+    require_no_nan(x.detach(), "inputs")
+
+
 def require_no_nan(values: torch.Tensor, what: str) -> None:
     """Refuse NaN in ``values``; ``what`` names them in the message."""
     if torch.isnan(values).any():

@@ -7,11 +7,10 @@ from torch import nn
 from typing_extensions import override
 
 from bandlimiter.defence.kept_draw import KeptDraw
-from bandlimiter.defence.rivals.checks import require_inputs
 from bandlimiter.defence.scale import placed, resolve_scale
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.sampling import RandomDirections, draw_vectors
-from bandlimiter.tensors import logits_of
+from bandlimiter.tensors import logits_of, require_inputs
 
 
 class OneNeighbour(KeptDraw):

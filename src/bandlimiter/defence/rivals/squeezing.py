@@ -15,9 +15,8 @@ from PIL import Image
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.defence.rivals.checks import require_inputs
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.tensors import logits_of
+from bandlimiter.tensors import logits_of, require_inputs
 
 
 class _Squeezed(nn.Module, ABC):
