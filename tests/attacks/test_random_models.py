@@ -264,14 +264,14 @@ def test_square_gets_further_by_asking_again_where_answers_are_noisy(trusting):
 
 
 def smallest_budgets_of(sample, photos, vote, randomness, rule):
-    """Smallest budgets of eight images, with a radius at which votes and means often differ."""
-    defence = PostAverage(sample.module, 12, directions=2, vote=vote, randomness=randomness).eval()
+    """Smallest budgets of a few images, with a radius at which votes and means often differ."""
+    defence = PostAverage(sample.module, 12, directions=1, vote=vote, randomness=randomness).eval()
     soft = defence.variant(vote="softmax") if vote == "majority" else None
     target = Target(defence, randomness=rule, differentiable=soft)
-    x, y = photos.images(0, 12), photos.labels[:12]
-    right = target.predict(x, range(12)) == y
-    search = MinimalPGD(10, 0.25, 2 / 255, 2.0, 5)
-    names = [i for i in range(12) if right[i]]
+    x, y = photos.images(0, 8), photos.labels[:8]
+    right = target.predict(x, range(8)) == y
+    search = MinimalPGD(6, 0.35, 4 / 255, 2.0, 4)
+    names = [i for i in range(8) if right[i]]
     return search(target, x[right], y[right], epsilon=1, ids=names)
 
 
@@ -280,7 +280,7 @@ def smallest_budgets_of(sample, photos, vote, randomness, rule):
     ("vote", "randomness", "rule"),
     [
         ("majority", "fixed", Randomness()),
-        ("softmax", "fresh", Randomness(draws=4, redraws=9)),
+        ("softmax", "fresh", Randomness(draws=2, redraws=9)),
     ],
 )
 def test_the_closest_point_kept_fools_the_model_itself(sample, photos, vote, randomness, rule):
@@ -291,6 +291,8 @@ def test_the_closest_point_kept_fools_the_model_itself(sample, photos, vote, ran
     tried, every image falls.
     """
     found = smallest_budgets_of(sample, photos, vote, randomness, rule)
-    assert len(found.found) >= 8
-    # Of random answers nine draws may contradict a clear mean once in a while.
-    assert int(found.found.sum()) >= len(found.found) - (randomness == "fresh")
+    assert len(found.found) >= 5
+    assert found.found.all()
+    # Of random answers nine draws may contradict a clear mean now and then; lucky points, kept
+    # at their first wrong answer, are wrong in 0.7 of them.
+    assert float(found.wrong.mean()) >= 0.9

@@ -104,7 +104,7 @@ def test_saved_images_are_judged_again_by_the_command(tmp_path):
 
 @pytest.mark.slow
 def test_demo_prints_the_paper_s_table_and_a_sentence():
-    result = run("demo", "--limit", 4)
+    result = run("demo", "--limit", 2)
     assert result.returncode == 0, result.stderr
     for word in ("minimal", "(quick)", "the paper", "DeepFool", "The defence brings back"):
         assert word in result.stdout
@@ -150,8 +150,9 @@ def test_predict_names_classes_plain_and_defended(photos, tmp_path):
 
 @pytest.mark.slow
 def test_an_evaluation_may_use_a_compiled_copy_around_which_boundaries_are_the_model_s(tmp_path):
-    options = ["--limit", 4, "--attack", "fgsm", "--quick", "--directions", 2, "--json"]
-    result = run("evaluate", *options, "--accelerate", "--sampler", "boundary")
+    options = ["--limit", 2, "--attack", "fgsm", "--quick", "--directions", 1, "--json"]
+    transfer = ["--threat", "transfer"]
+    result = run("evaluate", *options, *transfer, "--accelerate", "--sampler", "boundary")
     assert result.returncode == 0, result.stderr
     settings = json.loads(result.stdout)["settings"]
     assert settings["acceleration"]["agreement"] == 1
@@ -194,6 +195,16 @@ def files(tmp_path_factory):
     return folder
 
 
+def require_one_line(arguments, message):
+    """In this process, as each start of the command loads torch."""
+    result = CliRunner().invoke(app, ["evaluate", *arguments])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -234,13 +245,7 @@ def test_bad_input_is_one_line_and_exit_code_2(files, arguments, message):
     defaults = [] if "--limit" in arguments else ["--limit", "2"]
     protocol = [] if "--protocol" in arguments else ["--protocol", "fixed"]
     attack = [] if "--attack" in arguments else ["--attack", "fgsm"]
-    result = run("evaluate", *filled, *defaults, *protocol, *attack)
-    assert result.returncode == 2
-    assert result.stdout == ""
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
+    require_one_line([*filled, *defaults, *protocol, *attack], message)
 
 
 @pytest.mark.parametrize(
@@ -265,13 +270,7 @@ def test_bad_input_is_one_line_and_exit_code_2(files, arguments, message):
     ],
 )
 def test_bad_options_of_attacks_are_one_line_and_exit_code_2(arguments, message):
-    """In this process, as each start of the command loads torch."""
-    result = CliRunner().invoke(app, ["evaluate", "--limit", "2", *arguments])
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    assert message in line
+    require_one_line(["--limit", "2", *arguments], message)
 
 
 def test_debug_shows_the_traceback():
@@ -289,7 +288,7 @@ def test_an_unknown_option_is_exit_code_2():
 def test_ctrl_c_keeps_the_rows_and_says_where_they_are(tmp_path):
     out = tmp_path / "run"
     process = subprocess.Popen(
-        [*COMMAND, "evaluate", "--limit", "200", "--protocol", "fixed", "--out", str(out)],
+        [*COMMAND, "evaluate", "--threat", "transfer", "--protocol", "fixed", "--out", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
