@@ -65,7 +65,7 @@ imagenet: .venv/.test-ready  ## EfficientNet-Lite0, FGSM and PGD, minimal, 20 im
 		--model efficientnet-lite0 --data $(DATA) --limit 20 --attack fgsm --attack pgd \
 		--protocol minimal --out runs/imagenet
 
-knowing-study: .venv/.test-ready  ## What attacks that know the defence leave, case by case (needs MODEL, ...; ARGS)
+knowing-study: .venv/.test-ready  ## What knowing attacks leave, case by case (needs MODEL, ...; ARGS="--case cascade")
 	.venv/bin/python tools/attacks/study.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA) \
 		--limit 100 --out runs/knowing/$(MODEL) $(ARGS)
 

@@ -47,7 +47,11 @@ Threat = Annotated[
 ]
 Quick = Annotated[
     bool,
-    typer.Option("--quick", help="Fewer attack steps; not the paper's.", rich_help_panel="Attacks"),
+    typer.Option(
+        "--quick",
+        help="Fewer attack steps, not the paper's: on the defence at most 10, and 100 queries.",
+        rich_help_panel="Attacks",
+    ),
 ]
 Rival = Annotated[
     list[str] | None,
