@@ -16,12 +16,13 @@ _COLUMNS = {
     "adaptive": "knowing\nattacks",
 }
 
-_CAPTION = (
-    "smallest found, whole budget: made on the plain model; knowing attacks: made on the defence "
-    "itself"
-)
+_MEANINGS = {
+    "minimal": "smallest found: perturbations of the plain model, the paper's protocol",
+    "fixed": "whole budget: spent on the plain model",
+    "adaptive": "knowing attacks: on the defence itself",
+}
 # Said once, not in each row: beside a longer first column not all fits into 80.
-_DIFFERENCES = "; difference: how much more {ours} has, on the same images"
+_DIFFERENCES = "difference: how much more {ours} has, on the same images"
 
 
 def side_by_side(document: dict[str, Any]) -> Group:
@@ -34,10 +35,12 @@ def side_by_side(document: dict[str, Any]) -> Group:
     """
     lines = document["side_by_side"]
     columns = [column for column in _COLUMNS if any(column in line for line in lines)]
-    more = any(f"{column}_difference" in line for line in lines for column in columns)
+    meanings = [_MEANINGS[column] for column in columns if column in _MEANINGS]
+    if any(f"{column}_difference" in line for line in lines for column in columns):
+        meanings.append(_DIFFERENCES.format(ours=escape(lines[0]["defence"])))
     table = Table(
         title="\naccuracy: images right under every attack of a kind, 95 % intervals",
-        caption=_CAPTION + (_DIFFERENCES.format(ours=escape(lines[0]["defence"])) if more else ""),
+        caption="; ".join(meanings),
         caption_justify="left",
         title_justify="left",
         box=SIMPLE_HEAD,
@@ -81,10 +84,11 @@ def _seeds(result: dict[str, Any]) -> str:
     seeds = result["other_seeds"]
     if seeds is None:
         return ""
-    low, high = min(seeds["accuracies"]), max(seeds["accuracies"])
+    ends = sorted({f"{share:.3f}" for share in seeds["accuracies"]})
+    shares = ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
     return (
-        f"; under {len(seeds['accuracies'])} other direction seeds {low:.3f} to {high:.3f} of the "
-        "same images are right"
+        f"; under {len(seeds['accuracies'])} other direction seeds {shares} of the same images "
+        "are right"
     )
 
 
