@@ -87,11 +87,20 @@ def test_the_table_for_people():
         (["--samples", "5"], "at least 10 samples"),
         (["--alpha", "2"], "alpha"),
         (["--radius", "0"], "radius above 0"),
+        (["--epsilon", "2"], "epsilon in (0, 1]"),
+        (["--data", "npz:{}/range.npz"], "pixels in [0, 1]"),
+        (["--data", "npz:{}/nan.npz"], "images without NaN"),
+        (["--data", "npz:{}/labels.npz"], "labels from 0 to 9"),
     ],
 )
 def test_refusals_are_one_line_and_leave_nothing(tmp_path, arguments, words):
     out = tmp_path / "out"
-    result = inside(*arguments, "--out", out)
+    x, y = np.zeros((2, 32, 32, 3), np.float32), np.array([0, 1])
+    np.savez(tmp_path / "range.npz", x=x + 255, y=y)
+    np.savez(tmp_path / "nan.npz", x=x * np.nan, y=y)
+    np.savez(tmp_path / "labels.npz", x=x, y=y + 50)
+    filled = [argument.replace("{}", str(tmp_path)) for argument in arguments]
+    result = inside(*filled, "--out", out)
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith("error: ")

@@ -173,17 +173,19 @@ def _certified(
     from bandlimiter.defence.certificates import certify as certify_images
     from bandlimiter.defence.certificates.margins import BLOCK
     from bandlimiter.results.certified_rows import CertifiedRow
-    from bandlimiter.tensors import ChunkLimit, logits_of, require_labels
+    from bandlimiter.tensors import ChunkLimit, logits_of, require_images, require_labels
 
     plain = defended.classifier.module
     first = images.images(0, 1).to(defended.device)
     size = max(1, ChunkLimit("auto").resolve(first) // BLOCK)
     with torch.no_grad(), rows_progress("images") as update:
+        require_images(first)
         require_labels(images.labels, len(images), logits_of(plain(first)).shape[1])
         for start in range(0, len(images), size):
             update(start, len(images), "certifying")
             part = slice(start, min(start + size, len(images)))
             x = images.images(part.start, part.stop).to(defended.device)
+            require_images(x)
             ids = images.ids[part].tolist()
             found = certify_images(
                 defended.defence, x, samples=samples, selection=selection, alpha=alpha, keys=ids

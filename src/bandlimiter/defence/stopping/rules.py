@@ -165,7 +165,7 @@ def require_level(alpha: float) -> None:
     """Refuse (ConfigurationError) an alpha outside (0, 1)."""
     if not 0 < alpha < 1:
         raise ConfigurationError(
-            f"expected alpha in (0, 1), the probability of a wrong stop, got {alpha}"
+            f"expected alpha in (0, 1), the probability of a wrong label, got {alpha}"
         )
 
 
