@@ -95,9 +95,10 @@ class APGD(Attack):
             points[active], largest[active] = climb.best, climb.best_loss
             if self.leave:  # with the first adversarial point, whatever its loss
                 hit = climb.problem.confirmed(climb.x, logits)
-                points[active[hit]], fooled[active[hit]] = climb.x[hit], True
-                active = active[~hit]
-                climb.keep(~hit)
+                if hit.any():
+                    points[active[hit]], fooled[active[hit]] = climb.x[hit], True
+                    active = active[~hit]
+                    climb.keep(~hit)
             if not len(active):
                 break
             if step in checkpoints:

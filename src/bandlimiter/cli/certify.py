@@ -23,22 +23,9 @@ if TYPE_CHECKING:
 def certify(
     model: options.Model = "sample",
     weights: options.Weights = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="sample, cifar10:PATH, imagefolder:PATH, npz:FILE (keys x, y), foolbox:NAME. "
-            "Default: sample, for models of CIFAR-10.",
-            rich_help_panel="Model and data",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Take the first N images.", rich_help_panel="Model and data"),
-    ] = None,
-    subset: Annotated[
-        int | None,
-        typer.Option(help="Take N images at random.", rich_help_panel="Model and data"),
-    ] = None,
+    data: options.Data = None,
+    limit: options.Limit = None,
+    subset: options.Subset = None,
     radius: options.Radius = None,
     sampler: Annotated[
         str,

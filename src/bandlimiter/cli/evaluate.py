@@ -14,22 +14,9 @@ from bandlimiter.cli.output import own_stdout, show
 def evaluate(
     model: options.Model = "sample",
     weights: options.Weights = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="sample, cifar10:PATH, imagefolder:PATH, npz:FILE (keys x, y), foolbox:NAME. "
-            "Default: sample, for models of CIFAR-10.",
-            rich_help_panel="Model and data",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Take the first N images.", rich_help_panel="Model and data"),
-    ] = None,
-    subset: Annotated[
-        int | None,
-        typer.Option(help="Take N images at random.", rich_help_panel="Model and data"),
-    ] = None,
+    data: options.Data = None,
+    limit: options.Limit = None,
+    subset: options.Subset = None,
     threat: attack_options.Threat = None,
     epsilon: attack_options.Epsilon = "8/255",
     quick: attack_options.Quick = False,

@@ -21,6 +21,22 @@ Weights = Annotated[
         help="A safetensors file or a torch checkpoint.", rich_help_panel="Model and data"
     ),
 ]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="sample, cifar10:PATH, imagefolder:PATH, npz:FILE (keys x, y), foolbox:NAME. "
+        "Default: sample, for models of CIFAR-10.",
+        rich_help_panel="Model and data",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(help="Take the first N images.", rich_help_panel="Model and data"),
+]
+Subset = Annotated[
+    int | None,
+    typer.Option(help="Take N images at random.", rich_help_panel="Model and data"),
+]
 Radius = Annotated[
     float | None,
     typer.Option(
