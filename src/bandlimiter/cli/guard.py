@@ -31,7 +31,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _kept(out: Path | None) -> str:
-    from bandlimiter.results.store import ROWS
+    from bandlimiter.results.lines import ROWS
 
     if out is None:
         return "no rows were kept; --out DIR keeps them as they come"

@@ -5,10 +5,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from bandlimiter.errors import ConfigurationError, LoadError
-from bandlimiter.results.store import ROWS
+from bandlimiter.results.lines import ROWS, claim_folder, read_lines
 
 
 class CertifiedRow(BaseModel):
@@ -53,17 +52,8 @@ class CertifiedRows:
         self.rows: list[CertifiedRow] = []
         self._path = None if folder is None else folder / ROWS
         self._file: TextIO | None = None
-        if folder is None or self._path is None:
-            return
-        if folder.is_file() or self._path.exists():
-            raise ConfigurationError(
-                f"expected a new or empty folder for results, {folder} already holds a run or is "
-                "a file; name another one"
-            )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"cannot write to {folder}: {error.strerror}") from error
+        if folder is not None:
+            claim_folder(folder)
 
     def add(self, rows: Iterable[CertifiedRow]) -> None:
         """Append rows and flush them."""
@@ -95,16 +85,4 @@ def read_certified(folder: Path) -> list[CertifiedRow]:
     LoadError
         If there are none, or a line is not a certified row.
     """
-    path = folder / ROWS
-    if not path.is_file():
-        raise LoadError(f"expected a run with {ROWS} in {folder}, found none")
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        try:
-            rows.append(CertifiedRow.model_validate_json(line))
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise LoadError(
-                f"expected a certified row in line {number} of {path}: {reason}"
-            ) from error
-    return rows
+    return read_lines(folder, CertifiedRow, "certified row")

@@ -6,12 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from pydantic import ValidationError
-
-from bandlimiter.errors import ConfigurationError, LoadError
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.results.lines import ROWS, claim_folder, read_lines
 from bandlimiter.results.rows import Row
 
-ROWS = "rows.jsonl"
 SETTINGS = "settings.json"
 RESULT = "result.json"
 TIMINGS = "timings.jsonl"
@@ -46,15 +44,7 @@ class RowWriter:
             json.dumps(settings)
         except TypeError as error:
             raise ConfigurationError(f"expected settings that JSON can hold: {error}") from error
-        if folder.is_file() or (folder / ROWS).exists():
-            raise ConfigurationError(
-                f"expected a new or empty folder for results, {folder} already holds a run or is "
-                "a file; name another one"
-            )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"cannot write to {folder}: {error.strerror}") from error
+        claim_folder(folder)
 
     def _open(self, folder: Path) -> TextIO:
         """Make the files with the first rows: a run that fails before leaves no trace."""
@@ -105,14 +95,4 @@ def read_rows(folder: Path) -> list[Row]:
     LoadError
         If there are none, or a line is not a row.
     """
-    path = folder / ROWS
-    if not path.is_file():
-        raise LoadError(f"expected a run with {ROWS} in {folder}, found none")
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        try:
-            rows.append(Row.model_validate_json(line))
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise LoadError(f"expected a row in line {number} of {path}: {reason}") from error
-    return rows
+    return read_lines(folder, Row, "row")
