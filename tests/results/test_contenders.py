@@ -11,10 +11,8 @@ from bandlimiter.results import (
     Status,
     paired_difference,
     rate,
-    read_rows,
     summarise,
 )
-from bandlimiter.results.store import RowWriter
 from tests.results.test_results import row
 
 EPSILON = 8 / 255
@@ -107,16 +105,6 @@ def test_other_seeds_are_asked_about_the_image_that_is_shown():
     assert result["other_seeds"]["accuracies"] == [0.5, 0.5]
     # Of two equal numbers.
     assert result["other_seeds"]["standard_deviation"] == 0
-
-
-def test_rows_with_everything_come_back(tmp_path):
-    rows = [
-        cascade_row(0, stage="apgd", wrong=2 / 3, broken_share=0.5, norm="l2", epsilon=0.5),
-        cascade_row(1, other_seeds_clean=(3, 4), defence="jpeg"),
-    ]
-    with RowWriter(tmp_path / "run", {}) as writer:
-        writer.add(rows)
-    assert read_rows(tmp_path / "run") == rows
 
 
 # --- columns ----------------------------------------------------------------------------

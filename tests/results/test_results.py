@@ -5,14 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.results import (
     Row,
-    RowWriter,
     Status,
     mcnemar,
     rate,
-    read_rows,
     summarise,
 )
 
@@ -155,55 +152,25 @@ def test_mcnemar_is_the_two_sided_binomial_tail(b, c):
     assert mcnemar(b, c) == pytest.approx(expected, abs=1e-12)
 
 
-def test_rows_come_back_as_they_were_written(tmp_path):
-    rows = [WRONG, NOT_FOUND, BEYOND, DEFENDED, BROKEN]
-    with RowWriter(tmp_path / "run", {"seed": 1}) as writer:
-        writer.add(rows[:2])
-        assert read_rows(tmp_path / "run") == rows[:2]  # flushed as they come
-        writer.add(rows[2:])
-    assert read_rows(tmp_path / "run") == rows
-    assert json.loads((tmp_path / "run" / "settings.json").read_text()) == {"seed": 1}
+def failed(image, error="the process died"):
+    nothing = {"plain_clean": -1, "defended_clean": -1, "found": False, "error": error}
+    return row(image).model_copy(update=nothing)
 
 
-def test_rows_survive_what_stops_the_run(tmp_path):
-    def run():
-        with RowWriter(tmp_path, {}) as writer:
-            writer.add([WRONG])
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run()
-    assert read_rows(tmp_path) == [WRONG]
-
-
-def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
-    with RowWriter(tmp_path, {}):
-        pass  # nothing came: the folder is as good as new
-    with RowWriter(tmp_path, {}) as writer:
-        writer.add([WRONG])
-    with pytest.raises(ConfigurationError, match="already holds a run"):
-        RowWriter(tmp_path, {})
-    assert read_rows(tmp_path) == [WRONG]
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(ConfigurationError, match="folder"):
-        RowWriter(file, {})
-
-
-def test_settings_that_json_cannot_hold_are_refused_at_once(tmp_path):
-    with pytest.raises(ConfigurationError, match="JSON"):
-        RowWriter(tmp_path / "run", {"weights": tmp_path})
-    assert not (tmp_path / "run").exists()
+def test_failed_images_count_in_no_rate_and_are_told():
+    rows = [WRONG, NOT_FOUND, DEFENDED, BROKEN]
+    without, beside = summarise(rows, {}), summarise([*rows, failed(7), failed(9)], {})
+    assert failed(7).status is Status.FAILED
+    for key in ("clean", "results", "worst_case", "side_by_side"):
+        assert beside[key] == without[key]
+    assert beside["failed"] == {
+        "images": 2,
+        "errors": [{"error": "the process died", "images": [7, 9]}],
+    }
+    assert without["failed"] == {"images": 0, "errors": []}
+    assert "2 images gave no answer" in beside["verdict"]
 
 
 def test_nearly_all_is_not_all():
     rows = [row(i, found=0.01, after=3 if i else 5) for i in range(500)]
     assert "99.8 % of the smallest" in summarise(rows, {})["verdict"]
-
-
-def test_damaged_rows(tmp_path):
-    with pytest.raises(LoadError, match="found none"):
-        read_rows(tmp_path)
-    (tmp_path / "rows.jsonl").write_text(WRONG.model_dump_json() + "\n" + '{"image": 1')
-    with pytest.raises(LoadError, match="line 2"):
-        read_rows(tmp_path)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bandlimiter.cli import attack_options, options
+from bandlimiter.cli import attack_options, executor_options, options
 from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import own_stdout, show
 
@@ -45,10 +45,17 @@ def evaluate(
     accelerate: options.Accelerate = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    executor: executor_options.Executor = "local",
+    workers: executor_options.Workers = None,
+    threads: executor_options.Threads = None,
+    address: executor_options.Address = None,
+    gpus: executor_options.GpusPerWorker = 0.0,
+    shard_images: options.ShardImages = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A new folder for rows (JSON lines, as they come), settings and result.",
+            help="The run's folder: rows as they come, settings, result. The same command again "
+            "goes on where it was stopped.",
             rich_help_panel="Run",
         ),
     ] = None,
@@ -130,6 +137,7 @@ def evaluate(
         resolve_stop(defended.defence, stop, level)
         if accelerate:
             defended = sped_up(defended, images.images(0, min(len(images), PROBE)))
+        work = executor_options.build(executor, workers, threads, address, gpus)
         settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
         settings["adversarial"] = [str(path) for path in adversarial or []]
         with rows_progress() as progress:
@@ -149,6 +157,8 @@ def evaluate(
                 stop=stop,
                 alpha=level,
                 save_adversarial=save_adversarial,
+                executor=work,
+                shard_images=shard_images,
                 settings=settings,
                 progress=progress,
             )

@@ -31,12 +31,19 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _kept(out: Path | None) -> str:
+    from bandlimiter.errors import LoadError
     from bandlimiter.results.lines import ROWS
+    from bandlimiter.results.runs import StoredRun, find_runs
 
     if out is None:
         return "no rows were kept; --out DIR keeps them as they come"
-    path = out / ROWS
-    if not path.is_file():
+    if (out / ROWS).is_file():
+        with (out / ROWS).open() as file:
+            return f"the {sum(1 for _ in file)} rows so far are in {out / ROWS}"
+    try:
+        rows = sum(len(StoredRun.open(folder).rows()) for folder in find_runs(out))
+    except (LoadError, OSError):
+        rows = 0
+    if not rows:
         return "nothing was kept"
-    with path.open() as file:
-        return f"the {sum(1 for _ in file)} rows so far are in {path}"
+    return f"the {rows} rows so far are in {out}; the same command again goes on"

@@ -7,8 +7,12 @@ from bandlimiter.cli.demo import demo
 from bandlimiter.cli.evaluate import evaluate
 from bandlimiter.cli.predict import predict
 from bandlimiter.cli.regions import regions
+from bandlimiter.cli.report import report
+from bandlimiter.cli.reproduce.command import reproduce
+from bandlimiter.cli.runs import runs
 from bandlimiter.cli.spectrum import spectrum
 from bandlimiter.cli.trace.command import trace
+from bandlimiter.cli.tune import tune
 
 app = typer.Typer(
     name="bandlimiter",
@@ -23,8 +27,12 @@ app.command()(demo)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(regions)
+app.command()(report)
+app.command()(reproduce)
+app.command()(runs)
 app.command()(spectrum)
 app.command()(trace)
+app.command()(tune)
 
 
 def _version(wanted: bool) -> None:

@@ -105,6 +105,14 @@ Accelerate = Annotated[
         rich_help_panel="Speed",
     ),
 ]
+ShardImages = Annotated[
+    int | None,
+    typer.Option(
+        help="Images that are worked on, kept and lost together. Default: 25, fewer of large "
+        "ones, 250 on a GPU.",
+        rich_help_panel="Workers",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Names every random draw.", rich_help_panel="Run")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel="Run")]
 Json = Annotated[

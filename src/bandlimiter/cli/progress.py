@@ -13,7 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bandlimiter.evaluation.run import Progress as Callback
+from bandlimiter.evaluation.progress import Progress as Callback
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bandlimiter.cli import options, regions_report, small_network
-from bandlimiter.cli.files import make_folder
+from bandlimiter.cli.files import make_folder, write_json
 from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import own_stdout, print_json
 from bandlimiter.errors import ConfigurationError, InputError
@@ -84,25 +84,42 @@ def regions(
             upper=upper,
             seed=seed,
         )
-        from bandlimiter.cli.progress import waiting
-        from bandlimiter.geometry import enumerate_regions
-
-        with waiting("finding regions (compiles its loops when first run)"):
-            found = enumerate_regions(subject.network, subject.lower, subject.upper, limit=limit)
-        a_to_b = _step(subject, start, end, step)
-        document = regions_report.describe(subject, found, a_to_b)
-        files = [
-            regions_report.write_rows(out, subject, found),
-            *regions_report.draw(out, subject, found, a_to_b),
-        ]
-        document["files"] = [str(path) for path in (out / "regions.json", *files)]
-        from bandlimiter.cli.files import write_json
-
-        write_json(out / "regions.json", document)
+        document = study(subject, out, "regions", _step(subject, start, end, step), limit)
     if as_json:
         print_json(document)
     else:
         regions_report.show(document)
+
+
+def study(
+    subject: "Subject", out: Path, name: str, a_to_b: "Step | None", limit: int
+) -> dict[str, Any]:
+    """Find a network's regions, write NAME.json, .csv, .png and .svg, and return the document.
+
+    Parameters
+    ----------
+    subject
+        The network and its box.
+    out, name
+        The folder, which is there, and what files are called.
+    a_to_b
+        Points A and B, [n] each, if a step is to be shown.
+    limit
+        The most regions.
+    """
+    from bandlimiter.cli.progress import waiting
+    from bandlimiter.geometry import enumerate_regions
+
+    with waiting("finding regions (compiles its loops when first run)"):
+        found = enumerate_regions(subject.network, subject.lower, subject.upper, limit=limit)
+    document = regions_report.describe(subject, found, a_to_b)
+    files = [
+        regions_report.write_rows(out / f"{name}.csv", subject, found),
+        *regions_report.draw(out / name, subject, found, document),
+    ]
+    document["files"] = [str(path) for path in (out / f"{name}.json", *files)]
+    write_json(out / f"{name}.json", document)
+    return document
 
 
 def _step(subject: "Subject", start: str | None, end: str | None, length: float) -> "Step | None":

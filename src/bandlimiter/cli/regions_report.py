@@ -72,8 +72,8 @@ def describe(subject: "Subject", found: "Regions", step: "Step | None") -> dict[
     return document
 
 
-def write_rows(out: Path, subject: "Subject", found: "Regions") -> Path:
-    """Write regions.csv: a row a region, with its affine map."""
+def write_rows(path: Path, subject: "Subject", found: "Regions") -> Path:
+    """Write a row a region, with its affine map."""
     from bandlimiter.cli.files import write_csv
 
     outputs, dim = found.network.outputs, found.dim
@@ -93,24 +93,34 @@ def write_rows(out: Path, subject: "Subject", found: "Regions") -> Path:
         ]
         for r in range(len(found))
     )
-    return write_csv(out / "regions.csv", header, rows)
+    return write_csv(path, header, rows)
 
 
-def draw(out: Path, subject: "Subject", found: "Regions", step: "Step | None") -> list[Path]:
+def draw(stem: Path, subject: "Subject", found: "Regions", document: dict[str, Any]) -> list[Path]:
     """Draw the paper's figure 1 and return the files; none unless there are two inputs."""
     if found.dim != 2:
         return []  # the table says so
+    import numpy as np
+
     from bandlimiter.draw import draw_regions, save_figure
 
-    planar = subject.planar
+    planar, step = subject.planar, document.get("step")
     figure = draw_regions(
         found,
         points=None if planar is None else planar.points,
         labels=None if planar is None else planar.labels,
-        step=step,
+        step=None if step is None else (np.array(step["from"]), np.array(step["to"])),
         title=f"{len(found)} linear regions",
+        step_title="" if step is None else f"hyperplanes from A to B: {crossed(document)}",
     )
-    return save_figure(figure, out / "regions")
+    return save_figure(figure, stem)
+
+
+def crossed(document: dict[str, Any]) -> str:
+    """Say how many hyperplanes the step crosses, and how many of each layer."""
+    counts = list(document["step"]["crossings"].values())
+    layers = "layer 1" if len(counts) == 1 else f"layers 1 to {len(counts)}"
+    return f"{sum(counts)} crossed ({layers}: {', '.join(map(str, counts))})"
 
 
 def show(document: dict[str, Any]) -> None:
@@ -137,11 +147,9 @@ def show(document: dict[str, Any]) -> None:
             f"{layer['units']} units, {layer['facets']} border pieces",
         )
     if "step" in document:
-        step = document["step"]
-        crossed = ", ".join(
-            f"{count} of layer {number[name]}" for name, count in step["crossings"].items()
+        table.add_row(
+            f"hyperplanes from A to B ({document['step']['length']:.3g})", crossed(document)
         )
-        table.add_row(f"crossed from A to B ({step['length']:.3g})", crossed)
     console.print(table)
     if "step" not in document:
         console.print("no step from A to B: give --from and --to", highlight=False)

@@ -67,9 +67,11 @@ def build_defended(
         seed=seed,
         randomness=cast(Literal["fixed", "fresh"], randomness),
     )
+    names = classifier.class_names
     settings = {
         "model": model,
         "weights": None if weights is None else weights.name,
+        "class_names": None if names is None else list(names),
         "paper_data": classifier.paper_data,
         "paper_radius": classifier.paper_radius,
         "scale": scale,

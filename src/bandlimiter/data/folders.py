@@ -1,5 +1,6 @@
 """A folder a class, as torchvision's ImageFolder reads it, with ImageNet preprocessing."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,13 @@ class FolderImages(ImageSet):
     @override
     def images(self, start: int, stop: int) -> torch.Tensor:
         return torch.stack([read_image(path, self._size) for path in self._paths[start:stop]])
+
+    @override
+    def _add_contents(self, digest: "hashlib._Hash") -> None:
+        # Names and sizes: reading every file would take as long as the first pass over them.
+        for path in self._paths:
+            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size} ".encode())
+        digest.update(str(self._size).encode())
 
     @override
     def take(self, index: torch.Tensor) -> "FolderImages":

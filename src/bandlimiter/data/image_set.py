@@ -1,5 +1,6 @@
 """What every source of images becomes."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -43,6 +44,16 @@ class ImageSet(ABC):
     @abstractmethod
     def take(self, index: torch.Tensor) -> "ImageSet":
         """Return the set of the images numbered in ``index``: [n] int64, in that order."""
+
+    def fingerprint(self) -> str:
+        """Return a text that changes with ids, labels or contents: 16 hexadecimal digits."""
+        digest = hashlib.sha256(self.ids.numpy().tobytes() + self.labels.numpy().tobytes())
+        self._add_contents(digest)
+        return digest.hexdigest()[:16]
+
+    def _add_contents(self, digest: "hashlib._Hash") -> None:
+        """Add what the images are made of, or what changes with it; their source's name here."""
+        digest.update(self.name.encode())
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -104,6 +115,11 @@ class ArrayImages(ImageSet):
     def images(self, start: int, stop: int) -> torch.Tensor:
         part = self._pixels[start:stop]
         return part.float() / 255 if part.dtype == torch.uint8 else part.float()
+
+    @override
+    def _add_contents(self, digest: "hashlib._Hash") -> None:
+        numbers = self._pixels.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(numbers.numpy().data)
 
     @override
     def take(self, index: torch.Tensor) -> "ArrayImages":

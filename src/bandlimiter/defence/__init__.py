@@ -3,6 +3,23 @@
 from bandlimiter.defence.certificates import Certificate, certify
 from bandlimiter.defence.post_average import PostAverage, Stop
 from bandlimiter.defence.prediction import Prediction
+from bandlimiter.defence.tuning import (
+    DirectionsChoice,
+    RadiusChoice,
+    choose_directions,
+    tune_radius,
+)
 from bandlimiter.defence.votes import VOTES
 
-__all__ = ["VOTES", "Certificate", "PostAverage", "Prediction", "Stop", "certify"]
+__all__ = [
+    "VOTES",
+    "Certificate",
+    "DirectionsChoice",
+    "PostAverage",
+    "Prediction",
+    "RadiusChoice",
+    "Stop",
+    "certify",
+    "choose_directions",
+    "tune_radius",
+]

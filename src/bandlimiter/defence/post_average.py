@@ -305,6 +305,8 @@ class PostAverage(Surroundings):
         self,
         *,
         model: nn.Module | None = None,
+        radius: float | None = None,
+        directions: int | None = None,
         seed: int | None = None,
         vote: str | None = None,
         sampler: Sampler | InputSampler | str | None = None,
@@ -312,13 +314,13 @@ class PostAverage(Surroundings):
     ) -> "PostAverage":
         """Return a defence that differs in what is given, in eval mode on the model's device.
 
-        With ``seed`` it makes a draw of its own; else it has this one's, also where that was
-        loaded from a checkpoint.
+        With ``seed`` or ``directions`` it makes a draw of its own; else it has this one's, also
+        where that was loaded from a checkpoint.
         """
         new = PostAverage(
             self.model if model is None else model,
-            self.radius,
-            directions=self.directions_count,
+            self.radius if radius is None else radius,
+            directions=directions or self.directions_count,
             sampler=sampler or self.sampler,
             vote=vote or self.vote,
             scale=self.scale,
@@ -326,7 +328,7 @@ class PostAverage(Surroundings):
             randomness=randomness or self.randomness,
             chunk=self._limit.size,
         ).eval()
-        if seed is None and sampler is None:
+        if seed is None and sampler is None and directions is None:
             new.directions = self.directions
         return new.to(place_of(self.model)[0])
 

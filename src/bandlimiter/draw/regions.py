@@ -27,6 +27,7 @@ def draw_regions(
     labels: NDArray[np.int64] | None = None,
     step: tuple[Floats, Floats] | None = None,
     title: str = "",
+    step_title: str = "around the step from A to B",
 ) -> "Figure":
     """Draw the regions of a network of two inputs.
 
@@ -41,8 +42,8 @@ def draw_regions(
         [N, 2] and [N]: what the network was trained on.
     step
         Points A and B, [2] each.
-    title
-        Above the picture.
+    title, step_title
+        Above the picture, and above the panel of the step.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def draw_regions(
             _draw_step(panel, *step)
         centre, reach = (step[0] + step[1]) / 2, _ZOOM * np.linalg.norm(step[1] - step[0])
         _frame(panels[1], centre - reach / 2, centre + reach / 2)
-        panels[1].set_title("around the step from A to B")
+        panels[1].set_title(step_title)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=6, fontsize="small")
     return figure

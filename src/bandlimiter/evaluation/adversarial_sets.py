@@ -1,8 +1,10 @@
 """Adversarial images in files, so that one set can be judged against many defences."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -10,9 +12,8 @@ from typing_extensions import override
 
 from bandlimiter.attacks import Attack, Problem
 from bandlimiter.errors import InputError, LoadError
-from bandlimiter.evaluation.cases import Trial
-from bandlimiter.evaluation.trials import Done
-from bandlimiter.results import OURS
+from bandlimiter.evaluation.programme import Entry
+from bandlimiter.results.runs import RunStore, Shard
 from bandlimiter.tensors import require_images
 
 
@@ -97,8 +98,9 @@ class SavedImages(Attack):
         self._images = images
         self._place = {key: place for place, key in enumerate(ids.tolist())}
 
-    def require_some_of(self, ids: torch.Tensor) -> None:
-        """Refuse (InputError) where no saved image belongs to one of ``ids``."""
+    def require_fitting(self, ids: torch.Tensor, first: torch.Tensor) -> None:
+        """Refuse (InputError) images of none of ``ids``, or of another shape than ``first``'s."""
+        self._fitting(self._images[0], first[0])
         if not any(key in self._place for key in ids.tolist()):
             raise InputError(
                 f"expected adversarial images ({self.name}) of the images that are evaluated, "
@@ -123,24 +125,30 @@ class SavedImages(Attack):
         return image.to(like.device, like.dtype)
 
 
-class AdversarialCollector:
-    """Collects the adversarial images of each attack of a run until they are written."""
+def write_sets(
+    folder: Path, store: RunStore, entries: Sequence[Entry], shards: Sequence[Shard]
+) -> None:
+    """Write a file for each attack, and each defence that was attacked, into ``folder``.
 
-    def __init__(self) -> None:
-        self._found: dict[tuple[Trial, str], list[tuple[torch.Tensor, torch.Tensor]]] = {}
-
-    def add(self, done: Done) -> None:
-        """Keep what an attack found for one batch."""
-        about = done.rows[0].defence if done.trial.threat == "adaptive" else OURS
-        images = done.images.float().cpu()
-        self._found.setdefault((done.trial, about), []).append((images, done.ids))
-
-    def write(self, folder: Path) -> None:
-        """Write a file for each attack, and each defence that was attacked, into ``folder``."""
-        for (trial, about), parts in self._found.items():
-            images, ids = (torch.cat(column) for column in zip(*parts, strict=True))
-            made_by = f"{trial.name}-{trial.protocol}"
-            if trial.threat == "adaptive":
-                made_by += f"-on-{about}"
-            file = re.sub(r"[^\w.-]+", "_", f"adversarial-{made_by}.safetensors")
-            write_adversarial(folder / file, images, ids, attack=made_by, quick=trial.quick)
+    Its images are those of the run's finished shards.
+    """
+    missing = {shard.name for shard in store.missing()}
+    for entry in entries:
+        kept = [
+            store.arrays(shard)
+            for shard in shards
+            if shard.trial == entry.name and shard.name not in missing
+        ]
+        parts = [arrays for arrays in kept if "images" in arrays]
+        if not parts:
+            continue
+        images, ids = (
+            torch.from_numpy(np.concatenate([part[key] for part in parts]))
+            for key in ("images", "ids")
+        )
+        trial = entry.trial
+        made_by = f"{trial.name}-{trial.protocol}"
+        if trial.threat == "adaptive":
+            made_by += f"-on-{entry.defences[0]}"
+        file = re.sub(r"[^\w.-]+", "_", f"adversarial-{made_by}.safetensors")
+        write_adversarial(folder / file, images, ids, attack=made_by, quick=trial.quick)

@@ -1,6 +1,7 @@
 """When the checks run: on the first images, and on all rows at the end."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from bandlimiter.attacks import Target
 from bandlimiter.evaluation.adaptive import Adaptive
@@ -41,8 +42,13 @@ class Inspection:
 
     def __init__(self, judge: Judge, adaptive: Adaptive | None) -> None:
         self._judge, self._adaptive = judge, adaptive
-        self._findings: list[Finding] = []
+        self.found: list[Finding] = []
         self._looked: set[str] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that is attacked was looked at."""
+        return self._looked >= ({PLAIN} if self._adaptive is None else {PLAIN, OURS})
 
     def look(self, batch: CleanBatch) -> None:
         """Look at the first batch that holds images which the model under attack has right."""
@@ -50,20 +56,6 @@ class Inspection:
         self._look(PLAIN, lambda: Target(plain), batch, "transfer")
         if self._adaptive is not None:
             self._look(OURS, self._judge.defendant.target, batch, "adaptive")
-
-    def findings(self, rows: Sequence[Row]) -> list[Finding]:
-        """Return everything found, with what only all rows of the run can tell."""
-        return [*self._findings, *(check_square(rows, OURS) if self._square_came_last else [])]
-
-    @property
-    def _square_came_last(self) -> bool:
-        """Whether Square got the images that attacks with gradients had had before it."""
-        blind = any(found.kind == "no-gradient" and found.about == OURS for found in self._findings)
-        if self._adaptive is None or blind:
-            return False
-        stages = self._adaptive.stages
-        before = stages[: stages.index("square")] if "square" in stages else ()
-        return not set(_WITH_GRADIENT).isdisjoint(before)
 
     def _look(
         self, about: str, new_target: Callable[[], Target], batch: CleanBatch, threat: str
@@ -75,10 +67,10 @@ class Inspection:
         x, labels = batch.images[right], batch.labels[right]
         names = [f"inspection/{key}" for key in batch.ids[right.cpu()].tolist()]
         target = new_target()
-        self._findings += check_answers(target, about, x)
-        self._findings += check_gradients(target, about, x, labels, names, again=new_target())
+        self.found += check_answers(target, about, x)
+        self.found += check_gradients(target, about, x, labels, names, again=new_target())
         if about == OURS and self._adaptive is not None:
-            self._findings += check_large_budget(
+            self.found += check_large_budget(
                 target,
                 about,
                 x,
@@ -88,3 +80,22 @@ class Inspection:
                 ids=names,
                 seed=self._judge.seed,
             )
+
+
+def conclude(
+    found: Sequence[dict[str, Any]], rows: Sequence[Row], adaptive: Adaptive | None
+) -> list[dict[str, Any]]:
+    """Return what an inspection found, with what only all rows of the run can tell."""
+    if not _square_came_last(found, adaptive):
+        return list(found)
+    return [*found, *(finding.document() for finding in check_square(rows, OURS))]
+
+
+def _square_came_last(found: Sequence[dict[str, Any]], adaptive: Adaptive | None) -> bool:
+    """Whether Square got the images that attacks with gradients had had before it."""
+    blind = any(each["kind"] == "no-gradient" and each["about"] == OURS for each in found)
+    if adaptive is None or blind:
+        return False
+    stages = adaptive.stages
+    before = stages[: stages.index("square")] if "square" in stages else ()
+    return not set(_WITH_GRADIENT).isdisjoint(before)

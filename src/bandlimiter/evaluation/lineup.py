@@ -13,36 +13,37 @@ from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.checks import answers_differ
 from bandlimiter.evaluation.defendant import Defendant
 from bandlimiter.evaluation.judge import Judge
+from bandlimiter.evaluation.setup import Setup
 from bandlimiter.results import NONE, OURS
 
 
 def line_up(
-    model: nn.Module,
-    defence: nn.Module,
-    rivals: Sequence[str],
-    *,
-    adaptive: Adaptive | None,
-    example: torch.Tensor,
-    epsilon: float,
-    seed: int,
-    stop: Stop,
-    alpha: float,
-    heartbeat: Callable[[Target], None] | None = None,
+    setup: Setup, example: torch.Tensor, heartbeat: Callable[[Target], None] | None = None
 ) -> list[Judge]:
     """Return a judge for each defence, the run's own first.
 
     Rivals are built around the plain model; it stands last, as `NONE`, where attacks know
     what they attack.
 
+    Parameters
+    ----------
+    setup
+        Of the run.
+    example
+        [1, ...], an input.
+    heartbeat
+        See `Target`.
+
     Raises
     ------
     ConfigurationError
         For an unknown rival, one given twice, or rivals of a defence that is no `PostAverage`.
     """
-    modules = {OURS: defence, **_rivals(model, defence, rivals)}
-    if adaptive is not None:
+    model, defence = setup.model, setup.defence
+    modules = {OURS: defence, **setup.others, **_rivals(model, defence, setup.rivals)}
+    if setup.adaptive is not None:
         modules[NONE] = model
-    settings = adaptive or Adaptive()
+    settings = setup.adaptive or Adaptive()
     target = Target(model, heartbeat)
     return [
         Judge(
@@ -54,15 +55,19 @@ def line_up(
                 example,
                 random=_random(module, example),
                 randomness=settings.randomness,
-                seeds=settings.redraws if adaptive and name == OURS else 0,
-                stop=stop if isinstance(module, PostAverage) and module.can_stop else "never",
-                alpha=alpha,
+                seeds=settings.redraws if setup.adaptive and name == OURS else 0,
+                stop=_stop(setup, module),
+                alpha=setup.alpha,
             ),
-            epsilon=epsilon,
-            seed=seed,
+            epsilon=setup.epsilon,
+            seed=setup.seed,
         )
         for name, module in modules.items()
     ]
+
+
+def _stop(setup: Setup, module: nn.Module) -> Stop:
+    return setup.stop if isinstance(module, PostAverage) and module.can_stop else "never"
 
 
 def _rivals(model: nn.Module, defence: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:

@@ -112,7 +112,7 @@ def require_fitting(
         )
     for attack in attacks:
         if isinstance(attack, SavedImages):
-            attack.require_some_of(images.ids)
+            attack.require_fitting(images.ids, first)
 
 
 def resolve_attacks(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> list[Attack]:

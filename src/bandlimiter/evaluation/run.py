@@ -1,41 +1,27 @@
 """A run: every image through every attack, both models judged, one row each (paper, 4.2)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from bandlimiter.attacks import Attack, Target
-from bandlimiter.data import ArrayImages, ImageSet
-from bandlimiter.defence import PostAverage
-from bandlimiter.errors import ConfigurationError
+from bandlimiter.attacks import Attack
+from bandlimiter.data import ImageSet
+from bandlimiter.errors import InputError
 from bandlimiter.evaluation.adaptive import Adaptive
-from bandlimiter.evaluation.adversarial_sets import AdversarialCollector
-from bandlimiter.evaluation.cases import CleanBatch
-from bandlimiter.evaluation.inspection import Inspection
-from bandlimiter.evaluation.judge import Judge
-from bandlimiter.evaluation.lineup import line_up
-from bandlimiter.evaluation.preflight import (
-    require_fitting,
-    require_ready,
-    resolve_attacks,
-    resolve_stop,
-    resolve_threat,
-)
-from bandlimiter.evaluation.trials import Done, Trials
-from bandlimiter.results import Row, RowWriter, summarise
-from bandlimiter.results.store import RESULT
-from bandlimiter.tensors import ChunkLimit
+from bandlimiter.evaluation.adversarial_sets import write_sets
+from bandlimiter.evaluation.executors import Executor, InProcess, run_shards
+from bandlimiter.evaluation.inspection import conclude
+from bandlimiter.evaluation.plan import Plan, plan_run
+from bandlimiter.evaluation.progress import Progress, Teller
+from bandlimiter.evaluation.recipe import EvaluationRecipe
+from bandlimiter.results import Row, summarise
+from bandlimiter.results.runs import RunStore
 
-Progress = Callable[[int, int, str], None]
-"""Called with rows done, rows in all, and what goes on."""
-
-# Small enough that rows come while a person waits, large enough that passes stay full: from
-# 30 images a pass on, a CPU gains nothing.
-_MOST_IMAGES_A_BATCH = 25
+RESULT = "result.json"
 
 
 @dataclass(frozen=True)
@@ -66,12 +52,15 @@ def evaluate(
     threat: str = "both",
     adaptive: Adaptive | None = None,
     rivals: Sequence[str] = (),
+    others: Mapping[str, nn.Module] | None = None,
     out: Path | str | None = None,
     seed: int = 0,
     quick: bool = False,
     stop: str = "auto",
     alpha: float = 1e-3,
     save_adversarial: bool = False,
+    executor: Executor | None = None,
+    shard_images: int | None = None,
     settings: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -108,8 +97,12 @@ def evaluate(
     rivals
         Names of other defences at hand (``one-neighbour``, ``gaussian``, ``ball``,
         ``bit-depth``, ``jpeg``), judged and attacked beside a `PostAverage`.
+    others
+        More defended models by name, judged and attacked beside.
     out
-        A new folder for rows (written as they come), timings, settings and the result.
+        The run's folder: rows as they come, adversarial images, timings, settings and the
+        result. Where it holds an unfinished run with the same settings, that is continued;
+        see `bandlimiter.results.runs`.
     seed
         Names all random draws of the attacks.
     quick
@@ -122,6 +115,13 @@ def evaluate(
         on the defence always face the full average.
     save_adversarial
         Also write each attack's adversarial images (safetensors) into ``out``.
+    executor
+        Who does the work: this process (where omitted), several, or Ray; see
+        `bandlimiter.evaluation.executors`. Rows do not depend on it, but for the number of
+        threads.
+    shard_images
+        How many images are worked on, kept and lost together; 25 where omitted, fewer of large
+        ones, more on a GPU.
     settings
         More facts to keep with the result.
     progress
@@ -136,110 +136,63 @@ def evaluate(
     ------
     ConfigurationError
         For settings out of range, unknown names, the same attack twice, a model in training
-        mode, or an ``out`` that holds a run.
+        mode, an ``out`` that holds another run or is in use, or models that cannot be sent to
+        other processes.
     InputError
-        For images outside [0, 1] or of a shape that the model does not take, NaN in images
-        or logits, labels out of range, saved images that belong to none of these; for a
-        defence without a gradient where no stage of the cascade can do without.
+        Where the first image lies outside [0, 1], has a shape that the model does not take, or
+        gives NaN; for labels out of range, saved images that belong to none of these, a
+        defence without a gradient where no stage of the cascade can do without. What befalls
+        later images only is kept in their rows, as ``error``; this comes where no image is left.
     """
-    require_ready(model, defence)
-    early = resolve_stop(defence, stop, alpha)
-    images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
-    first = images.images(0, 1)
-    knowing = resolve_threat(threat, adaptive or Adaptive(), epsilon, first.shape[1:])
-    if quick and knowing is not None:
-        knowing = knowing.quickened()
-    chosen = [] if threat == "adaptive" else resolve_attacks(attacks, protocol, quick)
-    if save_adversarial and out is None:
-        raise ConfigurationError("expected a folder (out) to save adversarial images to")
-    facts = {
-        **(settings or {}),
-        **(defence.settings if isinstance(defence, PostAverage) else {}),
-        "stop": early,
-        "alpha": alpha if early == "anytime" else None,
-        "attacks": [f"{attack.name}/{attack.protocol}" for attack in chosen],
-        "quick": quick,
-        "epsilon": epsilon,
-        "protocol": protocol,
-        "threat": threat,
-        "adaptive": None if knowing is None else asdict(knowing),
-        "rivals": list(rivals),
-        "seed": seed,
-    }
-    with RowWriter(None if out is None else Path(out), facts) as writer:
-        teller = _Teller(progress, writer)
-        judges = line_up(
-            model,
-            defence,
-            rivals,
-            adaptive=knowing,
-            example=first,
-            epsilon=epsilon,
-            seed=seed,
-            stop=early,
-            alpha=alpha,
-            heartbeat=teller.beat,
-        )
-        require_fitting(judges[0], images, chosen, judges[0].place(first))
-        trials = Trials(
-            judges, chosen, knowing, quick=quick, announce=teller.tell, heartbeat=teller.beat
-        )
-        teller.total = len(images) * trials.rows_per_image
-        inspection = Inspection(judges[0], knowing)
-        kept = AdversarialCollector() if save_adversarial else None
-        try:
-            for batches in _clean_batches(judges, images):
-                for done in trials.run(batches):
-                    _keep(done, writer, kept)
-                inspection.look(batches[0])
-        finally:  # whatever ends the run, what was found is kept
-            if kept and out is not None and writer.rows:
-                kept.write(Path(out))
-        warnings = [finding.document() for finding in inspection.findings(writer.rows)]
-        tables = summarise(writer.rows, facts, warnings)
-        writer.write_document(RESULT, tables)
-        teller.tell("done")
-    return Evaluation(writer.rows, tables)
-
-
-def _clean_batches(judges: Sequence[Judge], images: ImageSet) -> Iterator[list[CleanBatch]]:
-    """Yield batches, each as every judge's defence answers it."""
-    size = min(_MOST_IMAGES_A_BATCH, ChunkLimit("auto").resolve(images.images(0, 1)))
-    for start in range(0, len(images), size):
-        part = slice(start, min(start + size, len(images)))
-        pixels = judges[0].place(images.images(part.start, part.stop))
-        given = pixels, images.labels[part], images.ids[part]
-        own = judges[0].clean(*given)
-        yield [own, *(judge.clean(*given, plain=own.plain) for judge in judges[1:])]
-
-
-def _keep(done: Done, writer: RowWriter, kept: AdversarialCollector | None) -> None:
-    writer.add(done.rows)
-    writer.add_timing(
-        attack=done.trial.name,
-        protocol=done.trial.protocol,
-        threat=done.trial.threat,
-        images=len({row.image for row in done.rows}),
-        seconds=done.seconds,
+    plan = plan_run(
+        model,
+        defence,
+        data,
+        attacks,
+        protocol=protocol,
+        epsilon=epsilon,
+        threat=threat,
+        adaptive=adaptive,
+        rivals=rivals,
+        others=others,
+        seed=seed,
+        quick=quick,
+        stop=stop,
+        alpha=alpha,
+        save_adversarial=save_adversarial,
+        shard_images=shard_images,
+        settings=settings,
+        kept=out is not None,
     )
-    if kept:
-        kept.add(done)
+    return carry_out(plan, None if out is None else Path(out), executor, progress)
 
 
-class _Teller:
-    """Tells a caller how far the run is, also from within a long attack."""
+def carry_out(
+    plan: Plan,
+    folder: Path | None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Do what is left of a planned run; see `evaluate`."""
+    recipe, workers = EvaluationRecipe(plan.setup), executor or InProcess()
+    teller = Teller(progress, plan.setup.entries, plan.shards)
+    bench = recipe.build(teller.beat)  # refuses what does not fit, before anything is written
+    identity = plan.identity(workers.threads)
+    with RunStore(folder, identity, plan.shards, settings=plan.facts) as store:
+        try:
+            teller.resumed(store.missing())
+            run_shards(store, recipe, workers, bench=bench, watcher=teller)
+        finally:  # whatever ends the run, what was found is kept
+            if folder is not None and plan.setup.keep_images:
+                write_sets(folder, store, plan.setup.entries, plan.shards)
+        rows = store.rows()
+        tables = _tables(plan, rows, store.facts(plan.shards[-1]).get("findings", []))
+        store.write_document(RESULT, tables)
+        teller.tell("done")
+    return Evaluation(rows, tables)
 
-    def __init__(self, progress: Progress | None, writer: RowWriter) -> None:
-        self._progress, self._writer, self.total = progress, writer, 0
-        self._doing = "starting"
 
-    def tell(self, doing: str) -> None:
-        self._doing = doing
-        self._call(doing)
-
-    def beat(self, target: Target) -> None:
-        self._call(f"{self._doing}, {target.gradients:,} gradients, {target.queries:,} queries")
-
-    def _call(self, what: str) -> None:
-        if self._progress:
-            self._progress(len(self._writer.rows), self.total, what)
+def _tables(plan: Plan, rows: list[Row], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    if all(row.error is not None for row in rows):
+        raise InputError(f"expected at least one image that can be evaluated: {rows[0].error}")
+    return summarise(rows, plan.facts, conclude(found, rows, plan.setup.adaptive))

@@ -1,7 +1,7 @@
-"""All attacks of a run on one batch: on the plain model, and on each defence that is on trial."""
+"""Carries out a programme's entries: attacks on the plain model, and on each defence."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,13 +11,17 @@ from bandlimiter.attacks import Attack, Target
 from bandlimiter.errors import NoGradientError
 from bandlimiter.evaluation.adaptive import Adaptive, smallest_budget
 from bandlimiter.evaluation.cases import Attacked, CleanBatch, Trial
+from bandlimiter.evaluation.clean import CleanAnswers
 from bandlimiter.evaluation.judge import Judge
-from bandlimiter.results import NONE, Row
+from bandlimiter.evaluation.programme import Entry
+from bandlimiter.results import SMALLEST, Row
+
+Heartbeat = Callable[[Target], None]
 
 
 @dataclass(frozen=True)
 class Done:
-    """One attack on one batch.
+    """One attack on one slice.
 
     Attributes
     ----------
@@ -39,21 +43,16 @@ class Done:
 
 
 class Trials:
-    """What a run tries on each batch.
+    """Tries an entry on a slice.
 
     Parameters
     ----------
     judges
-        One for each defence, the run's own first; all share the plain model, which stands
-        among them under the name `NONE` where it is to face what the defences face.
-    attacks
-        On the plain model; what they find is shown to every defence.
+        One for each defence, the run's own first; all share the plain model.
     adaptive
-        How each of ``judges`` itself is attacked; None for not at all.
+        How each of ``judges`` itself is attacked.
     quick
         Whether these take fewer steps.
-    announce
-        Told what comes next.
     heartbeat
         See `Target`.
     """
@@ -61,58 +60,49 @@ class Trials:
     def __init__(
         self,
         judges: Sequence[Judge],
-        attacks: Sequence[Attack],
-        adaptive: Adaptive | None,
+        adaptive: Adaptive,
         *,
         quick: bool,
-        announce: Callable[[str], None],
-        heartbeat: Callable[[Target], None] | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
-        self._judges, self._adaptive, self._quick = judges, adaptive, quick
-        self._announce, self._attacks = announce, attacks
-        self.targets = {judge.defendant.name: judge.defendant.target(heartbeat) for judge in judges}
+        self._judges = {judge.defendant.name: judge for judge in judges}
+        self._adaptive, self._quick, self._heartbeat = adaptive, quick, heartbeat
 
-    @property
-    def rows_per_image(self) -> int:
-        """How many rows an image will have."""
-        shown = sum(judge.defendant.name != NONE for judge in self._judges)
-        faced = 0 if self._adaptive is None else 1 + self._adaptive.curve
-        return len(self._attacks) * shown + faced * len(self._judges)
+    def run(self, entry: Entry, answers: CleanAnswers) -> Done:
+        """Try one entry; what comes out depends on the slice alone."""
+        if entry.attack is not None:
+            judges = [self._judges[name] for name in entry.defences]
+            return self._shown(entry.attack, judges, answers)
+        (name,) = entry.defences
+        judge = self._judges[name]
+        if entry.trial.name == SMALLEST:
+            return self._faced(judge, answers, entry.trial, [smallest_budget(self._quick)])
+        stages = self._adaptive.cascade(judge.target, self._quick)
+        return self._faced(judge, answers, entry.trial, stages)
 
-    def run(self, batches: Sequence[CleanBatch]) -> Iterator[Done]:
-        """Try everything on one batch, given as each judge's defence answers it."""
-        for attack in self._attacks:
-            yield self._shown(attack, batches)
-        if self._adaptive is None:
-            return
-        search = smallest_budget(self._quick)
-        for judge, batch in zip(self._judges, batches, strict=True):
-            stages = self._adaptive.cascade(judge.target, self._quick)
-            yield self._faced(judge, batch, self._adaptive.cascade_trial(self._quick), stages)
-            if self._adaptive.curve:
-                with suppress(NoGradientError):  # a check says so; there is no curve then
-                    yield self._faced(judge, batch, Trial.of(search, "adaptive"), [search])
-
-    def _shown(self, attack: Attack, batches: Sequence[CleanBatch]) -> Done:
+    def _shown(self, attack: Attack, judges: Iterable[Judge], answers: CleanAnswers) -> Done:
         """Attack the plain model, and show what was found to every defence."""
         trial, started = Trial.of(attack), time.perf_counter()
-        self._announce(f"{trial.name} {trial.protocol}")
-        attacked = self._judges[0].attack_plain(attack, batches[0])
+        first, *_ = judges = list(judges)
+        attacked = first.attack_plain(attack, answers.of(first))
         rows: list[Row] = []
-        for judge, batch in zip(self._judges, batches, strict=True):
-            if judge.defendant.name == NONE:
-                continue
-            rows.extend(judge.rows(trial, batch, attacked))
-        return _done(trial, rows, batches[0], attacked, started)
+        for judge in judges:
+            rows.extend(judge.rows(trial, answers.of(judge), attacked))
+        return _done(trial, rows, answers.of(first), attacked, started)
 
     def _faced(
-        self, judge: Judge, batch: CleanBatch, trial: Trial, attacks: Sequence[Attack]
+        self, judge: Judge, answers: CleanAnswers, trial: Trial, attacks: Sequence[Attack]
     ) -> Done:
         """Attack one defence itself."""
-        started, name = time.perf_counter(), judge.defendant.name
-        self._announce(f"{trial.name} on {name}")
-        attacked = judge.attack_defended(trial, attacks, self.targets[name], batch)
-        return _done(trial, judge.rows(trial, batch, attacked), batch, attacked, started)
+        started, batch = time.perf_counter(), answers.of(judge)
+        # A target of its own for each slice: the n-th draw around an image counts from here.
+        target = judge.defendant.target(self._heartbeat)
+        attacked, rows = None, []
+        # A search for smallest budgets has no rows where there is no gradient; a check says so.
+        with suppress(*([NoGradientError] if trial.name == SMALLEST else [])):
+            attacked = judge.attack_defended(trial, attacks, target, batch)
+            rows = judge.rows(trial, batch, attacked)
+        return _done(trial, rows, batch, attacked, started)
 
 
 def _done(

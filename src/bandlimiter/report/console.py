@@ -10,8 +10,8 @@ from rich.text import Text
 
 from bandlimiter.report.paper import TABLE1, PaperRow, is_paper_s_defence
 from bandlimiter.report.side_by_side import side_by_side
+from bandlimiter.results.names import attack_name
 
-_ATTACKS = {"fgsm": "FGSM", "pgd": "PGD", "deepfool": "DeepFool", "cw": "C&W"}
 _PROTOCOLS = {
     "minimal": "minimal: the smallest perturbation found, counted if within the budget",
     "fixed": "fixed: the whole budget",
@@ -72,8 +72,7 @@ def _table(title: str, results: list[dict[str, Any]], paper: dict[str, PaperRow]
 def _cells(result: dict[str, Any]) -> list[str]:
     linf = result["mean_linf"]
     return [
-        escape(_ATTACKS.get(result["attack"], result["attack"]))
-        + (" (quick)" if result["quick"] else ""),
+        escape(attack_name(result["attack"], quick=result["quick"])),
         str(result["adversarials"]),
         str(result["beyond_budget"]),
         "-" if linf is None else f"{255 * linf:.2f}",

@@ -1,8 +1,8 @@
 """What a run leaves behind: rows, their store, and what can be said from them. No torch."""
 
+from bandlimiter.results.reading import read_rows
 from bandlimiter.results.rows import CASCADE, NONE, OURS, SMALLEST, Row, Status
 from bandlimiter.results.statistics import Difference, Rate, mcnemar, paired_difference, rate
-from bandlimiter.results.store import RowWriter, read_rows
 from bandlimiter.results.summary import summarise
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Difference",
     "Rate",
     "Row",
-    "RowWriter",
     "Status",
     "mcnemar",
     "paired_difference",

@@ -29,6 +29,7 @@ class Status(StrEnum):
     BEYOND_BUDGET = "beyond the budget"  # found, but farther than epsilon: the original stays
     DEFENDED = "defended"  # within the budget, and the defended model is right
     BROKEN = "broken"  # within the budget, and the defended model is wrong
+    FAILED = "failed"  # no answer: the work on it ended in an error
 
 
 class Row(BaseModel):
@@ -76,10 +77,14 @@ class Row(BaseModel):
     other_seeds_clean: tuple[int, ...] = ()
     other_seeds_adversarial: tuple[int, ...] = ()
     """Labels under other direction seeds, of the clean and of the found image (fixed draws)."""
+    error: str | None = None
+    """Why there is no answer; labels are then -1, and the row counts in no rate."""
 
     @property
     def status(self) -> Status:
         """What became of the image."""
+        if self.error is not None:
+            return Status.FAILED
         attacked = self.defended_clean if self.adaptive else self.plain_clean
         if attacked != self.label:
             return Status.MISCLASSIFIED

@@ -32,9 +32,12 @@ def summarise(
     dict
         ``settings``, ``clean``, ``results`` (one entry an attack, protocol and threat),
         ``worst_case``, ``side_by_side`` (a line for each defence), ``smallest_budgets``
-        (where they were searched for), ``warnings``, ``verdict``. Each rate stands beside its
-        Wilson 95 % interval under the same key with ``_interval``; a rate of nothing is None.
+        (where they were searched for), ``failed`` (images without an answer, which count in no
+        rate), ``warnings``, ``verdict``. Each rate stands beside its Wilson 95 % interval under
+        the same key with ``_interval``; a rate of nothing is None.
     """
+    failed = [row for row in rows if row.error is not None]
+    rows = [row for row in rows if row.error is None]
     own = [row for row in rows if row.defence == OURS]
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in own:
@@ -47,10 +50,22 @@ def summarise(
         "worst_case": grid.worst_case(),
         "side_by_side": contenders(grid),
         "smallest_budgets": smallest_budgets(rows),
+        "failed": _failed(failed),
         "warnings": list(warnings),
     }
     document["verdict"] = verdict(document)
     return document
+
+
+def _failed(rows: Iterable[Row]) -> dict[str, Any]:
+    """Count the images that gave no answer, under any attack, by what happened."""
+    images: dict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        images[row.error or ""].add(row.image)
+    return {
+        "images": len(set().union(*images.values())),
+        "errors": [{"error": error, "images": sorted(ids)} for error, ids in images.items()],
+    }
 
 
 def _clean(rows: Iterable[Row]) -> dict[str, Any]:

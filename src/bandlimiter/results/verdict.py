@@ -4,6 +4,8 @@ from typing import Any
 
 from bandlimiter.results.rows import NONE, OURS
 
+_NOTHING = "No attack found an adversarial image within the budget, so nothing was tested."
+
 _KINDS = {
     "minimal": "of the smallest perturbations that fool the plain model",
     "fixed": "of the perturbations that use the whole budget",
@@ -19,9 +21,9 @@ def verdict(document: dict[str, Any]) -> str:
     document
         ``results``, ``side_by_side``, ``worst_case`` and ``warnings`` as `summarise` makes them.
     """
-    parts = [_brought_back(document), _attacked(document), _caveat(document), _warned(document)]
-    said = " ".join(part for part in parts if part)
-    return said or "No attack found an adversarial image within the budget, so nothing was tested."
+    parts = [_brought_back(document), _attacked(document), _caveat(document)]
+    said = " ".join(part for part in parts if part) or _NOTHING
+    return " ".join(part for part in (said, _failed(document), _warned(document)) if part)
 
 
 def _brought_back(document: dict[str, Any]) -> str:
@@ -107,6 +109,14 @@ def _caveat(document: dict[str, Any]) -> str:
 
 def _hit(document: dict[str, Any]) -> bool:
     return any(result["adversarials"] for result in document["results"])
+
+
+def _failed(document: dict[str, Any]) -> str:
+    """Say how many images are missing from all this."""
+    failed = document.get("failed", {"images": 0})["images"]
+    if not failed:
+        return ""
+    return f"{failed} image{'s' * (failed > 1)} gave no answer and count in no rate."
 
 
 def _warned(document: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""``bandlimiter reproduce``: the paper's tables and figures."""

@@ -1,0 +1,89 @@
+"""From what a command asks for to an experiment's document, its pictures and its table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bandlimiter.cli.files import make_folder, write_json
+from bandlimiter.cli.progress import rows_progress
+from bandlimiter.cli.setup import build_defended, default_data
+from bandlimiter.data import load_data
+from bandlimiter.draw.sweeps import draw_experiment
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.evaluation.executors import Executor
+from bandlimiter.evaluation.reproduction import ATTACKS, EXPERIMENTS, Study
+from bandlimiter.report.experiments import experiment_markdown
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command asks for, beside models and data.
+
+    ``values`` are the points of a sweep, empty for the paper's; ``limit`` is the number of
+    images, ``limits`` those of single attacks where there are fewer.
+    """
+
+    what: str
+    attacks: tuple[str, ...]
+    values: tuple[float, ...]
+    limit: int | None
+    limits: Mapping[str, int]
+    quick: bool
+    out: Path
+    shard_images: int | None
+    executor: Executor
+
+
+def run_study(asked: Asked, *, data: str | None, **built: Any) -> dict[str, Any]:
+    """Run an experiment; ``built`` are `build_defended`'s arguments.
+
+    Returns
+    -------
+    dict
+        Its document, with ``files``, what was written.
+    """
+    attacks = asked.attacks or default_attacks(asked.what)
+    unknown = [name for name in (*attacks, *asked.limits) if name not in ATTACKS]
+    if unknown:
+        raise ConfigurationError(f"expected attacks of {', '.join(ATTACKS)}; got {unknown[0]!r}")
+    make_folder(asked.out / asked.what)
+    defended = build_defended(**built)
+    data = data or default_data(defended.classifier)
+    size = defended.classifier.input_size or 224
+    images = load_data(data, asked.limit, None, built["seed"], size=size)
+    with rows_progress() as progress:
+        study = Study(
+            defended.classifier.module,
+            defended.defence,
+            images,
+            asked.out,
+            asked.executor,
+            seed=built["seed"],
+            quick=asked.quick,
+            shard_images=asked.shard_images,
+            settings={
+                **defended.settings,
+                "data": data,
+                "limit": asked.limit,
+                "limits": dict(asked.limits),
+            },
+            progress=progress,
+        )
+        document = EXPERIMENTS[asked.what](study, attacks, asked.limits, asked.values)
+    return _written(document, asked.out / asked.what)
+
+
+def default_attacks(what: str) -> tuple[str, ...]:
+    """Return the attacks that the paper shows there: all four, PGD alone in table 2."""
+    return ("pgd",) if what == "table2" else ATTACKS
+
+
+def _written(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    stem = folder / document["experiment"]
+    files = [stem.with_suffix(".json"), stem.with_suffix(".md")]
+    files += draw_experiment(document, stem)
+    document["files"] = [str(path) for path in files]
+    write_json(files[0], document)
+    files[1].write_text(experiment_markdown(document))
+    return document

@@ -1,0 +1,101 @@
+"""The plain engine: shards are done here, one after another; suspects in a process beside."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.evaluation.executors.crew import Place, Task
+from bandlimiter.evaluation.executors.outcomes import Died, Outcome, attempt
+from bandlimiter.evaluation.executors.packing import pack, require_positive
+from bandlimiter.evaluation.executors.processes import ProcessCrew
+from bandlimiter.evaluation.executors.work import Bench, Recipe
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Work is done in this process.
+
+    Attributes
+    ----------
+    threads
+        Of torch, while work is done; those that it has where omitted.
+    """
+
+    threads: int = field(default_factory=torch.get_num_threads)
+
+    def __post_init__(self) -> None:
+        require_positive(threads=self.threads)
+
+    @contextmanager
+    def crew(self, recipe: Recipe, bench: Bench | None, shards: int) -> "Iterator[HereCrew]":
+        """See `Executor`."""
+        before, crew = torch.get_num_threads(), HereCrew(recipe, bench, self.threads)
+        torch.set_num_threads(self.threads)
+        try:
+            yield crew
+        finally:
+            crew.close()
+            torch.set_num_threads(before)
+
+
+class HereCrew:
+    """One worker: this process. What may have killed it before is done in a child."""
+
+    def __init__(self, recipe: Recipe, bench: Bench | None, threads: int) -> None:
+        self._recipe, self._bench, self._threads = recipe, bench, threads
+        self._task: Task | None = None
+        self._usable = True
+        self._beside: ProcessCrew | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether there is nothing to do yet."""
+        return self._task is None
+
+    @cached_property
+    def shelters(self) -> bool:
+        """Whether the recipe can be sent to a child."""
+        try:
+            pack(self._recipe)
+        except ConfigurationError:
+            return False
+        return True
+
+    def hand(self, task: Task) -> None:
+        """Take a task; `wait` does it."""
+        self._task = task
+
+    def wait(self) -> Sequence[tuple[Task | None, Outcome]]:
+        """Do the task."""
+        task, self._task = self._task, None
+        if task is None:
+            return []
+        if task.place is Place.ANY and self._usable:
+            return [(task, self._do(task))]
+        beside = self._child()
+        beside.hand(task)
+        ended: Sequence[tuple[Task | None, Outcome]] = []
+        while not ended:
+            ended = beside.wait()
+        return ended
+
+    def close(self) -> None:
+        """End the child, where there is one."""
+        if self._beside:
+            self._beside.close()
+
+    def _do(self, task: Task) -> Outcome:
+        if self._bench is None:
+            self._bench = self._recipe.build()
+        outcome = attempt(self._bench, task.shard)
+        self._usable = not isinstance(outcome, Died)
+        return outcome
+
+    def _child(self) -> ProcessCrew:
+        if self._beside is None:
+            self._beside = ProcessCrew(pack(self._recipe), 1, self._threads)
+        return self._beside

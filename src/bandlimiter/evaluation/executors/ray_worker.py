@@ -1,0 +1,61 @@
+"""What a Ray actor does: hold a bench, do shards; suspects in a child process of its own."""
+
+import gc
+import pickle
+
+import torch
+
+from bandlimiter.evaluation.executors.child import Child
+from bandlimiter.evaluation.executors.outcomes import Outcome, attempt, trying
+from bandlimiter.evaluation.executors.serving import settle
+from bandlimiter.evaluation.executors.work import Bench
+from bandlimiter.results.runs import Shard
+
+
+class RayWorker:
+    """An actor.
+
+    Parameters
+    ----------
+    packed
+        The recipe; see `pack`.
+    threads
+        Of torch.
+    """
+
+    def __init__(self, packed: bytes, threads: int) -> None:
+        self._packed, self._threads = packed, threads
+        self._bench: Bench | None = None
+        settle(threads)
+
+    def build(self) -> Outcome | None:
+        """Make the bench; None says that it is there."""
+
+        def built() -> None:
+            self._ready()
+
+        return trying(built)
+
+    def do(self, shard: Shard) -> Outcome | None:
+        """Do a shard."""
+        return trying(lambda: attempt(self._ready(), shard))
+
+    def do_alone(self, shard: Shard) -> Outcome | None:
+        """Do a shard in a new process, so that the actor lives to tell how that one ended."""
+        self._bench = None  # makes room
+        gc.collect()
+        torch.cuda.empty_cache()
+
+        def alone() -> Outcome:
+            child = Child(self._packed, self._threads)
+            try:
+                return child.do(shard)
+            finally:
+                child.end()
+
+        return trying(alone)
+
+    def _ready(self) -> Bench:
+        if self._bench is None:
+            self._bench = pickle.loads(self._packed).build()  # noqa: S301  (the driver's own)
+        return self._bench

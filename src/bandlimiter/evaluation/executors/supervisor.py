@@ -1,0 +1,169 @@
+"""The policy: what is handed out, tried again, taken apart, set aside; whatever does the work."""
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.evaluation.executors.crew import Crew, Executor, Place, Task
+from bandlimiter.evaluation.executors.outcomes import Died, Gave, Outcome, Stopped
+from bandlimiter.evaluation.executors.work import Bench, Recipe, Watcher
+from bandlimiter.results.runs import Harvest, RunStore, Shard
+
+ATTEMPTS = 2
+"""How many workers may die on a shard before it is taken apart, and on an image alone."""
+
+# That many deaths with nothing done in between are no image's fault.
+_MOST_DEATHS = 20
+_MOST_BUILDS = 3
+
+
+def run_shards(
+    store: RunStore,
+    recipe: Recipe,
+    executor: Executor,
+    *,
+    bench: Bench | None = None,
+    watcher: Watcher | None = None,
+) -> None:
+    """Do what a store still misses.
+
+    Shards are handed out in the order of the plan and stored as they come; the store alone
+    decides what is done. A shard that raises is done again image by image, and an image that
+    raises is recorded as failed. A shard whose worker dies is tried once more, then image by
+    image in processes of their own; an image that ends these is recorded as failed ("poison").
+
+    Parameters
+    ----------
+    store
+        Open; this process alone writes to it.
+    recipe
+        Makes a bench in each worker.
+    executor
+        `InProcess`, `Processes` or `RayCluster`.
+    bench
+        One that this process has already; `InProcess` uses it.
+    watcher
+        Is told of each shard.
+
+    Raises
+    ------
+    ConfigurationError, NoGradientError, MissingExtraError, MemoryError, torch.OutOfMemoryError
+        From a bench: they concern the whole run. ConfigurationError also where workers cannot
+        be built, or die again and again.
+    Exception
+        Whatever the store or building a bench raises. What is in the store stays there, and
+        the same call goes on; shards given up are not blamed.
+    """
+    missing = store.missing()
+    if missing:
+        with executor.crew(recipe, bench, len(missing)) as crew:
+            Supervisor(store, recipe, crew, watcher).run(missing)
+
+
+class Supervisor:
+    """Sees to it that every shard ends in the store; see `run_shards`."""
+
+    def __init__(
+        self, store: RunStore, recipe: Recipe, crew: Crew, watcher: Watcher | None = None
+    ) -> None:
+        self._store, self._recipe, self._crew, self._watcher = store, recipe, crew, watcher
+        self._queue: deque[Task] = deque()
+        self._begun: dict[str, Shard] = {}
+        self._parts: dict[str, dict[int, Harvest]] = {}
+        self._deaths = self._builds = 0
+
+    def run(self, shards: Sequence[Shard]) -> None:
+        """Do them all."""
+        self._queue.extend(Task(shard, shard) for shard in shards)
+        try:
+            while self._queue or self._begun:
+                while self._queue and self._crew.free:
+                    self._hand(self._queue.popleft())
+                for task, outcome in self._crew.wait():
+                    self._settle(task, outcome)
+        finally:
+            for shard in self._begun.values():
+                with suppress(Exception):  # what brought us here matters more, such as a full disk
+                    self._store.release(shard)
+
+    def _hand(self, task: Task) -> None:
+        shard = task.plan
+        if shard.name not in self._begun:
+            self._begun[shard.name] = shard
+            earlier = self._store.begin(shard)
+            if self._watcher:
+                self._watcher.started(shard)
+            if earlier and self._crew.shelters:
+                task.place = Place.OUTSIDE  # maybe it killed the driver: there it will be seen
+            elif earlier >= ATTEMPTS:
+                return self._set_aside(
+                    task, f"the run ended {earlier} times on images of its shard"
+                )
+        return self._crew.hand(task)
+
+    def _settle(self, task: Task | None, outcome: Outcome) -> None:
+        if isinstance(outcome, Stopped):
+            raise outcome.exception()
+        if isinstance(outcome, Died):
+            self._count(outcome)
+            if task:
+                self._died(task, outcome)
+            return
+        self._deaths = self._builds = 0
+        if task is None:
+            return
+        if isinstance(outcome, Gave):
+            self._keep(task, outcome.harvest)
+        else:
+            self._failed(task, outcome.error)
+
+    def _failed(self, task: Task, error: str) -> None:
+        if task.whole and len(task.shard.images) > 1:
+            self._take_apart(task, task.place)
+        else:
+            self._keep(task, self._recipe.failed(task.shard, error))
+
+    def _died(self, task: Task, death: Died) -> None:
+        task.deaths += not death.building
+        if task.deaths < ATTEMPTS:
+            self._queue.appendleft(task)
+        elif task.whole:
+            self._take_apart(task, Place.ALONE)
+        else:
+            self._keep(task, self._recipe.failed(task.shard, f"its process {death.how}"))
+
+    def _count(self, death: Died) -> None:
+        if death.building:
+            self._builds += 1
+        else:
+            self._builds, self._deaths = 0, self._deaths + 1
+        if self._builds >= _MOST_BUILDS or self._deaths >= _MOST_DEATHS:
+            when = "before they had their models" if death.building else "with nothing done between"
+            raise ConfigurationError(
+                f"expected workers that live, got {max(self._builds, self._deaths)} deaths in a "
+                f"row {when}, in the last the process {death.how}; fewer workers need less memory"
+            )
+
+    def _take_apart(self, task: Task, place: Place) -> None:
+        parts = [Task(part, task.plan, place) for part in task.shard.parts()]
+        self._queue.extendleft(reversed(parts))
+
+    def _set_aside(self, task: Task, why: str) -> None:
+        for part in task.shard.parts():
+            self._keep(Task(part, task.plan), self._recipe.failed(part, why))
+
+    def _keep(self, task: Task, harvest: Harvest) -> None:
+        """Store a shard, or an image's part once all parts are there."""
+        shard = task.plan
+        if not task.whole:
+            parts = self._parts.setdefault(shard.name, {})
+            parts[task.shard.images[0]] = harvest
+            if len(parts) < len(shard.images):
+                return
+            harvest = self._recipe.merge(shard, [parts[image] for image in shard.images])
+            del self._parts[shard.name]
+        self._store.put(shard, harvest)
+        del self._begun[shard.name]
+        if self._watcher:
+            self._watcher.finished(shard, harvest)

@@ -1,0 +1,157 @@
+"""A study: attacks are made once and kept; any number of defences then answer to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bandlimiter.data import ImageSet
+from bandlimiter.defence import PostAverage
+from bandlimiter.evaluation.executors import Executor, InProcess
+from bandlimiter.evaluation.plan import plan_run
+from bandlimiter.evaluation.progress import Progress
+from bandlimiter.evaluation.reproduction.delivered import Delivered
+from bandlimiter.evaluation.run import Evaluation, carry_out
+
+_NO_BUDGET = 1.0
+"""For searches of smallest perturbations, which no budget changes: so one search serves all."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One attack of a study.
+
+    Attributes
+    ----------
+    name, protocol
+        See `build_attack`.
+    epsilon
+        The budget in pixels under which it counts; ``fixed`` attacks spend it.
+    limit
+        On how many of the study's images, from the first; None for all.
+    """
+
+    name: str
+    protocol: str
+    epsilon: float
+    limit: int | None = None
+
+
+@dataclass
+class Study:
+    """Where a study's models, images and runs are.
+
+    Attributes
+    ----------
+    model, defence
+        The plain model, and the defence at the centre of the study.
+    images
+        All of them.
+    out
+        The folder of runs: ``attacks-HASH`` for each attack, ``answers-HASH`` for what defences
+        answer. Runs that are there already are used, unfinished ones continued.
+    executor
+        Who works.
+    seed, quick, shard_images
+        See `evaluate`.
+    settings
+        Facts to keep with each run.
+    progress
+        Called as rows come.
+    runs
+        The folders of all runs that were used, in order.
+    warnings
+        Signs that attacks were weak.
+    """
+
+    model: nn.Module
+    defence: PostAverage
+    images: ImageSet
+    out: Path
+    executor: Executor = field(default_factory=InProcess)
+    seed: int = 0
+    quick: bool = False
+    shard_images: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    progress: Progress | None = None
+    runs: list[Path] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+
+    def attacked(self, tried: Tried) -> Delivered:
+        """Attack the plain model, or find that this was done before."""
+        plan = plan_run(
+            self.model,
+            self.model,
+            self._images(tried.limit),
+            [tried.name],
+            protocol=tried.protocol,
+            epsilon=_NO_BUDGET if tried.protocol == "minimal" else tried.epsilon,
+            threat="transfer",
+            seed=self.seed,
+            quick=self.quick,
+            shard_images=self.shard_images,
+            save_adversarial=True,
+            settings={
+                **self.settings,
+                "about": f"{tried.name} {tried.protocol}, kept for defences",
+            },
+            exhibits=0,
+            kind="attacks",
+        )
+        folder = self.out / plan.name(self.executor.threads)
+        found = carry_out(plan, folder, self.executor, self.progress)
+        self._note(folder, found)
+        (attack,) = plan.setup.attacks
+        (entry,) = plan.setup.entries
+        return Delivered(
+            attack.name, attack.protocol, folder.name, entry.name, folder, quick=attack.quick
+        )
+
+    def judged(
+        self, tried: Sequence[Tried], others: Mapping[str, nn.Module] | None = None
+    ) -> list[Evaluation]:
+        """Show what attacks found to the defence, and to ``others``, by name.
+
+        Attacks of one budget and limit are judged together.
+
+        Returns
+        -------
+        list of Evaluation
+            One for each budget and limit.
+        """
+        groups: dict[tuple[float, int | None], list[Tried]] = {}
+        for each in tried:
+            groups.setdefault((each.epsilon, each.limit), []).append(each)
+        return [self._judged(group, others) for group in groups.values()]
+
+    def _judged(self, tried: Sequence[Tried], others: Mapping[str, nn.Module] | None) -> Evaluation:
+        plan = plan_run(
+            self.model,
+            self.defence,
+            self._images(tried[0].limit),
+            [self.attacked(each) for each in tried],
+            protocol="minimal",
+            epsilon=tried[0].epsilon,
+            threat="transfer",
+            others=others,
+            seed=self.seed,
+            quick=self.quick,
+            shard_images=self.shard_images,
+            settings=self.settings,
+            kind="answers",
+        )
+        folder = self.out / plan.name(self.executor.threads)
+        found = carry_out(plan, folder, self.executor, self.progress)
+        self._note(folder, found)
+        return found
+
+    def _images(self, limit: int | None) -> ImageSet:
+        return self.images.limited(limit, None, self.seed)
+
+    def _note(self, folder: Path, found: Evaluation) -> None:
+        if folder not in self.runs:
+            self.runs.append(folder)
+        new = [each for each in found.tables["warnings"] if each not in self.warnings]
+        self.warnings.extend(new)

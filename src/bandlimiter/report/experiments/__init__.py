@@ -1,0 +1,69 @@
+"""The paper's tables and figures as tables, its own figures beside ours: terminal, Markdown.
+
+Each experiment has a module that lays out a `Sheet` from its document; `sheet` renders one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from bandlimiter.report.experiments import figure1, figure2, figure3, table1, table2
+from bandlimiter.report.experiments.sheet import Sheet, markdown_of, plain, table_of
+from bandlimiter.report.paper import CLAIMS
+
+SHEETS: dict[str, Callable[[dict[str, Any]], Sheet]] = {
+    "table1": table1.sheet,
+    "table2": table2.sheet,
+    "figure1": figure1.sheet,
+    "figure2": figure2.sheet,
+    "figure3": figure3.sheet,
+}
+"""By the paper's names."""
+
+
+def experiment_tables(document: dict[str, Any]) -> Group:
+    """Lay out an experiment's document for a terminal, the paper's figures beside ours.
+
+    Parameters
+    ----------
+    document
+        Of ``bandlimiter reproduce``, with ``experiment``, ``settings`` and ``points`` (of
+        figure 1: as ``bandlimiter regions`` has it).
+    """
+    sheet = SHEETS[document["experiment"]](document)
+    return Group(
+        Text(sheet.head),
+        table_of(sheet),
+        *(Text(note) for note in sheet.notes),
+        Text(f"the paper: {CLAIMS[document['experiment']]}", style="dim"),
+    )
+
+
+def experiment_markdown(document: dict[str, Any]) -> str:
+    """Return the same as a page of Markdown, with the settings it was made under."""
+    sheet = SHEETS[document["experiment"]](document)
+    parts = [
+        f"# {sheet.title}",
+        plain(sheet.head),
+        markdown_of(sheet),
+        *(plain(note) for note in sheet.notes),
+        f"The paper: {plain(CLAIMS[document['experiment']])}",
+        f"**{plain(document['verdict'])}**" if document.get("verdict") else "",
+        *(f"Warning: {plain(each['message'])}" for each in document.get("warnings", [])),
+        _made_with(document["settings"]),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _made_with(settings: dict[str, Any]) -> str:
+    """Say what made the figures; what is not known is left out."""
+    keys = (
+        *("model", "weights", "data", "network", "widths", "points", "epochs", "limit", "limits"),
+        *("seed", "quick", "device", "threads", "machine"),
+    )
+    known = ((key, settings.get(key)) for key in keys)
+    said = [f"{key} {value}" for key, value in known if value not in (None, {}, "")]
+    said += [f"{name} {number}" for name, number in settings.get("versions", {}).items()]
+    return plain(f"Made with: {', '.join(said)}.") if said else ""

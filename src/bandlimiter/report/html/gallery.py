@@ -1,0 +1,145 @@
+"""Images of a run to look at: clean, adversarial, the difference, scores, votes."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandlimiter.report.html.pictures import magnified, png_uri
+from bandlimiter.report.tables import Study
+from bandlimiter.report.tables.attacks import attack_name
+from bandlimiter.results.runs import Arrays, Harvest
+
+_SHOWN = 12
+_BYTES = 4_000_000
+"""What a page spends on images: so many exhibits and so many bytes at most, in a run."""
+
+_TOP = 5
+
+
+@dataclass(frozen=True)
+class Score:
+    """One class of one image: shares in [0, 1] of both models and of the samples' votes."""
+
+    name: str
+    right: bool
+    plain: float
+    defended: float
+    votes: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One adversarial image, ready to be shown."""
+
+    title: str
+    alt: str
+    clean: str
+    adversarial: str
+    difference: str
+    factor: int
+    length: float
+    samples: int
+    scores: Mapping[str, Sequence[Score]]
+    """``clean`` and ``adversarial``, each with the classes that matter most."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What is shown, and of how many."""
+
+    exhibits: Sequence[Exhibit]
+    of: int
+
+
+def gallery_of(study: Study, harvests: Iterable[Harvest]) -> Gallery:
+    """Choose exhibits: an attack after the other, so that few images show all of them."""
+    waiting: dict[tuple[str, str], list[tuple[Mapping[str, Any], Arrays]]] = {}
+    count = 0
+    for facts, arrays in _exhibits(harvests):
+        count += 1
+        queue = waiting.setdefault((str(facts["attack"]), str(facts["protocol"])), [])
+        if len(queue) < _SHOWN:
+            queue.append((facts, arrays))
+    shown: list[Exhibit] = []
+    size = 0
+    for facts, arrays in _in_turn(list(waiting.values())):
+        if len(shown) == _SHOWN:
+            break
+        exhibit = _exhibit(study, facts, arrays)
+        size += len(exhibit.clean) + len(exhibit.adversarial) + len(exhibit.difference)
+        if shown and size > _BYTES:
+            break
+        shown.append(exhibit)
+    return Gallery(shown, count)
+
+
+def _exhibits(harvests: Iterable[Harvest]) -> Iterator[tuple[Mapping[str, Any], Arrays]]:
+    for harvest in harvests:
+        for number, facts in enumerate(harvest.facts.get("exhibits", ())):
+            start = f"exhibit.{number}."
+            yield (
+                facts,
+                {
+                    name.removeprefix(start): array
+                    for name, array in harvest.arrays.items()
+                    if name.startswith(start)
+                },
+            )
+
+
+def _in_turn(queues: Sequence[Sequence[Any]]) -> Iterator[Any]:
+    for number in range(max(map(len, queues), default=0)):
+        yield from (queue[number] for queue in queues if number < len(queue))
+
+
+def _exhibit(study: Study, facts: Mapping[str, Any], arrays: Arrays) -> Exhibit:
+    clean, adversarial = (
+        np.asarray(arrays[key], dtype=np.float64) for key in ("clean", "adversarial")
+    )
+    change, factor = magnified(clean, adversarial)
+    label = int(facts["label"])
+    name, attack = study.class_name(label), attack_name(str(facts["attack"]))
+    title = f"Image {facts['image']}, {name}: {attack} {facts['protocol']}"
+    if facts.get("status"):
+        title += f", {facts['status']}"
+    return Exhibit(
+        title=title,
+        alt=f"image {facts['image']} ({name})",
+        clean=png_uri(clean),
+        adversarial=png_uri(adversarial),
+        difference=png_uri(change),
+        factor=factor,
+        length=255 * float(np.abs(adversarial - clean).max(initial=0.0)),
+        samples=int(arrays["votes"][0].sum()),
+        scores={
+            kind: _scores(study, label, *(arrays[key][i] for key in ("plain", "defended", "votes")))
+            for i, kind in enumerate(("clean", "adversarial"))
+        },
+    )
+
+
+def _scores(
+    study: Study,
+    label: int,
+    plain: NDArray[Any],
+    defended: NDArray[Any],
+    votes: NDArray[Any],
+) -> list[Score]:
+    shares = votes / max(1, int(votes.sum()))
+    best = np.maximum(np.maximum(plain, defended), shares)
+    order = np.argsort(-best, kind="stable")[:_TOP]
+    return [
+        Score(
+            study.class_name(int(each)),
+            int(each) == label,
+            float(plain[each]),
+            float(defended[each]),
+            float(shares[each]),
+            int(votes[each]),
+        )
+        for each in order
+    ]

@@ -1,0 +1,23 @@
+"""All tables of a run, in the order that they are read."""
+
+from bandlimiter.report.tables.accuracy import class_tables, difference_table, side_by_side_table
+from bandlimiter.report.tables.attacks import attack_tables, budget_table, knowing_table
+from bandlimiter.report.tables.facts import failure_table, settings_table, timing_table
+from bandlimiter.report.tables.study import Study
+from bandlimiter.report.tables.table import Table
+
+
+def tables_of(study: Study) -> list[Table]:
+    """Return every table that a run has rows for."""
+    found = [
+        side_by_side_table(study),
+        difference_table(study),
+        *attack_tables(study),
+        knowing_table(study),
+        budget_table(study),
+        *class_tables(study),
+        failure_table(study),
+        settings_table(study),
+        timing_table(study),
+    ]
+    return [table for table in found if table.rows]

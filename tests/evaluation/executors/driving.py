@@ -1,0 +1,107 @@
+"""A driver to be killed: runs the toy in a process of its own, as the command would."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bandlimiter.evaluation.executors import Executor, build_executor, run_shards
+from bandlimiter.results.runs import Harvest, RunStore, Shard
+from tests.evaluation.executors.toy import Toy, mark, plan
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(folder: Path | None, toy: Toy, executor: Executor, shards: int, size: int = 2) -> RunStore:
+    """Run, or go on, here; return the store, closed."""
+    todo = plan(shards, size)
+    with RunStore(folder, {"threads": executor.threads}, todo, settings={}) as store:
+        run_shards(store, toy, executor)
+    return store
+
+
+class Watcher:
+    """Leaves a mark when a shard is handed out and when it is stored."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def started(self, shard: Shard) -> None:
+        mark(self.folder / f"started-{shard.name}")
+
+    def finished(self, shard: Shard, harvest: Harvest) -> None:
+        mark(self.folder / f"finished-{shard.name}")
+
+
+def start(folder: Path, toy: Toy, executor: list[Any], shards: int) -> "subprocess.Popen[str]":
+    """Start a driver; its stdout is one JSON document, as the command's."""
+    told = {
+        "folder": str(folder),
+        "marks": str(toy.folder),
+        "orders": toy.orders,
+        "executor": executor,
+        "shards": shards,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", __name__, json.dumps(told)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a terminal's group: Ctrl-C reaches all of it
+    )
+
+
+def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until something holds, and return it; a test that never sees it fails."""
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end, f"not within {seconds} seconds"
+        time.sleep(0.02)
+    return found
+
+
+def marked(path: Path) -> int:
+    """Wait for a mark; return the process that left it."""
+    return int(until(lambda: path.exists() and path.read_text()))
+
+
+def gone(process: int) -> bool:
+    """Whether a process is dead, be it buried or not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "ZX"
+
+
+def kill(process: int) -> None:
+    """Kill a process and see it dead."""
+    os.kill(process, signal.SIGKILL)
+    until(lambda: gone(process))
+
+
+def main(told: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    marks = Path(told["marks"])
+    toy = Toy(marks, {int(image): order for image, order in told["orders"].items()})
+    executor = build_executor(*told["executor"])
+    with RunStore(
+        Path(told["folder"]), {"threads": executor.threads}, plan(told["shards"]), settings={}
+    ) as store:
+        try:
+            run_shards(store, toy, executor, watcher=Watcher(marks))
+        except KeyboardInterrupt:
+            sys.exit(130)
+        print(json.dumps({"rows": len(store.rows())}))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,138 @@
+"""A recipe whose bench computes rows from a shard, and does what it is told on some images."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.results import Row
+from bandlimiter.results.runs import Harvest, Shard
+from bandlimiter.tensors import generator
+
+
+def plan(shards: int, size: int = 2) -> list[Shard]:
+    """Return a plan of so many shards of so many images."""
+    return [Shard(f"{n:02d}", "toy", tuple(range(n * size, (n + 1) * size))) for n in range(shards)]
+
+
+@dataclass(frozen=True)
+class Toy:
+    """``orders``: image -> what happens there; ``once:...`` only the first time.
+
+    ``folder`` is where processes leave marks; ``building`` an order obeyed on building.
+    """
+
+    folder: Path
+    orders: Mapping[int, str] = field(default_factory=dict)
+    building: str = ""
+
+    def build(self) -> "ToyBench":
+        obey(self.building, self.folder, "building")
+        mark(self.folder / f"built-{os.getpid()}")
+        return ToyBench(self)
+
+    def merge(self, shard: Shard, parts: Sequence[Harvest]) -> Harvest:
+        arrays = [part.arrays["images"] for part in parts if part.arrays]
+        return Harvest(
+            [row for part in parts for row in part.rows],
+            {"images": np.concatenate(arrays)} if arrays else {},
+            {"threads": torch.get_num_threads()},
+        )
+
+    def failed(self, shard: Shard, error: str) -> Harvest:
+        (image,) = shard.images
+        return Harvest([row(image, -1, 0.0, error)])
+
+
+@dataclass(frozen=True)
+class ToyBench:
+    recipe: Toy
+
+    def do(self, shard: Shard) -> Harvest:
+        orders, folder = self.recipe.orders, self.recipe.folder
+        for image in shard.images:
+            obey(orders.get(image, ""), folder, f"before-{image}")
+        rows, arrays = [], []
+        for image in shard.images:
+            values = torch.rand(400, 400, generator=generator(7, "toy", image))
+            product = values @ values.softmax(1)  # sums of many numbers: threads could show
+            rows.append(row(image, int(product.sum(0).argmax()), float(product.norm())))
+            arrays.append(product[:4].numpy())
+        for image in shard.images:
+            obey(orders.get(-image, ""), folder, f"after-{image}")
+        return Harvest(rows, {"images": np.stack(arrays)}, {"threads": torch.get_num_threads()})
+
+
+def row(image: int, answer: int, length: float, error: str | None = None) -> Row:
+    return Row(
+        image=image, label=1, attack="toy", protocol="fixed", threat="transfer", quick=False,
+        epsilon=0.1, plain_clean=answer, defended_clean=answer, found=error is None,
+        within_budget=False, plain_adversarial=None, defended_adversarial=None,
+        linf=length, l2=length, l2_normalised=None, error=error,
+    )  # fmt: skip
+
+
+def mark(path: Path) -> None:
+    """Leave a file that is there whole or not at all, with the process's number."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary.write_text(str(os.getpid()))
+    temporary.replace(path)
+
+
+def obey(order: str, folder: Path, place: str) -> None:
+    """Do what an order says."""
+    if order.startswith("once:"):
+        path = folder / place
+        if path.exists():
+            return
+        order = order.removeprefix("once:")
+        mark(path)
+    elif order:
+        mark(folder / f"{place}-{os.getpid()}")
+    if order:
+        _ORDERS[order]()
+
+
+def _raise(error: BaseException) -> Callable[[], None]:
+    def raising() -> None:
+        raise error
+
+    return raising
+
+
+class Unpicklable(Exception):
+    """Has what no pipe carries."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.function = lambda: None
+
+
+def _print() -> None:
+    print("from python")
+    os.write(1, b"from below python\n")
+    sys.stdout.flush()
+
+
+_ORDERS: Mapping[str, Callable[[], object]] = {
+    "raise": _raise(ValueError("bad\nimage")),
+    "unpicklable": _raise(Unpicklable("odd")),
+    "leave": lambda: sys.exit(3),
+    "configuration": _raise(ConfigurationError("expected sense, got none")),
+    "memory": _raise(MemoryError("full")),
+    "accelerator": _raise(torch.AcceleratorError("device-side assert")),
+    "strange": _raise(ZeroDivisionError("why")),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "segfault": lambda: ctypes.string_at(0),
+    "exit": lambda: os._exit(5),
+    "sleep": lambda: time.sleep(600),
+    "print": _print,
+}

@@ -1,0 +1,199 @@
+"""How each command of the guide is made small enough to be run in a test; a rule for everything.
+
+A command is run as it is written, with the files that it names, except for what is said here.
+What no rule knows (a command, an option, a model, a source of images) is refused, so that nothing
+can be documented that is not also tried.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from typer.main import get_command
+
+from bandlimiter.cli.main import app
+
+COMMANDS: Mapping[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+
+TINY = "torchvision:squeezenet1_1"
+"""The smallest network of torchvision; with the random weights of `files.write_imagenet`."""
+
+FREE = {
+    *("accelerate", "address", "adversarial", "alpha", "around", "as_json"),
+    *("curve", "data", "device", "draw", "epsilon", "executor"),
+    *("find_directions", "folder", "image", "images", "most_loss", "norm"),
+    *("out", "plane", "protocol", "quick", "radius", "randomness"),
+    *("runs", "sampler", "save_adversarial", "scale", "seed", "stage"),
+    *("stop", "tables", "threads", "threat", "vote", "what"),
+}
+"""Options that cost nothing once the others are small."""
+
+_ATTACKING = {
+    "limit": "1",
+    "subset": None,
+    "quick": True,
+    "directions": "1",
+    "steps": "1",
+    "queries": "2",
+    "restarts": "1",
+    "draws": "1",
+    "redraws": "1",
+}
+
+SMALL: dict[str, dict[str, str | bool | None]] = {
+    "demo": {"limit": "1"},
+    "evaluate": _ATTACKING,
+    "certify": {"limit": "1", "samples": "20", "selection": "5"},
+    "predict": {"directions": "1"},
+    "regions": {"widths": "4,4", "epochs": "5"},
+    "spectrum": {"widths": "4", "epochs": "5", "highest": "20", "grid": "5"},
+    # A line to an adversarial image has thousands of breakpoints, a short random one a few.
+    "trace": {"quick": True, "attack": "fgsm", "extent": "1e-4", "random": True, "length": "0.01"},
+    "tune": {"limit": "4", "directions": "1", "radii": "1,6", "refinements": "1"},
+    "reproduce": {"limit": "1", "quick": True},
+    "report": {},
+    "runs": {},
+}
+"""By command: the value that an option gets, True to switch it on, None to leave it out."""
+
+ELSEWHERE = {
+    "address": "needs a cluster; the executors' own tests start Ray on this machine",
+}
+"""Options with which a command is read by its parser and not run, and why."""
+
+
+class NoRuleError(AssertionError):
+    """A command is documented that no rule makes small."""
+
+
+def make_small(words: Sequence[str]) -> list[str]:
+    """Return the words of a documented command with small values, ready to run.
+
+    Parameters
+    ----------
+    words
+        As written, without the program's name.
+    """
+    name, *rest = words
+    if name not in SMALL:
+        raise NoRuleError(f"no rule makes `bandlimiter {name}` small: add it to tests/guide/small.py")
+    given = _read(name, rest)
+    for option in given:
+        if option not in FREE and option not in SMALL[name] and option not in _REPLACED:
+            raise NoRuleError(
+                f"no rule for {option} of `bandlimiter {name}`: say in tests/guide/small.py how it "
+                "is made small, or that it costs nothing"
+            )
+    for option, value in SMALL[name].items():
+        if value is None:
+            given.pop(option, None)
+        elif _fits(name, option, given):
+            given[option] = [] if value is True else [value]
+    for option, replace in _REPLACED.items():
+        if option in given or option == "attack":
+            replace(name, given)
+    return [name, *_written(name, given)]
+
+
+def unrunnable(words: Sequence[str]) -> str | None:
+    """Return why a command is only read by its parser here, or None."""
+    given = _read(words[0], words[1:])
+    return next((why for option, why in ELSEWHERE.items() if option in given), None)
+
+
+def options_of(name: str) -> set[str]:
+    """Return all spellings of a command's options."""
+    return {
+        spelling
+        for parameter in COMMANDS[name].params
+        for spelling in (*parameter.opts, *parameter.secondary_opts)
+    } | {"--help", "-h"}
+
+
+def _read(name: str, words: Sequence[str]) -> dict[str, list[str]]:
+    """Let the command's own parser read what was given; options by name, in order."""
+    context = COMMANDS[name].make_context(name, list(words))
+    given = {}
+    for parameter in COMMANDS[name].params:
+        if context.get_parameter_source(parameter.name).name == "COMMANDLINE":
+            value = context.params[parameter.name]
+            given[parameter.name] = [str(v) for v in value] if isinstance(value, list) else [str(value)]
+    return given
+
+
+def _written(name: str, given: Mapping[str, list[str]]) -> list[str]:
+    words: list[str] = []
+    for parameter in COMMANDS[name].params:
+        if parameter.name not in given:
+            continue
+        values = given[parameter.name]
+        if parameter.param_type_name == "argument":
+            words += values
+        elif getattr(parameter, "is_flag", False):
+            words.append(parameter.opts[0])
+        else:
+            words += [word for value in values for word in (parameter.opts[0], value)]
+    return words
+
+
+def _fits(name: str, option: str, given: Mapping[str, list[str]]) -> bool:
+    """Whether an option makes sense beside the others."""
+    if name == "trace" and option == "extent":
+        return "plane" in given
+    if name == "trace" and option in ("random", "length"):
+        return "plane" not in given
+    if name == "reproduce" and given["what"] == ["figure1"]:
+        return False  # draws a network of its own, in seconds
+    return True
+
+
+def _model(name: str, given: dict[str, list[str]]) -> None:
+    """Every model becomes the smallest of its kind."""
+    (model,) = given["model"]
+    if model == "my_module:build" or model == "sample":
+        return
+    if model.startswith("cifar-resnet"):
+        given["model"] = ["cifar-resnet20"]
+    elif model.startswith("torchvision:") or model == "efficientnet-lite0":
+        given["model"], given["weights"] = [TINY], ["tiny.pth"]
+        if name == "evaluate":  # images of this size take seconds a step on the defence
+            given["threat"] = ["transfer"]
+    else:
+        raise NoRuleError(f"no rule for --model {model}: add one to tests/guide/small.py")
+
+
+def _weights(name: str, given: dict[str, list[str]]) -> None:
+    """Every file of weights is one with the packaged network's."""
+    if given["weights"] != ["tiny.pth"]:
+        given["weights"] = ["weights.pt"]
+
+
+def _attack(name: str, given: dict[str, list[str]]) -> None:
+    """Where all four attacks run unless told otherwise, the cheapest does."""
+    if name in ("evaluate", "reproduce") and given.get("what") != ["figure1"]:
+        given["attack"] = given.get("attack", ["fgsm"])[:1]
+
+
+def _rival(name: str, given: dict[str, list[str]]) -> None:
+    """Each rival's smallest budgets are searched for: the cheapest, of one evaluation, will do."""
+    if "curve" in given:
+        given["rival"] = ["one-neighbour"]
+
+
+def _values(name: str, given: dict[str, list[str]]) -> None:
+    """One point of a sweep."""
+    given["values"] = [given["values"][0].partition(",")[0]]
+
+
+def _workers(name: str, given: dict[str, list[str]]) -> None:
+    """Two processes, which hold a model each, show what any number does."""
+    given["workers"] = [str(min(2, int(given["workers"][0])))]
+
+
+_REPLACED: dict[str, Callable[[str, dict[str, list[str]]], None]] = {
+    "model": _model,
+    "weights": _weights,
+    "attack": _attack,
+    "rival": _rival,
+    "values": _values,
+    "workers": _workers,
+}
