@@ -11,7 +11,7 @@ from bandlimiter.cli.tune import tune
 
 pytest.importorskip("matplotlib")
 
-QUICK = ("--limit", 12, "--directions", 1, "--refinements", 1, "--radii", "24,3")
+QUICK = ("--limit", 6, "--directions", 1, "--refinements", 1, "--radii", "24,3")
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.command()(tune)
@@ -42,7 +42,7 @@ def test_the_choice_follows_from_the_curve(tuned):
     assert {0, 3, 24} < set(radii)
     kept = 0
     for point in document["curve"]:
-        assert point["loss"] == pytest.approx((point["lost"] - point["gained"]) / 12, abs=1e-12)
+        assert point["loss"] == pytest.approx((point["lost"] - point["gained"]) / 6, abs=1e-12)
         assert point["accuracy"] + point["loss"] == pytest.approx(document["plain_accuracy"])
         # ImageNet's std, which the sample model is normalised with.
         rms = ((0.229**2 + 0.224**2 + 0.225**2) / 3) ** 0.5
@@ -52,14 +52,14 @@ def test_the_choice_follows_from_the_curve(tuned):
         kept = point["radius"]
     assert document["radius"] == kept < 24
     choice = document["directions"]
-    fit = [p["directions"] for p in choice["points"] if p["differing"] <= 0.3 * 12]
+    fit = [p["directions"] for p in choice["points"] if p["differing"] <= 0.3 * 6]
     assert choice["chosen"] == min(fit)
     assert [p["directions"] for p in choice["points"]] == [6, 15, 30, 60]
 
 
-def test_says_that_twelve_images_are_too_few_and_what_a_radius_does_not_promise(tuned):
+def test_says_that_six_images_are_too_few_and_what_a_radius_does_not_promise(tuned):
     _, document = tuned
-    assert any("12 images are too few" in warning for warning in document["warnings"])
+    assert any("6 images are too few" in warning for warning in document["warnings"])
     assert document["sure_radius"] == 0
     assert "attackers who know the defence break it" in document["caution"]
     assert "radius" not in document["settings"]

@@ -63,7 +63,7 @@ def test_the_choice_of_k_has_a_panel_of_its_own():
         "K = 15",
     ]
     (bars,) = panel.containers
-    np.testing.assert_allclose(bars.lines[0].get_ydata(), [0.02, 0.01])
+    np.testing.assert_allclose(bars.lines[0].get_ydata(orig=False), [0.02, 0.01])
     largest = draw_tuning(document({**COUNTS, "chosen": 60})).axes[1]
     assert not any("chosen" in name for name in lines(largest))
 

@@ -79,9 +79,22 @@ def build_defended(
         "device": str(place),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
+        "processor": processor_name(place),
         "versions": {name: version(name) for name in ("bandlimiter", "torch", "numpy")},
     }
     return Defended(classifier, defence.eval().to(place), place, settings)
+
+
+def processor_name(device: torch.device) -> str:
+    """Return what the GPU, or the processor, calls itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        for line in described.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
 
 
 def sped_up(defended: Defended, probe: torch.Tensor) -> Defended:

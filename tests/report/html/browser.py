@@ -14,7 +14,10 @@ import time
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 # Chromium reads commands from descriptor 3 and writes answers to 4.
-_START = "import os, sys; r, w, *c = sys.argv[1:]; os.dup2(int(r), 3); os.dup2(int(w), 4); os.execv(c[0], c)"
+_START = (
+    "import os, sys; r, w, *c = sys.argv[1:]; os.dup2(int(r), 3); os.dup2(int(w), 4); "
+    "os.execv(c[0], c)"
+)
 _FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --remote-debugging-pipe --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync "
@@ -34,9 +37,9 @@ class Page:
         os.close(theirs_in)
         os.close(theirs_out)
         flags = [flag.replace("|", " ") for flag in _FLAGS.split()]
+        flags += [f"--user-data-dir={folder}", f"--window-size={width},{height}"]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, *map(str, high), CHROMIUM, *flags]
-            + [f"--user-data-dir={folder}", f"--window-size={width},{height}"],
+            [sys.executable, "-c", _START, *map(str, high), CHROMIUM, *flags],
             pass_fds=high,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

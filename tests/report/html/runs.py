@@ -10,7 +10,8 @@ from bandlimiter.results.runs import Harvest, RunStore, Shard
 from tests.results.test_contenders import cascade_row
 from tests.results.test_results import row
 
-CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer"]
+CLASSES += ["dog", "frog", "horse", "ship", "truck"]
 HOSTILE = "<img src=x onerror=alert(1)>"
 BREAKOUT = "</script><script>document.title='taken'</script>"
 
@@ -61,9 +62,7 @@ def rows_of(images, defences=(OURS, "gaussian"), attacks=("fgsm", "pgd"), knowin
             stage = draw.choice(["transfer", "apgd", "square"]) if broken else None
             length = draw.uniform(0.1, 3 if defence == NONE else 4) / 255
             rows.append(cascade_row(image, stage=stage, defence=defence, **same))
-            rows.append(
-                cascade_row(image, name="smallest", length=length, defence=defence, **same)
-            )
+            rows.append(cascade_row(image, name="smallest", length=length, defence=defence, **same))
     return rows
 
 

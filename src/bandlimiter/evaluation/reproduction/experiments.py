@@ -148,6 +148,7 @@ def _document(
             "images": len(study.images),
             "seed": study.seed,
             "quick": study.quick,
+            **study.effort(),
         },
         "points": points,
         "runs": [folder.name for folder in study.runs],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bandlimiter.evaluation.plan import plan_run
 from bandlimiter.evaluation.progress import Progress
 from bandlimiter.evaluation.reproduction.delivered import Delivered
 from bandlimiter.evaluation.run import Evaluation, carry_out
+from bandlimiter.results.runs import StoredRun
 
 _NO_BUDGET = 1.0
 """For searches of smallest perturbations, which no budget changes: so one search serves all."""
@@ -125,6 +127,17 @@ class Study:
         for each in tried:
             groups.setdefault((each.epsilon, each.limit), []).append(each)
         return [self._judged(group, others) for group in groups.values()]
+
+    def effort(self) -> dict[str, Any]:
+        """Return who worked on the runs, and what they took: seconds of all workers together."""
+        timings = [timing for run in self.runs for timing in StoredRun.open(run).timings()]
+        return {
+            "executor": type(self.executor).__name__,
+            "workers": getattr(self.executor, "workers", 1),
+            "threads": self.executor.threads,
+            "worker_seconds": round(sum(timing.get("seconds", 0.0) for timing in timings), 1),
+            "date": date.today().isoformat(),
+        }
 
     def _judged(self, tried: Sequence[Tried], others: Mapping[str, nn.Module] | None) -> Evaluation:
         plan = plan_run(

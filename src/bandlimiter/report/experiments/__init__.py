@@ -61,7 +61,8 @@ def _made_with(settings: dict[str, Any]) -> str:
     """Say what made the figures; what is not known is left out."""
     keys = (
         *("model", "weights", "data", "network", "widths", "points", "epochs", "limit", "limits"),
-        *("seed", "quick", "device", "threads", "machine"),
+        *("seed", "quick", "device", "processor", "executor", "workers", "threads"),
+        *("worker_seconds", "date"),
     )
     known = ((key, settings.get(key)) for key in keys)
     said = [f"{key} {value}" for key, value in known if value not in (None, {}, "")]

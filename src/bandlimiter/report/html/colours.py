@@ -63,8 +63,9 @@ def looks_of(studies: Sequence[Study]) -> Looks:
 
 def apart_look(number: int) -> Look:
     """Return one of many looks that differ; dashes let one curve be seen under another."""
-    colours = _APART[number % len(_APART)]
-    return Look(*colours, _DASHES[number % len(_DASHES)], _SYMBOLS[number % len(_SYMBOLS)])
+    round_, place = divmod(number, len(_APART))
+    dash, symbol = (place + round_) % len(_DASHES), (place + round_) % len(_SYMBOLS)
+    return Look(*_APART[place], _DASHES[dash], _SYMBOLS[symbol])
 
 
 def _rising(share: float) -> str:

@@ -110,7 +110,7 @@ class Study:
         """Return a defence's name as readers should see it: a sweep's own point has its value."""
         if defence == NONE:
             return "plain model"
-        if defence == OURS and self.sweep:
+        if defence == OURS and self.sweep and OURS in self.sweep.values:
             return f"{self.sweep.parameter}={self.sweep.values[OURS]:g}"
         return defence
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bandlimiter.report.html.colours import Look, Looks
-from bandlimiter.report.html.figures.figure import Curve, Figure
+from bandlimiter.report.html.figures.figure import Curve, Figure, intervals_words
 from bandlimiter.report.html.figures.survival import (
     Fate,
     budgets_of,
@@ -100,7 +100,7 @@ def _figure(key: str, title: str, caption: str, fates: Named, epsilon: float | N
     curves = [_curve(name, look, fate, budgets) for name, look, fate in fates]
     inside = epsilon is not None and epsilon <= budgets[-1]
     mark = None if epsilon is None or not inside else (epsilon, f"{_MARK}: {epsilon:.3g}/255")
-    caption += " 95 % Wilson intervals."
+    caption += f" {intervals_words(len(curves))}"
     return Figure(key, title, caption, _X, _Y, curves, "steps", mark)
 
 

@@ -116,6 +116,13 @@ class Figure:
         return layout
 
 
+def intervals_words(curves: int) -> str:
+    """Say where intervals are seen in a figure of so many joined curves."""
+    if curves <= _BANDS:
+        return "Bands: 95 % Wilson intervals."
+    return "Point at a curve for its 95 % Wilson interval."
+
+
 def inert(text: str) -> str:
     """Return a text that plotly shows as it is: it would take tags for formatting and links.
 

@@ -1,0 +1,9 @@
+"""Runs on disk that survive anything: shards, manifest, lock, and what names a run."""
+
+from bandlimiter.results.runs.folder import find_runs
+from bandlimiter.results.runs.identity import run_name
+from bandlimiter.results.runs.shards import Arrays, Harvest, Shard
+from bandlimiter.results.runs.store import RunStore
+from bandlimiter.results.runs.stored import StoredRun
+
+__all__ = ["Arrays", "Harvest", "RunStore", "Shard", "StoredRun", "find_runs", "run_name"]

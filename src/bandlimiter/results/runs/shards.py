@@ -1,0 +1,58 @@
+"""A shard: the piece of a run that is worked on at once, and what comes out of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandlimiter.results.rows import Row
+
+Arrays = Mapping[str, NDArray[np.generic]]
+"""Named arrays, as a safetensors file holds them."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A piece of a run: one trial on some images.
+
+    Attributes
+    ----------
+    name
+        What the store calls it; letters, digits, ``-``, ``_``, ``.`` only; unique in a run.
+    trial
+        What is done, by a name that the bench understands.
+    images
+        Positions of the images in the run's image set.
+    """
+
+    name: str
+    trial: str
+    images: tuple[int, ...]
+
+    def parts(self) -> list["Shard"]:
+        """Return a shard for each image, for work that cannot be done together."""
+        return [Shard(f"{self.name}.{i}", self.trial, (i,)) for i in self.images]
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """What a shard gave.
+
+    Attributes
+    ----------
+    rows
+        In the order of the shard's images; for several defences, defence by defence.
+    arrays
+        Adversarial images and the like.
+    facts
+        Whatever else JSON can hold and the run's result depends on.
+    timings
+        What it took: kept beside the rows and never compared. JSON.
+    """
+
+    rows: Sequence[Row] = ()
+    arrays: Arrays = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    timings: Sequence[Mapping[str, Any]] = ()

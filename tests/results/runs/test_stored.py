@@ -1,0 +1,132 @@
+"""What readers see of a run, without touching it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bandlimiter.errors import LoadError
+from bandlimiter.results.runs import Harvest, RunStore, Shard, StoredRun, find_runs
+from tests.results.runs.material import IDENTITY, PLAN, SETTINGS, harvest_of, row
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Two of three shards, put in the other order."""
+    with RunStore(tmp_path / "run", IDENTITY, PLAN, settings=SETTINGS) as store:
+        for shard in (PLAN[2], PLAN[0]):
+            store.put(shard, harvest_of(shard))
+        store.write_document("result.json", {"accuracy": 0.5})
+    return tmp_path / "run"
+
+
+def test_a_run_is_described(run: Path) -> None:
+    stored = StoredRun.open(run)
+    assert (stored.name, stored.kind, stored.state) == ("run", "attacks", "unfinished")
+    assert (stored.finished, stored.planned, stored.damaged) == (2, 3, 0)
+    assert stored.identity == IDENTITY
+    assert stored.settings == SETTINGS
+    assert stored.documents == {"result.json": {"accuracy": 0.5}}
+    assert stored.shards == [PLAN[0], PLAN[2]]
+
+
+def test_rows_and_harvests_come_in_the_order_of_the_plan(run: Path) -> None:
+    stored = StoredRun.open(run)
+    expected = [harvest_of(PLAN[0]), harvest_of(PLAN[2])]
+    assert stored.rows() == [row for harvest in expected for row in harvest.rows]
+    for found, harvest in zip(stored.harvests(), expected, strict=True):
+        assert found.rows == harvest.rows
+        assert found.facts == harvest.facts
+        assert np.array_equal(found.arrays["images"], harvest.arrays["images"])
+        assert found.timings == harvest.timings
+    assert [each.image for each in stored.failed] == [1, 5]
+    assert stored.timings() == [
+        {"images": 2, "seconds": 0.25, "shard": shard.name} for shard in stored.shards
+    ]
+
+
+def test_reading_changes_nothing(run: Path) -> None:
+    (run / "shards" / ".x.tmp").touch()
+    with (run / "manifest.jsonl").open("a") as file:
+        file.write("torn")
+
+    def state() -> dict[Path, tuple[int, bytes]]:
+        return {
+            path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+            for path in run.rglob("*")
+        }
+
+    before = state()
+    stored = StoredRun.open(run)
+    stored.rows()
+    list(stored.harvests())
+    assert find_runs(run) == [run]
+    assert state() == before
+
+
+def test_a_finished_run_is_done(run: Path) -> None:
+    with RunStore(run, IDENTITY, PLAN, settings=SETTINGS) as store:
+        store.put(PLAN[1], harvest_of(PLAN[1]))
+        assert StoredRun.open(run).state == "in use"
+    assert StoredRun.open(run).state == "done"
+
+
+def test_a_name_is_the_folder_s_even_for_a_dot(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run)
+    assert StoredRun.open(Path()).name == "run"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "found none"),
+        ("", "damaged"),
+        ("[]", "damaged"),
+        ("{}", "damaged"),
+        ('{"format": 2}', "format 1, got 2"),
+        ("[" * 100_000, "damaged"),
+    ],
+)
+def test_what_is_no_run_is_refused(content: str | None, said: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(LoadError, match=said) as refused:
+        StoredRun.open(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_description_changed_by_hand_is_refused(run: Path) -> None:
+    """An identity that does not belong to the rows would name them wrongly; so would a plan."""
+    original = json.loads((run / "run.json").read_text())
+    for change in (
+        {"identity": {**IDENTITY, "weights": "77aa"}},
+        {"shards": [["../../x", "fgsm", [0]]]},
+        {"shards": original["shards"][::-1]},
+        {"shards": [[*shard, "more"] for shard in original["shards"]]},
+        {"hash": "0" * 64},
+    ):
+        (run / "run.json").write_text(json.dumps(original | change))
+        with pytest.raises(LoadError, match=r"damaged|changed by hand") as refused:
+            StoredRun.open(run)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_document_is_named(run: Path) -> None:
+    (run / "result.json").write_text("{")
+    stored = StoredRun.open(run)
+    assert len(stored.rows()) == 4
+    with pytest.raises(LoadError, match=r"result\.json"):
+        _ = stored.documents
+    (run / "result.json").write_text("[]")
+    with pytest.raises(LoadError, match="JSON object"):
+        _ = stored.documents
+
+
+def test_ten_thousand_rows(tmp_path: Path) -> None:
+    """All come back, in order, whatever order they were put in."""
+    plan = [Shard(f"s{i}", "fgsm", tuple(range(250 * i, 250 * i + 250))) for i in range(40)]
+    with RunStore(tmp_path / "run", {}, plan, settings={}) as store:
+        for shard in reversed(plan):
+            store.put(shard, Harvest(rows=[row(image) for image in shard.images]))
+    assert [each.image for each in StoredRun.open(tmp_path / "run").rows()] == list(range(10_000))
