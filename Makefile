@@ -3,10 +3,10 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check check-defence table1 table1-cw table1-fixed imagenet boundary-study \
+.PHONY: help demo test check docs check-defence paper paper-imagenet boundary-study \
 	knowing-study attack-peers \
 	theory check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
-	bench-end-to-end bench-regions bench-transforms bench-tracing clean
+	bench-end-to-end bench-workers bench-regions bench-transforms bench-tracing clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -22,6 +22,9 @@ check: .venv/.check-ready  ## Lint, format, types, import rules
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+docs: .venv/.test-ready  ## Build the user guide into site/, without a warning
+	.venv/bin/mkdocs build --strict
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -43,27 +46,24 @@ check: .venv/.check-ready  ## Lint, format, types, import rules
 	$(PIP) --editable '.[check]'
 	@touch $@
 
-# With your own files, for example: make table1 WEIGHTS=resnet110.th DATA=cifar10:FOLDER
+# With your own files, for example: make paper WEIGHTS=resnet110.th DATA=cifar10:FOLDER
 MODEL ?= cifar-resnet110
-TABLE1 := .venv/bin/bandlimiter evaluate --model $(MODEL) --weights $(WEIGHTS) --data $(DATA)
-THREE := --attack fgsm --attack pgd --attack deepfool
 
 check-defence: .venv/.demo-ready  ## Hold the defence against a loop on a real network (needs MODEL, ...)
 	.venv/bin/python tools/check_defence.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA)
 
-table1: .venv/.demo-ready  ## FGSM, PGD, DeepFool, minimal, 200 images (needs WEIGHTS, DATA)
-	$(TABLE1) --limit 200 $(THREE) --protocol minimal --save-adversarial --out runs/table1
+REPRODUCE = .venv/bin/bandlimiter reproduce $(1) --model $(MODEL) --weights $(WEIGHTS) --data $(DATA) \
+	--limit $(2) --out runs/paper $(ARGS)
+paper: .venv/.test-ready  ## The paper's tables and figures, all four attacks (needs WEIGHTS, DATA)
+	.venv/bin/bandlimiter reproduce figure1 --out runs/paper
+	$(call REPRODUCE,table1,300 --limit pgd=100 --limit cw=40)
+	$(call REPRODUCE,table2,100)
+	$(call REPRODUCE,figure2,100 --limit cw=40)
+	$(call REPRODUCE,figure3,100 --limit cw=40)
 
-table1-cw: .venv/.demo-ready  ## C&W, minimal, 40 images
-	$(TABLE1) --limit 40 --attack cw --protocol minimal --save-adversarial --out runs/table1-cw
-
-table1-fixed: .venv/.demo-ready  ## FGSM and PGD with the whole budget, 200 images
-	$(TABLE1) --limit 200 --attack fgsm --attack pgd --protocol fixed --out runs/table1-fixed
-
-imagenet: .venv/.test-ready  ## EfficientNet-Lite0, FGSM and PGD, minimal, 20 images (needs DATA)
-	.venv/bin/python tools/peak_memory.py .venv/bin/bandlimiter evaluate \
-		--model efficientnet-lite0 --data $(DATA) --limit 20 --attack fgsm --attack pgd \
-		--protocol minimal --out runs/imagenet
+paper-imagenet: .venv/.test-ready  ## Figure 2 with EfficientNet-Lite0, 30 images, five radii (needs DATA)
+	.venv/bin/bandlimiter reproduce figure2 --model efficientnet-lite0 --data $(DATA) --limit 30 \
+		--attack fgsm --attack pgd --values 6.75,10,13.51,17,20 --out runs/paper-imagenet $(ARGS)
 
 knowing-study: .venv/.test-ready  ## What knowing attacks leave, case by case (needs MODEL, ...; ARGS="--case cascade")
 	.venv/bin/python tools/attacks/study.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA) \
@@ -120,6 +120,9 @@ bench-memory: .venv/.bench-ready  ## Memory and time of long streams
 bench-end-to-end: .venv/.bench-ready  ## Whole evaluations with and without the fast paths
 	$(call BENCH,averaging_end_to_end)
 
+bench-workers: .venv/.bench-ready  ## Evaluations by one worker and by two (ARGS="--ray")
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/workers.py $(ARGS)
+
 bench-regions: .venv/.bench-ready  ## Regions a second, against regioncam
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/regions.py
 
@@ -130,4 +133,4 @@ bench-tracing: .venv/.demo-ready  ## Breakpoints a second (ARGS="--weights20 FIL
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tracing.py $(ARGS)
 
 clean:  ## Remove the .venv and caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,51 +1,101 @@
-"""The Python in README and docs runs as it stands."""
+"""The Python in README and guide runs as it stands, page by page, and gives what the page says."""
 
-import re
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.guide import files
+from tests.guide.pages import PAGES, python_blocks
+
+Found = Mapping[str, Any]
 
 
-def run_blocks(page: str) -> dict[str, Any]:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
-    assert blocks
-    namespace: dict[str, Any] = {}
-    for block in blocks:
-        exec(block, namespace)  # noqa: S102  (our own pages)
-    return namespace
-
-
-def test_the_readme():
-    found = run_blocks("README.md")
+def readme(found: Found) -> None:
     assert found["evaluation"].tables["verdict"].startswith("The defence brings back")
 
 
-def test_tracing():
-    found = run_blocks("docs/tracing.md")
+def start(found: Found) -> None:
+    answer = found["answer"]
+    assert answer.probabilities.shape == (16, 10)
+    assert answer.samples.tolist() == [91] * 16
+    assert (found["plain"] == found["labels"]).double().mean() > 0.7  # 0.91 on all test images
+    assert len(found["evaluation"].rows) == 8  # four images, smallest perturbation and budget
+
+
+def concepts(found: Found) -> None:
+    """The figures in the comments."""
+    paper_radius = found["paper_radius"]
+    assert paper_radius("cifar10", [0.229, 0.224, 0.225]) == 6
+    assert round(paper_radius("imagenet", [0.502]), 1) == 13.5
+
+
+def own_model(found: Found) -> None:
+    # All three ways of saying the radius; 1.36 is rounded to three digits.
+    lengths = [found[name].pixel_radius for name in ("defended", "same", "in_pixels")]
+    assert lengths == pytest.approx([lengths[0]] * 3, rel=0.005)
+    assert found["evaluation"].tables["clean"]["images"] == 4
+    assert found["choice"].radius in (0, *(point.radius for point in found["choice"].curve))
+    assert any("too few" in doubt for doubt in found["choice"].doubts)
+    assert found["fast"].agreement == 1
+
+
+def run_files(found: Found) -> None:
+    run = found["run"]
+    assert run.state == "done"
+    assert run.finished == run.planned > 0
+    assert len(run.rows()) == 8  # four images, smallest perturbation and budget
+
+
+def tracing(found: Found) -> None:
     assert len(found["trace"]) > 10
     assert len(found["plane"]) > 10
     assert 0 < found["spectrum"].coherence() < 1
 
 
-def test_speed():
-    found = run_blocks("docs/speed.md")
+def speed(found: Found) -> None:
     assert found["fast"].agreement == 1
     assert found["answer"].samples.max() <= 91
     assert len(found["part"].labels) == 4
 
 
-def test_adapters():
-    pytest.importorskip("pyautoattack", reason="needs pip install pyautoattack")
-    found = run_blocks("docs/adapters.md")
+def adapters(found: Found) -> None:
     assert (found["broken"] - found["images"]).abs().max() < 0.032
     assert found["success"].shape == (4,)
     assert abs(found["stepped"] - found["images"].numpy()).max() < 0.032
     assert found["certificate"].labels.shape == (1,)
 
 
-def test_certificates():
-    certificate = run_blocks("docs/certificates.md")["certificate"]
+def certificates(found: Found) -> None:
+    certificate = found["certificate"]
     assert certificate.radius.shape == certificate.labels.shape
+
+
+CHECKS: dict[str, Callable[[Found], None]] = {
+    "README.md": readme,
+    "docs/index.md": start,
+    "docs/concepts.md": concepts,
+    "docs/own_model.md": own_model,
+    "docs/run_files.md": run_files,
+    "docs/tracing.md": tracing,
+    "docs/speed.md": speed,
+    "docs/adapters.md": adapters,
+    "docs/certificates.md": certificates,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", CHECKS)
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    if page == "docs/adapters.md":
+        pytest.importorskip("pyautoattack", reason="needs pip install pyautoattack")
+    files.write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    for _, code in python_blocks(page):
+        exec(code, namespace)  # noqa: S102  (our own pages)
+    CHECKS[page](namespace)
+
+
+def test_every_page_with_python_is_run():
+    assert set(CHECKS) == {page for page in PAGES if python_blocks(page)}

@@ -71,9 +71,11 @@ def python_blocks(page: str) -> list[tuple[str | None, str]]:
 def _blank_python(text: str) -> str:
     """Empty the Python blocks, so that lines keep their numbers."""
     return _FENCE.sub(
-        lambda found: "\n" * found.group(0).count("\n")
-        if found.group(1).startswith("python")
-        else found.group(0),
+        lambda found: (
+            "\n" * found.group(0).count("\n")
+            if found.group(1).startswith("python")
+            else found.group(0)
+        ),
         text,
     )
 

@@ -12,6 +12,15 @@ import bandlimiter
 
 _LOADED = {"script": "src", "link": "href", "img": "src", "source": "src", "iframe": "src"}
 _NOT_ROOMS = {"assets", "cli", "adapters"}
+"""Adapters need a library each, and have no names of their own."""
+
+_PARTS = (
+    "bandlimiter.evaluation.executors",
+    "bandlimiter.report.html",
+    "bandlimiter.report.tables",
+    "bandlimiter.results.runs",
+)
+"""Rooms within rooms that users import from."""
 
 
 @dataclass
@@ -79,26 +88,19 @@ class Site:
         # "__" begins what the theme's script knows.
         return not anchor or anchor.startswith("__") or anchor in self.pages[target].anchors
 
-    @staticmethod
-    def public_names() -> dict[str, dict[str, str]]:
-        """Return what each room exports: name -> where the object itself is defined."""
-        rooms = {
-            "bandlimiter.adapters.art": ["PostAverageClassifier"],
-            "bandlimiter.results.runs": None,
-            "bandlimiter.evaluation.executors": None,
-        }
-        for module in pkgutil.iter_modules(bandlimiter.__path__, "bandlimiter."):
-            if module.ispkg and module.name.rpartition(".")[2] not in _NOT_ROOMS:
-                rooms[module.name] = None
-        found = {}
-        for room, names in {**rooms, "bandlimiter": None}.items():
-            home = importlib.import_module(room)
-            found[room] = {
-                name: _defined(getattr(home, name), room, name) for name in names or home.__all__
-            }
-        return found
+    def unnamed(self) -> list[str]:
+        """Public names of the package, its rooms and their parts that no page has a heading for."""
+        anchors = set().union(*(page.anchors for page in self.pages.values()))
+        return [
+            f"{room}.{name}"
+            for room in ("bandlimiter", *_rooms(), *_PARTS)
+            for name in importlib.import_module(room).__all__
+            # A heading bears the path that the name is exported under, or defined under.
+            if not any(at.startswith(f"{room}.") and at.endswith(f".{name}") for at in anchors)
+        ]
 
 
-def _defined(value: object, room: str, name: str) -> str:
-    module = getattr(value, "__module__", room)
-    return f"{module}.{getattr(value, '__qualname__', name)}"
+def _rooms() -> list[str]:
+    inside = pkgutil.iter_modules(bandlimiter.__path__, "bandlimiter.")
+    rooms = [module.name for module in inside if module.ispkg]
+    return [room for room in rooms if room.removeprefix("bandlimiter.") not in _NOT_ROOMS]

@@ -19,7 +19,7 @@ TINY = "torchvision:squeezenet1_1"
 
 FREE = {
     *("accelerate", "address", "adversarial", "alpha", "around", "as_json"),
-    *("curve", "data", "device", "draw", "epsilon", "executor"),
+    *("curve", "data", "device", "draw", "epsilon"),
     *("find_directions", "folder", "image", "images", "most_loss", "norm"),
     *("out", "plane", "protocol", "quick", "radius", "randomness"),
     *("runs", "sampler", "save_adversarial", "scale", "seed", "stage"),
@@ -75,7 +75,7 @@ def make_small(words: Sequence[str]) -> list[str]:
     """
     name, *rest = words
     if name not in SMALL:
-        raise NoRuleError(f"no rule makes `bandlimiter {name}` small: add it to tests/guide/small.py")
+        raise NoRuleError(f"no rule makes `bandlimiter {name}` small: add one here")
     given = _read(name, rest)
     for option in given:
         if option not in FREE and option not in SMALL[name] and option not in _REPLACED:
@@ -89,7 +89,7 @@ def make_small(words: Sequence[str]) -> list[str]:
         elif _fits(name, option, given):
             given[option] = [] if value is True else [value]
     for option, replace in _REPLACED.items():
-        if option in given or option == "attack":
+        if option in given or option in _ALWAYS:
             replace(name, given)
     return [name, *_written(name, given)]
 
@@ -116,7 +116,8 @@ def _read(name: str, words: Sequence[str]) -> dict[str, list[str]]:
     for parameter in COMMANDS[name].params:
         if context.get_parameter_source(parameter.name).name == "COMMANDLINE":
             value = context.params[parameter.name]
-            given[parameter.name] = [str(v) for v in value] if isinstance(value, list) else [str(value)]
+            values = value if isinstance(value, list) else [value]
+            given[parameter.name] = [str(one) for one in values]
     return given
 
 
@@ -141,9 +142,8 @@ def _fits(name: str, option: str, given: Mapping[str, list[str]]) -> bool:
         return "plane" in given
     if name == "trace" and option in ("random", "length"):
         return "plane" not in given
-    if name == "reproduce" and given["what"] == ["figure1"]:
-        return False  # draws a network of its own, in seconds
-    return True
+    # Figure 1 draws a network of its own, in seconds.
+    return name != "reproduce" or given["what"] != ["figure1"]
 
 
 def _model(name: str, given: dict[str, list[str]]) -> None:
@@ -153,10 +153,12 @@ def _model(name: str, given: dict[str, list[str]]) -> None:
         return
     if model.startswith("cifar-resnet"):
         given["model"] = ["cifar-resnet20"]
-    elif model.startswith("torchvision:") or model == "efficientnet-lite0":
+    elif (model.startswith("torchvision:") or model == "efficientnet-lite0") and name == "evaluate":
         given["model"], given["weights"] = [TINY], ["tiny.pth"]
-        if name == "evaluate":  # images of this size take seconds a step on the defence
-            given["threat"] = ["transfer"]
+        given["threat"] = ["transfer"]  # a step on the defence takes seconds at this size
+    elif model == "efficientnet-lite0" and name == "reproduce":
+        # 91 evaluations, which nothing makes fewer there, take half a minute at this size.
+        given["model"], given["data"] = ["sample"], ["sample"]
     else:
         raise NoRuleError(f"no rule for --model {model}: add one to tests/guide/small.py")
 
@@ -180,14 +182,29 @@ def _rival(name: str, given: dict[str, list[str]]) -> None:
 
 
 def _values(name: str, given: dict[str, list[str]]) -> None:
-    """One point of a sweep."""
-    given["values"] = [given["values"][0].partition(",")[0]]
+    """One point of a sweep; of K a small one."""
+    point = {"table2": "1", "figure2": "6", "figure3": "8/255"}.get(given.get("what", [""])[0])
+    if point is not None:
+        given["values"] = [point]
+    if point == "1":
+        given["limit"] = ["2"]  # answers are timed on no fewer
 
 
 def _workers(name: str, given: dict[str, list[str]]) -> None:
-    """Two processes, which hold a model each, show what any number does."""
-    given["workers"] = [str(min(2, int(given["workers"][0])))]
+    """One worker, which takes seconds to start; the executors' own tests have more."""
+    given["workers"] = ["1"]
 
+
+def _executor(name: str, given: dict[str, list[str]]) -> None:
+    """Workers take seconds to start: once in an evaluation of plain attacks, not for a figure."""
+    if name == "reproduce" and given["executor"] == ["processes"]:
+        given["executor"] = ["local"]
+    elif name == "evaluate":
+        given["threat"], given["protocol"] = ["transfer"], ["minimal"]
+
+
+_ALWAYS = {"attack", "values"}
+"""Options whose default is not small."""
 
 _REPLACED: dict[str, Callable[[str, dict[str, list[str]]], None]] = {
     "model": _model,
@@ -196,4 +213,5 @@ _REPLACED: dict[str, Callable[[str, dict[str, list[str]]], None]] = {
     "rival": _rival,
     "values": _values,
     "workers": _workers,
+    "executor": _executor,
 }

@@ -13,6 +13,7 @@ from bandlimiter.results import (
     rate,
     summarise,
 )
+from bandlimiter.results.contenders import Grid
 from tests.results.test_results import row
 
 EPSILON = 8 / 255
@@ -108,6 +109,21 @@ def test_other_seeds_are_asked_about_the_image_that_is_shown():
 
 
 # --- columns ----------------------------------------------------------------------------
+
+
+def test_an_image_without_an_answer_to_one_attack_is_left_out_of_the_column():
+    """It stayed right under the other attack, but nobody knows about this one."""
+    lost = row(1, attack="pgd").model_copy(
+        update={"plain_clean": -1, "defended_clean": -1, "error": "died"}
+    )
+    rows = [row(0, attack="fgsm"), row(1, attack="fgsm"), row(0, attack="pgd"), lost]
+    document = summarise(rows, {})
+    (ours, plain) = document["side_by_side"]
+    assert (ours["minimal"], plain["minimal"]) == (1, 1)
+    assert Grid(rows).right(OURS, "minimal") == {0: True}
+    assert Grid(rows).right(NONE, "minimal") == {0: True}
+    assert Grid(rows).right(OURS, "clean") == {0: True, 1: True}
+    assert document["worst_case"]["images"] == 1
 
 
 def test_a_column_is_the_worst_case_over_its_attacks():

@@ -124,12 +124,12 @@ Draw = Annotated[
 ]
 
 
-def require_drawing(out: Path | None, stages: tuple[str, ...], curve: bool) -> None:
+def require_drawing(out: Path | None, stages: tuple[str, ...], curve: bool, threat: str) -> None:
     """Refuse --draw where there will be nothing to draw, or nowhere to put it."""
-    if out is None or not (curve or stages == ("square",)):
+    if out is None or threat == "transfer" or not (curve or stages == ("square",)):
         raise ConfigurationError(
-            "expected --draw with --out, and with --curve or --stage square alone; there is "
-            "nothing to draw otherwise"
+            "expected --draw with --out, with attacks that know the defence (--threat adaptive or "
+            "both), and with --curve or --stage square alone; there is nothing to draw otherwise"
         )
     from bandlimiter.draw.canvas import new_figure
 

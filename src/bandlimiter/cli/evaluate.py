@@ -8,6 +8,7 @@ import typer
 from bandlimiter.cli import attack_options, executor_options, options
 from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import own_stdout, show
+from bandlimiter.errors import ConfigurationError
 
 
 @guarded
@@ -113,8 +114,14 @@ def evaluate(
             broken_share=broken_share,
             curve=curve,
         )
+        knows = threat or attack_options.default_threat(attack, adversarial)
         if draw:
-            attack_options.require_drawing(out, adaptive.stages, curve)
+            attack_options.require_drawing(out, adaptive.stages, curve, knows)
+        if adversarial and knows == "adaptive":
+            raise ConfigurationError(
+                "expected --adversarial with --threat transfer or both: given images are shown to "
+                "the defence, which is no attack on it"
+            )
         saved = [read_adversarial(path) for path in adversarial or []]
         names = attack or ([] if saved else list(ATTACKS))
         defended = build_defended(
@@ -139,6 +146,7 @@ def evaluate(
             defended = sped_up(defended, images.images(0, min(len(images), PROBE)))
         work = executor_options.build(executor, workers, threads, address, gpus)
         settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
+        settings["threads"] = work.threads
         settings["adversarial"] = [str(path) for path in adversarial or []]
         with rows_progress() as progress:
             evaluation = run(
@@ -148,7 +156,7 @@ def evaluate(
                 [*names, *saved],
                 protocol=protocol,
                 epsilon=budget,
-                threat=threat or attack_options.default_threat(attack, adversarial),
+                threat=knows,
                 adaptive=adaptive,
                 rivals=rival or [],
                 out=out,

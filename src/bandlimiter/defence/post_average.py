@@ -293,13 +293,14 @@ class PostAverage(Surroundings):
             "defence_seed": self.seed,
         }
 
-    def neighbours(self, x: torch.Tensor) -> torch.Tensor:
+    def neighbours(self, x: torch.Tensor, key: Key | None = None) -> torch.Tensor:
         """Return the points at which one input x [...] is evaluated: [6K + 1, ...].
 
         The centre is first where the sampler has one. Shows the fixed draw; for
-        ``fresh``, the draw that the next input will get.
+        ``fresh``, the draw that ``key`` names, or that the next input will get.
         """
-        return self._around(x[None], [self._inputs_seen]).points(0, self.evaluations)
+        name = self._inputs_seen if key is None else key
+        return self._around(x[None], [name]).points(0, self.evaluations)
 
     def variant(
         self,
@@ -398,7 +399,8 @@ class PostAverage(Surroundings):
     @override
     def extra_repr(self) -> str:
         return (
-            f"radius={self.radius}, evaluations={self.evaluations}, sampler={self.sampler.name}, "
+            f"radius={self.radius}, scale={_written(self.scale)}, "
+            f"evaluations={self.evaluations}, sampler={self.sampler.name}, "
             f"vote={self.vote}, randomness={self.randomness}, seed={self.seed}"
         )
 
@@ -408,3 +410,8 @@ def _groups(
 ) -> Iterator[tuple[torch.Tensor, Sequence[Key]]]:
     for start in range(0, len(x), size):
         yield x[start : start + size], keys[start : start + size]
+
+
+def _written(scale: float | torch.Tensor) -> float | list[float]:
+    """Return a scale as numbers."""
+    return scale.flatten().tolist() if isinstance(scale, torch.Tensor) else scale

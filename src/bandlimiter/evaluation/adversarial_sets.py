@@ -1,5 +1,6 @@
 """Adversarial images in files, so that one set can be judged against many defences."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from typing_extensions import override
 
 from bandlimiter.attacks import Attack, Problem
@@ -36,7 +37,17 @@ def write_adversarial(
         Whether that was a quick attack; kept too.
     """
     content = {"images": images.contiguous().cpu(), "ids": ids.to(torch.int64).cpu()}
-    save_file(content, path, metadata={"attack": attack, "quick": str(quick)})
+    new = path.with_name(f".{path.name}.tmp")
+    new.write_bytes(_ordered(save(content, metadata={"attack": attack, "quick": str(quick)})))
+    new.replace(path)  # whole, or not at all
+
+
+def _ordered(data: bytes) -> bytes:
+    """Put a safetensors file's header in order, which its writer leaves to chance."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":"))
+    # The space that the writer leaves, for alignment, belongs behind it.
+    return data[:8] + header.encode().ljust(end - 8) + data[end:]
 
 
 def read_adversarial(path: Path) -> "SavedImages":

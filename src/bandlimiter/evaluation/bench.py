@@ -28,16 +28,18 @@ class EvaluationBench:
         What is evaluated.
     heartbeat
         See `Target`.
+    probe
+        Which image, by position, is shown to the models to see that all fits together.
 
     Raises
     ------
     ConfigurationError, InputError
-        Where the first image shows that models, attacks and images do not fit together.
+        Where that image shows that models, attacks and images do not fit together.
     """
 
-    def __init__(self, setup: Setup, heartbeat: Heartbeat | None = None) -> None:
+    def __init__(self, setup: Setup, heartbeat: Heartbeat | None = None, *, probe: int = 0) -> None:
         self._setup = setup
-        first = setup.images.images(0, 1)
+        first = setup.images.images(probe, probe + 1)
         self._judges = line_up(setup, first, heartbeat)
         require_fitting(self._judges[0], setup.images, setup.attacks, self._judges[0].place(first))
         self._entries = {entry.name: entry for entry in setup.entries}

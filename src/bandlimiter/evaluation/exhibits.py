@@ -76,7 +76,9 @@ def _shown(judge: Judge, pair: torch.Tensor, name: Key) -> dict[str, torch.Tenso
         defended = logits_of(module(pair)).float().softmax(dim=1)
         return {"plain": plain, "defended": defended, "votes": _one_vote(defended)}
     keys = [f"{name}{i}" for i in range(len(pair))]
-    votes = torch.stack([_votes(module.model, module.neighbours(x)) for x in pair])
+    votes = torch.stack(
+        [_votes(module.model, module.neighbours(x, key)) for x, key in zip(pair, keys, strict=True)]
+    )
     return {
         "plain": plain,
         "defended": module.predict(pair, keys=keys).probabilities.float(),

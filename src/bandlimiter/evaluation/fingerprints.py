@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,24 +18,37 @@ from bandlimiter.attacks import Attack
 from bandlimiter.data import ImageSet
 from bandlimiter.tensors import place_of
 
-_ROOMS = ("tensors", "sampling", "defence", "attacks", "models", "data", "evaluation")
+_ROOMS = (
+    *("tensors", "geometry", "sampling", "defence", "attacks", "models", "data"),
+    *("acceleration", "evaluation"),
+)
 """The rooms whose code rows depend on."""
 
+_ADDRESS = r" at 0x[0-9a-fA-F]+"
 
-def of_module(module: nn.Module) -> str:
+_TORCH_S_OWN = frozenset(vars(nn.Module())) | {"training"}
+"""Attributes that every module has: parameters, buffers and parts have their own way in."""
+
+
+def of_module(module: nn.Module, seen: frozenset[int] = frozenset()) -> str:
     """Hash a module: structure, weights and buffers to the last bit, and classes of one's own.
 
-    The bytes of all tensors in ``state_dict``; ``repr``, which names layers and their settings;
-    and the source of classes that are not PyTorch's or this package's, since a change in a
-    ``forward`` changes answers and no weight.
+    The bytes of all tensors in ``state_dict`` and of all buffers, kept there or not; ``repr``,
+    which names layers and their settings; of classes that are neither PyTorch's nor this
+    package's also plain attributes and the source of the file that defines them, since a
+    temperature, or a change in a ``forward``, changes answers and no weight. ``seen`` are the
+    identities of objects that hold this one.
     """
+    seen |= {id(module)}
     digest = hashlib.sha256(repr(module).encode())
-    for name, value in sorted(module.state_dict().items()):
+    tensors = {**module.state_dict(), **dict(module.named_buffers())}
+    for name, value in sorted(tensors.items()):
         _add(digest, name, value)
-    kinds = {type(part) for part in module.modules()}
-    for kind in sorted(kinds, key=lambda kind: kind.__qualname__):
-        if kind.__module__.partition(".")[0] not in ("torch", "bandlimiter"):
-            digest.update(_source(kind).encode())
+    for name, part in module.named_modules():
+        if not _known(type(part)):
+            own = {key: value for key, value in vars(part).items() if key not in _TORCH_S_OWN}
+            described = {key: _value(value, seen) for key, value in sorted(own.items())}
+            digest.update(f"{name} {described} {_source(type(part))}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -52,7 +66,8 @@ def of_attack(attack: Attack) -> str:
     else:
         settings = dict(sorted(vars(attack).items()))
     described = ", ".join(f"{name}={_value(value)}" for name, value in settings.items())
-    return f"{kind.__module__}.{kind.__qualname__}({described})"
+    source = "" if _known(kind) else f" {hashlib.sha256(_source(kind).encode()).hexdigest()[:16]}"
+    return f"{kind.__module__}.{kind.__qualname__}({described}){source}"
 
 
 def of_place(model: nn.Module) -> dict[str, str]:
@@ -84,6 +99,11 @@ def _python_files(folder: Any) -> list[Any]:
     return found
 
 
+def _known(kind: type) -> bool:
+    """Whether a class is PyTorch's, or this package's, whose code has a hash of its own."""
+    return kind.__module__.partition(".")[0] in ("torch", "bandlimiter")
+
+
 def _add(digest: Any, name: str, value: Any) -> None:
     if not isinstance(value, torch.Tensor):
         digest.update(f"{name} {value!r}".encode())
@@ -93,22 +113,36 @@ def _add(digest: Any, name: str, value: Any) -> None:
     digest.update(np.ascontiguousarray(contiguous.flatten().view(torch.uint8).numpy()).data)
 
 
-def _value(value: Any) -> str:
-    """Write a setting; what is large by its hash, an object without a repr by its class."""
+def _value(value: Any, seen: frozenset[int] = frozenset()) -> str:
+    """Write a setting; what is large by its hash, an object without a repr by its attributes."""
+    if id(value) in seen:  # it holds itself
+        return type(value).__qualname__
+    seen |= {id(value)}
     if isinstance(value, torch.Tensor):
         digest = hashlib.sha256()
         _add(digest, "", value)
         return digest.hexdigest()[:16]
     if isinstance(value, nn.Module):
-        return of_module(value)
+        return of_module(value, seen)
     if isinstance(value, Attack):
         return of_attack(value)
+    if inspect.isroutine(value) or isinstance(value, type):
+        return _source(value)
+    if isinstance(value, list | tuple):
+        return str([_value(each, seen) for each in value])
+    if isinstance(value, dict):
+        return str([(repr(key), _value(each, seen)) for key, each in value.items()])
     text = repr(value)
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # an address names no setting
+    if re.search(_ADDRESS, text) and hasattr(value, "__dict__"):
+        return f"{type(value).__qualname__}({_value(vars(value), seen)})"
+    return re.sub(_ADDRESS, "", text)  # an address names no setting
 
 
-def _source(kind: type) -> str:
+def _source(thing: Any) -> str:
+    """Return the source of the file that defines a class or function: it may use all of it."""
+    name = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
     try:
-        return inspect.getsource(kind)
+        path = inspect.getsourcefile(thing)
+        return name if path is None else name + Path(path).read_text()
     except (OSError, TypeError):  # made in a session, or compiled: its name must do
-        return f"{kind.__module__}.{kind.__qualname__}"
+        return name

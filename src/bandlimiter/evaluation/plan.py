@@ -13,6 +13,7 @@ from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.preflight import (
+    require_protocol,
     require_ready,
     resolve_attacks,
     resolve_stop,
@@ -93,6 +94,7 @@ def plan_run(
     ``kept`` says whether there is a folder; without one nothing is exhibited.
     """
     require_ready(model, defence)
+    require_protocol(protocol)
     early = resolve_stop(defence, stop, alpha)
     images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
     first = images.images(0, 1)

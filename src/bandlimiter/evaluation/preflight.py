@@ -115,10 +115,14 @@ def require_fitting(
             attack.require_fitting(images.ids, first)
 
 
-def resolve_attacks(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> list[Attack]:
-    """Build the attacks that are given by name, under each protocol; refuse one given twice."""
+def require_protocol(protocol: str) -> None:
+    """Refuse an unknown protocol."""
     if protocol not in (*PROTOCOLS, "both"):
         raise ConfigurationError(f"expected protocol minimal, fixed or both; got {protocol!r}")
+
+
+def resolve_attacks(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> list[Attack]:
+    """Build the attacks that are given by name, under each protocol; refuse one given twice."""
     if not attacks:
         raise ConfigurationError("expected at least one attack, got none")
     protocols = PROTOCOLS if protocol == "both" else (protocol,)

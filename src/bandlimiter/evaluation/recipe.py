@@ -1,12 +1,10 @@
 """How a worker comes to its bench, and what stands for images on which work failed."""
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.bench import EvaluationBench
 from bandlimiter.evaluation.programme import INSPECTION
 from bandlimiter.evaluation.setup import Setup
@@ -17,23 +15,17 @@ from bandlimiter.results.runs import Harvest, Shard
 
 @dataclass(frozen=True)
 class EvaluationRecipe:
-    """Makes benches for an evaluation; travels to workers with models and images inside."""
+    """Makes benches for an evaluation; travels to workers with models and images inside.
+
+    ``probe`` is the image, by position, with which a bench sees that all fits together.
+    """
 
     setup: Setup
+    probe: int = 0
 
     def build(self, heartbeat: Heartbeat | None = None) -> EvaluationBench:
         """Make a bench; see `EvaluationBench` for what it refuses."""
-        return EvaluationBench(self.setup, heartbeat)
-
-    def require_portable(self) -> None:
-        """Refuse (ConfigurationError) what cannot be sent to another process."""
-        try:
-            pickle.dumps(self)
-        except Exception as error:
-            raise ConfigurationError(
-                f"expected models that can be sent to other processes, got one that cannot: "
-                f"{error}; use one worker in this process (compiled copies never can)"
-            ) from error
+        return EvaluationBench(self.setup, heartbeat, probe=self.probe)
 
     def merge(self, shard: Shard, parts: Sequence[Harvest]) -> Harvest:
         """Put together what images gave one by one: defence by defence, as if done together."""

@@ -16,6 +16,7 @@ from bandlimiter.evaluation.adversarial_sets import write_sets
 from bandlimiter.evaluation.executors import Executor, InProcess, run_shards
 from bandlimiter.evaluation.inspection import conclude
 from bandlimiter.evaluation.plan import Plan, plan_run
+from bandlimiter.evaluation.probing import probing
 from bandlimiter.evaluation.progress import Progress, Teller
 from bandlimiter.evaluation.recipe import EvaluationRecipe
 from bandlimiter.results import Row, summarise
@@ -174,9 +175,11 @@ def carry_out(
     progress: Progress | None = None,
 ) -> Evaluation:
     """Do what is left of a planned run; see `evaluate`."""
-    recipe, workers = EvaluationRecipe(plan.setup), executor or InProcess()
+    workers = executor or InProcess()
     teller = Teller(progress, plan.setup.entries, plan.shards)
-    bench = recipe.build(teller.beat)  # refuses what does not fit, before anything is written
+    with probing(folder, len(plan.setup.images)) as probe:
+        recipe = EvaluationRecipe(plan.setup, probe)
+        bench = recipe.build(teller.beat)  # refuses what does not fit, before the run is opened
     identity = plan.identity(workers.threads)
     with RunStore(folder, identity, plan.shards, settings=plan.facts) as store:
         try:

@@ -64,7 +64,7 @@ class Setup:
             "images": of_images(self.images),
             "attacks": [of_attack(attack) for attack in self.attacks],
             "adaptive": None if self.adaptive is None else asdict(self.adaptive),
-            "rivals": list(self.rivals),
+            "defences": self.defences,
             "epsilon": self.epsilon,
             "seed": self.seed,
             "quick": self.quick,

@@ -16,12 +16,22 @@ COLUMNS = ("clean", "minimal", "fixed", "saved", "adaptive")
 
 
 class Grid:
-    """Which images stay right, for each defence and column."""
+    """Which images stay right, for each defence and column.
+
+    An image that gave no answer to one attack of a column is left out of the whole column: what
+    that attack would have done is not known.
+    """
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.defences = list(dict.fromkeys(row.defence for row in rows))
         self._right: dict[tuple[str, str], dict[int, bool]] = defaultdict(dict)
+        self._lost: dict[tuple[str, str], set[int]] = defaultdict(set)
         for row in rows:
+            if row.error is not None:
+                self._lost[row.defence, _column(row)].add(row.image)
+                if row.defence == OURS and not row.adaptive:
+                    self._lost[NONE, _column(row)].add(row.image)
+                continue
             self._note(row.defence, "clean", row.image, row.defended_clean == row.label)
             column = _column(row)
             self._note(row.defence, column, row.image, row.defended_right)
@@ -34,7 +44,8 @@ class Grid:
 
     def right(self, defence: str, column: str) -> dict[int, bool]:
         """Image id -> whether it stays right under all of a column; empty for no such attack."""
-        return dict(self._right[defence, column])
+        lost = self._lost[defence, column]
+        return {i: right for i, right in self._right[defence, column].items() if i not in lost}
 
     def worst_case(self) -> dict[str, Any]:
         """An image counts only if it is right clean and under every attack of the run."""
@@ -47,10 +58,11 @@ class Grid:
 
     def _over_all(self, defence: str) -> dict[int, bool]:
         over: dict[int, bool] = {}
+        lost: set[int] = set().union(*(self._lost[defence, column] for column in COLUMNS))
         for column in COLUMNS:
             for image, right in self._right[defence, column].items():
                 over[image] = over.get(image, True) and right
-        return over
+        return {image: right for image, right in over.items() if image not in lost}
 
     def _note(self, defence: str, column: str, image: int, right: bool) -> None:
         column_of = self._right[defence, column]

@@ -32,7 +32,7 @@ def rows_of(rows: Iterable[Row], defence: str) -> list[Row]:
 
 
 def point(rows: Sequence[Row], *, radius: float, directions: int, epsilon: float) -> dict[str, Any]:
-    """Return a point of a sweep: ``clean`` and ``results`` as `summarise` makes them, and where.
+    """Return a point of a sweep: ``clean``, ``results``, ``failed`` as in `summarise`, and where.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def point(rows: Sequence[Row], *, radius: float, directions: int, epsilon: float
     """
     document = summarise(rows, {})
     where = {"radius": radius, "directions": directions, "epsilon": epsilon}
-    return {**where, "clean": document["clean"], "results": document["results"]}
+    return {**where, **{key: document[key] for key in ("clean", "results", "failed")}}
 
 
 def _counted(row: Row, epsilon: float) -> Row:

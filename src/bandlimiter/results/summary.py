@@ -32,17 +32,18 @@ def summarise(
     dict
         ``settings``, ``clean``, ``results`` (one entry an attack, protocol and threat),
         ``worst_case``, ``side_by_side`` (a line for each defence), ``smallest_budgets``
-        (where they were searched for), ``failed`` (images without an answer, which count in no
-        rate), ``warnings``, ``verdict``. Each rate stands beside its Wilson 95 % interval under
-        the same key with ``_interval``; a rate of nothing is None.
+        (where they were searched for), ``failed`` (images without an answer to some attack,
+        which count in none of its rates), ``warnings``, ``verdict``. Each rate stands beside
+        its Wilson 95 % interval under the same key with ``_interval``; a rate of nothing is
+        None.
     """
+    grid = Grid(rows)
     failed = [row for row in rows if row.error is not None]
     rows = [row for row in rows if row.error is None]
     own = [row for row in rows if row.defence == OURS]
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in own:
         groups[row.attack, row.protocol, row.threat].append(row)
-    grid = Grid(rows)
     document: dict[str, Any] = {
         "settings": settings,
         "clean": _clean(own),

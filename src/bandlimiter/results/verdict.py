@@ -116,7 +116,10 @@ def _failed(document: dict[str, Any]) -> str:
     failed = document.get("failed", {"images": 0})["images"]
     if not failed:
         return ""
-    return f"{failed} image{'s' * (failed > 1)} gave no answer and count in no rate."
+    return (
+        f"{failed} image{'s' * (failed > 1)} gave no answer to some attack and "
+        f"{'are' if failed > 1 else 'is'} left out there."
+    )
 
 
 def _warned(document: dict[str, Any]) -> str:

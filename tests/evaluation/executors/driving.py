@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
 
 from bandlimiter.evaluation.executors import Executor, build_executor, run_shards
-from bandlimiter.results.runs import Harvest, RunStore, Shard
-from tests.evaluation.executors.toy import Toy, mark, plan
+from bandlimiter.results.runs import RunStore
+from tests.evaluation.executors.toy import Toy, plan
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,25 +29,12 @@ def run(folder: Path | None, toy: Toy, executor: Executor, shards: int, size: in
     return store
 
 
-class Watcher:
-    """Leaves a mark when a shard is handed out and when it is stored."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def started(self, shard: Shard) -> None:
-        mark(self.folder / f"started-{shard.name}")
-
-    def finished(self, shard: Shard, harvest: Harvest) -> None:
-        mark(self.folder / f"finished-{shard.name}")
-
-
 def start(folder: Path, toy: Toy, executor: list[Any], shards: int) -> "subprocess.Popen[str]":
     """Start a driver; its stdout is one JSON document, as the command's."""
     told = {
         "folder": str(folder),
         "marks": str(toy.folder),
-        "orders": toy.orders,
+        "orders": [list(toy.orders.items()), list(toy.after.items())],
         "executor": executor,
         "shards": shards,
     }
@@ -82,22 +71,48 @@ def gone(process: int) -> bool:
     return state in "ZX"
 
 
-def kill(process: int) -> None:
-    """Kill a process and see it dead."""
-    os.kill(process, signal.SIGKILL)
-    until(lambda: gone(process))
+@contextmanager
+def killing(*marks: Path) -> Iterator[None]:
+    """Kill, once each, the processes that leave these marks meanwhile."""
+
+    def kill(mark: Path) -> None:
+        os.kill(marked(mark), signal.SIGKILL)
+
+    killers = [Thread(target=kill, args=(mark,)) for mark in marks]
+    for killer in killers:
+        killer.start()
+    yield
+    for killer in killers:
+        killer.join()
+
+
+def descendants(ancestor: int) -> set[int]:
+    """Return a process and all that descend from it."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    family = {ancestor}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
+
+
+def shard_files(folder: Path) -> dict[str, bytes]:
+    """Return all that a run's rows and arrays are kept in."""
+    return {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
 
 
 def main(told: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     marks = Path(told["marks"])
-    toy = Toy(marks, {int(image): order for image, order in told["orders"].items()})
+    toy = Toy(marks, *map(dict, told["orders"]))
     executor = build_executor(*told["executor"])
     with RunStore(
         Path(told["folder"]), {"threads": executor.threads}, plan(told["shards"]), settings={}
     ) as store:
         try:
-            run_shards(store, toy, executor, watcher=Watcher(marks))
+            run_shards(store, toy, executor)
         except KeyboardInterrupt:
             sys.exit(130)
         print(json.dumps({"rows": len(store.rows())}))

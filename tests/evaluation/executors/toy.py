@@ -25,13 +25,15 @@ def plan(shards: int, size: int = 2) -> list[Shard]:
 
 @dataclass(frozen=True)
 class Toy:
-    """``orders``: image -> what happens there; ``once:...`` only the first time.
+    """``orders``: image -> what happens before it is worked on; ``once:...`` only the first time.
 
-    ``folder`` is where processes leave marks; ``building`` an order obeyed on building.
+    ``after``: the same, when its shard is computed and not yet returned. ``folder`` is where
+    processes leave marks; ``building`` an order obeyed on building.
     """
 
     folder: Path
     orders: Mapping[int, str] = field(default_factory=dict)
+    after: Mapping[int, str] = field(default_factory=dict)
     building: str = ""
 
     def build(self) -> "ToyBench":
@@ -67,7 +69,7 @@ class ToyBench:
             rows.append(row(image, int(product.sum(0).argmax()), float(product.norm())))
             arrays.append(product[:4].numpy())
         for image in shard.images:
-            obey(orders.get(-image, ""), folder, f"after-{image}")
+            obey(self.recipe.after.get(image, ""), folder, f"after-{image}")
         return Harvest(rows, {"images": np.stack(arrays)}, {"threads": torch.get_num_threads()})
 
 
@@ -82,6 +84,7 @@ def row(image: int, answer: int, length: float, error: str | None = None) -> Row
 
 def mark(path: Path) -> None:
     """Leave a file that is there whole or not at all, with the process's number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     temporary.write_text(str(os.getpid()))
     temporary.replace(path)
@@ -108,7 +111,7 @@ def _raise(error: BaseException) -> Callable[[], None]:
     return raising
 
 
-class Unpicklable(Exception):
+class OddError(Exception):
     """Has what no pipe carries."""
 
     def __init__(self, message: str) -> None:
@@ -124,7 +127,7 @@ def _print() -> None:
 
 _ORDERS: Mapping[str, Callable[[], object]] = {
     "raise": _raise(ValueError("bad\nimage")),
-    "unpicklable": _raise(Unpicklable("odd")),
+    "unpicklable": _raise(OddError("odd")),
     "leave": lambda: sys.exit(3),
     "configuration": _raise(ConfigurationError("expected sense, got none")),
     "memory": _raise(MemoryError("full")),

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from bandlimiter import PostAverage, evaluate
 from bandlimiter.errors import ConfigurationError
@@ -145,3 +146,34 @@ def _nudged(module):
         weight = next(other.parameters()).flatten()
         weight[0] = torch.nextafter(weight[0], torch.tensor(torch.inf))
     return other
+
+
+class Frail(nn.Module):
+    """Raises where it sees image 1 moved by as much as an attack with the whole budget does."""
+
+    def __init__(self, network, image):
+        super().__init__()
+        self.network = network
+        self.register_buffer("image", image)
+
+    def forward(self, x):
+        distance = (x - self.image).flatten(1).norm(dim=1)
+        if ((distance > 1.5) & (distance < 3)).any():  # other images are farther, neighbours closer
+            raise RuntimeError("it hurts")
+        return self.network(x)
+
+
+def test_images_on_which_an_attack_failed_are_no_survivors(sample, photos, tmp_path):
+    frail = Frail(sample.module, photos.images(1, 2)).eval()
+    defence = PostAverage(frail, 6, directions=2, scale=0.226)
+    study = Study(frail, defence, photos.limited(3, None, 0), tmp_path, quick=True)
+    document = EXPERIMENTS["table1"](study, ("fgsm",), {}, ())
+    (point,) = document["points"]
+    assert point["failed"]["images"] == 1
+    (error,) = point["failed"]["errors"]
+    assert error["images"] == [1]
+    assert "fgsm gave nothing for image 1" in error["error"]
+    assert "it hurts" in error["error"]
+    fixed = point["results"][-1]
+    assert (fixed["protocol"], fixed["images"]) == ("fixed", 2)
+    assert "1 image gave no answer" in document["verdict"]

@@ -1,5 +1,6 @@
 """``bandlimiter reproduce``: a table or figure of the paper, measured again."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,11 +97,26 @@ def reproduce(
     """
     folder = out / what
     if what is What.FIGURE1:
+        _require_none_of(
+            model=model != "sample",
+            weights=weights,
+            data=data,
+            limit=limit,
+            attack=attack,
+            values=values,
+            quick=quick,
+            radius=radius,
+            scale=scale,
+        )
         from bandlimiter.cli.reproduce.figure1 import figure1
 
         document = figure1(folder, seed=seed)
     else:
         everyone, single = read_limits(limit or [])
+        if what is What.FIGURE2 and values is not None and radius is not None:
+            raise ConfigurationError(
+                "expected --radius (the centre of figure2's usual radii) or --values, got both"
+            )
         with own_stdout():
             from bandlimiter.cli.reproduce.studies import Asked, run_study
 
@@ -131,6 +147,16 @@ def reproduce(
         _show(document)
 
 
+def _require_none_of(**given: object) -> None:
+    """Refuse options that figure 1, which has a small network of its own, knows nothing of."""
+    vain = [f"--{name}" for name, value in given.items() if value]
+    if vain:
+        raise ConfigurationError(
+            f"expected figure1 without {', '.join(vain)}: it trains a network of two inputs; "
+            "bandlimiter regions takes one of yours"
+        )
+
+
 def _read_values(what: What, text: str | None) -> tuple[float, ...]:
     if text is None:
         return ()
@@ -139,7 +165,8 @@ def _read_values(what: What, text: str | None) -> tuple[float, ...]:
         found = tuple(read(part) for part in text.split(","))
     except ValueError:
         raise ConfigurationError(f"expected --values with {_VALUES[what]}, got {text!r}") from None
-    if min(found) <= 0 or len(set(found)) < len(found) or (what is What.TABLE1 and len(found) > 1):
+    usable = all(math.isfinite(value) and value > 0 for value in found)
+    if not usable or len(set(found)) < len(found) or (what is What.TABLE1 and len(found) > 1):
         raise ConfigurationError(
             f"expected --values with {_VALUES[what]}, above 0, each once; got {text!r}"
         )

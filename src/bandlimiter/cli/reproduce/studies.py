@@ -9,6 +9,7 @@ from bandlimiter.cli.files import make_folder, write_json
 from bandlimiter.cli.progress import rows_progress
 from bandlimiter.cli.setup import build_defended, default_data
 from bandlimiter.data import load_data
+from bandlimiter.draw.canvas import new_figure
 from bandlimiter.draw.sweeps import draw_experiment
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.executors import Executor
@@ -47,6 +48,17 @@ def run_study(asked: Asked, *, data: str | None, **built: Any) -> dict[str, Any]
     unknown = [name for name in (*attacks, *asked.limits) if name not in ATTACKS]
     if unknown:
         raise ConfigurationError(f"expected attacks of {', '.join(ATTACKS)}; got {unknown[0]!r}")
+    idle = [name for name in asked.limits if name not in attacks]
+    if idle:
+        raise ConfigurationError(
+            f"expected limits of attacks that are made, got one of {idle[0]}; the attacks are "
+            f"{', '.join(attacks)}"
+        )
+    if (asked.out / "run.json").exists():
+        raise ConfigurationError(
+            f"expected a folder of runs as --out, {asked.out} is a run itself; name another one"
+        )
+    new_figure(1, 1, 1)  # says now, and not after hours, that matplotlib is missing
     make_folder(asked.out / asked.what)
     defended = build_defended(**built)
     data = data or default_data(defended.classifier)
@@ -64,6 +76,7 @@ def run_study(asked: Asked, *, data: str | None, **built: Any) -> dict[str, Any]
             shard_images=asked.shard_images,
             settings={
                 **defended.settings,
+                "threads": asked.executor.threads,
                 "data": data,
                 "limit": asked.limit,
                 "limits": dict(asked.limits),

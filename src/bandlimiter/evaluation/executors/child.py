@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, get_context, resource_tracker
 
-from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.executors.outcomes import Died, Outcome
+from bandlimiter.evaluation.executors.parcel import Parcel
 from bandlimiter.evaluation.executors.serving import serve
 from bandlimiter.results.runs import Shard
 
@@ -19,32 +19,20 @@ class Child:
 
     Parameters
     ----------
-    packed
-        The recipe; see `pack`.
+    parcel
+        The recipe, packed; see `pack`.
     threads
         Of torch, and of what else heeds ``OMP_NUM_THREADS``.
-
-    Raises
-    ------
-    ConfigurationError
-        Where it cannot be started.
     """
 
-    def __init__(self, packed: bytes, threads: int) -> None:
+    def __init__(self, parcel: Parcel, threads: int) -> None:
         context = get_context("spawn")  # a fork of a process with threads may hang
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, packed, threads))
+        self._process = context.Process(target=serve, args=(theirs, parcel, threads))
         self._built = self._asked = False
-        try:
-            with _inherited(threads):
-                self._process.start()
-        except BrokenPipeError as error:
-            raise ConfigurationError(
-                "expected a worker process, got one that ended as it started; does the script "
-                'keep its work under if __name__ == "__main__"?'
-            ) from error
-        finally:
-            theirs.close()  # else the pipe would stay open when the child is dead
+        with _inherited(threads):
+            self._process.start()
+        theirs.close()  # else the pipe would stay open when the child is dead
 
     @property
     def alive(self) -> bool:

@@ -76,6 +76,8 @@ class HereCrew:
             return []
         if task.place is Place.ANY and self._usable:
             return [(task, self._do(task))]
+        # An image that ended this process once will come in other shards too: stay in the child.
+        self._usable = False
         beside = self._child()
         beside.hand(task)
         ended: Sequence[tuple[Task | None, Outcome]] = []
@@ -92,7 +94,7 @@ class HereCrew:
         if self._bench is None:
             self._bench = self._recipe.build()
         outcome = attempt(self._bench, task.shard)
-        self._usable = not isinstance(outcome, Died)
+        self._usable = self._usable and not isinstance(outcome, Died)
         return outcome
 
     def _child(self) -> ProcessCrew:

@@ -9,6 +9,7 @@ from bandlimiter.evaluation.executors.child import Child
 from bandlimiter.evaluation.executors.crew import Place, Task
 from bandlimiter.evaluation.executors.outcomes import Died, Outcome
 from bandlimiter.evaluation.executors.packing import pack, require_positive
+from bandlimiter.evaluation.executors.parcel import Parcel
 from bandlimiter.evaluation.executors.work import Bench, Recipe
 
 
@@ -49,7 +50,7 @@ class ProcessCrew:
     shelters = True
 
     def __init__(self, packed: bytes, workers: int, threads: int) -> None:
-        self._packed, self._workers, self._threads = packed, workers, threads
+        self._parcel, self._workers, self._threads = Parcel(packed), workers, threads
         self._idle: list[Child] = []
         self._busy: dict[Child, Task] = {}
 
@@ -64,7 +65,7 @@ class ProcessCrew:
         if child and (task.place is Place.ALONE or not child.alive):
             child.end()
             child = None
-        child = child or Child(self._packed, self._threads)
+        child = child or Child(self._parcel, self._threads)
         self._busy[child] = task
         child.ask(task.shard)
 
@@ -82,6 +83,7 @@ class ProcessCrew:
         """End all children: idle ones leave, busy ones are killed. Nothing of theirs is lost."""
         for child in [*self._idle, *self._busy]:
             child.end()
+        self._parcel.close()
 
     def _retire(self, child: Child, outcome: Outcome) -> Task:
         task = self._busy[child]

@@ -34,7 +34,7 @@ def import_ray() -> Any:
 def ray_session(address: str | None, cpus: int) -> Iterator[Any]:
     """Yield Ray, connected; disconnect, and end what was started here.
 
-    Meanwhile what Ray prints goes to stderr.
+    Meanwhile what is printed goes to stderr: Ray reports deaths of workers on stdout.
 
     Parameters
     ----------
@@ -52,22 +52,28 @@ def ray_session(address: str | None, cpus: int) -> Iterator[Any]:
         If Ray is not installed.
     """
     ray = import_ray()
-    if ray.is_initialized():
-        if address is not None:
+    with redirect_stdout(sys.stderr):
+        if not ray.is_initialized():
+            with _connected(ray, address, cpus):
+                yield ray
+        elif address is None:
+            yield ray
+        else:
             raise ConfigurationError(
                 f"expected no address where Ray is connected already, got {address!r}"
             )
-        yield ray
-        return
+
+
+@contextmanager
+def _connected(ray: Any, address: str | None, cpus: int) -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)
-    with redirect_stdout(sys.stderr):
-        try:
-            _connect(ray, address, cpus)
-            yield ray
-        finally:
-            ray.shutdown()
-            if current_thread() is main_thread():
-                signal.signal(signal.SIGTERM, handler)  # Ray has put its own there
+    try:
+        _connect(ray, address, cpus)
+        yield
+    finally:
+        ray.shutdown()
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray has put its own there
 
 
 def _connect(ray: Any, address: str | None, cpus: int) -> None:

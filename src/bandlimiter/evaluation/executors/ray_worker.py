@@ -7,6 +7,7 @@ import torch
 
 from bandlimiter.evaluation.executors.child import Child
 from bandlimiter.evaluation.executors.outcomes import Outcome, attempt, trying
+from bandlimiter.evaluation.executors.parcel import Parcel
 from bandlimiter.evaluation.executors.serving import settle
 from bandlimiter.evaluation.executors.work import Bench
 from bandlimiter.results.runs import Shard
@@ -47,11 +48,12 @@ class RayWorker:
         torch.cuda.empty_cache()
 
         def alone() -> Outcome:
-            child = Child(self._packed, self._threads)
-            try:
-                return child.do(shard)
-            finally:
-                child.end()
+            with Parcel(self._packed) as parcel:
+                child = Child(parcel, self._threads)
+                try:
+                    return child.do(shard)
+                finally:
+                    child.end()
 
         return trying(alone)
 

@@ -74,7 +74,12 @@ def build_executor(
 
 
 def _share(workers: int | None, threads: int | None) -> tuple[int, int]:
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    cores = _cores()
     if workers is None:
         workers = max(1, cores // (threads or 1))
     return workers, threads or max(1, cores // workers)
+
+
+def _cores() -> int:
+    """Return how many this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -13,19 +13,20 @@ from threading import Thread
 import torch
 
 from bandlimiter.evaluation.executors.outcomes import Raised, Stopped, attempt, said, trying
+from bandlimiter.evaluation.executors.parcel import Parcel
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def serve(pipe: "connection.Connection", packed: bytes, threads: int) -> None:
+def serve(pipe: "connection.Connection", parcel: Parcel, threads: int) -> None:
     """Build a bench, say so (None), and answer shards with outcomes until the pipe is closed.
 
     Parameters
     ----------
     pipe
         To the parent.
-    packed
-        The recipe; see `pack`.
+    parcel
+        The recipe, packed; see `pack`.
     threads
         Of torch.
     """
@@ -33,7 +34,8 @@ def serve(pipe: "connection.Connection", packed: bytes, threads: int) -> None:
     settle(threads)
     with suppress(EOFError, OSError):  # the parent has closed the pipe: there is no more to do
         try:
-            bench = pickle.loads(packed).build()  # noqa: S301  (the driver's own)
+            bench = parcel.open(pickle.loads).build()
+            parcel.close()
         except BaseException as error:  # noqa: BLE001  (it travels to the driver)
             pipe.send(Stopped.of(error))
             return

@@ -138,11 +138,16 @@ class Supervisor:
             self._builds += 1
         else:
             self._builds, self._deaths = 0, self._deaths + 1
-        if self._builds >= _MOST_BUILDS or self._deaths >= _MOST_DEATHS:
-            when = "before they had their models" if death.building else "with nothing done between"
+        if self._builds >= _MOST_BUILDS:
             raise ConfigurationError(
-                f"expected workers that live, got {max(self._builds, self._deaths)} deaths in a "
-                f"row {when}, in the last the process {death.how}; fewer workers need less memory"
+                f"expected workers that load their models, got {self._builds} deaths in a row "
+                f"before that, in the last the process {death.how}; use fewer if memory is short, "
+                'and in a script keep its work under if __name__ == "__main__"'
+            )
+        if self._deaths >= _MOST_DEATHS:
+            raise ConfigurationError(
+                f"expected workers that live, got {self._deaths} deaths in a row with nothing done "
+                f"between, in the last the process {death.how}; use fewer if memory is short"
             )
 
     def _take_apart(self, task: Task, place: Place) -> None:

@@ -8,7 +8,7 @@ import torch
 from typing_extensions import override
 
 from bandlimiter.attacks import Attack, Problem
-from bandlimiter.errors import ConfigurationError
+from bandlimiter.errors import ConfigurationError, InputError, LoadError
 from bandlimiter.results.runs import StoredRun
 
 _SHARDS_IN_MEMORY = 8
@@ -40,8 +40,10 @@ class Delivered(Attack):
     @override
     def run(self, problem: Problem) -> torch.Tensor:
         candidates = problem.images.clone()
-        places = _places(self.folder, self.trial)
+        places, failed = _places(self.folder, self.trial), _failed(self.folder, self.trial)
         for row, key in enumerate(problem.ids):
+            if int(key) in failed:  # there is no telling what the attack would have found
+                raise InputError(f"{self.name} gave nothing for image {key}: {failed[int(key)]}")
             if int(key) not in places:
                 continue  # nothing was found: the original stays
             shard, position = places[int(key)]
@@ -62,8 +64,21 @@ def _places(folder: Path, trial: str) -> dict[int, tuple[str, int]]:
 
 
 @lru_cache(maxsize=16)
+def _failed(folder: Path, trial: str) -> dict[int, str]:
+    """Return why there is nothing for images on which the attack failed, by id."""
+    run = _opened(folder)
+    rows = [row for shard in run.shards if shard.trial == trial for row in run.harvest(shard).rows]
+    return {row.image: row.error for row in rows if row.error is not None}
+
+
+@lru_cache(maxsize=16)
 def _opened(folder: Path) -> StoredRun:
-    run = StoredRun.open(folder)
+    try:
+        run = StoredRun.open(folder)
+    except LoadError as error:  # no image's fault: it would be the same for all
+        raise ConfigurationError(
+            f"expected the attacks' run in {folder}, where every worker can read it: {error}"
+        ) from error
     if run.finished < run.planned:
         raise ConfigurationError(
             f"expected a finished run of attacks in {folder}, {run.planned - run.finished} of its "

@@ -4,6 +4,7 @@ Next to the smallest perturbations, which are the paper's, stand those that spen
 budget: they know as little of the defence, and nothing comes back from them.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -50,8 +51,10 @@ def table2(
 ) -> dict[str, Any]:
     """Numbers of directions K, ``values``, with the time that an answer takes."""
     counts = [_whole_number(value) for value in values or DIRECTIONS]
+    if len(study.images) < 2:
+        raise ConfigurationError("expected at least two images to time answers on, got one")
     defences = {f"K={k}": study.defence.variant(directions=k) for k in counts}
-    timed = study.images.images(0, max(2, min(_TIMED, len(study.images))))
+    timed = study.images.images(0, min(_TIMED, len(study.images)))
     points = _sweep(study, attacks, limits, PAPER_EPSILON, defences)
     seconds = time_answers(study.model, defences, timed)
     for name, found in zip(defences, points, strict=True):
@@ -64,7 +67,7 @@ def figure2(
 ) -> dict[str, Any]:
     """Radii r, ``values``, in the network's normalised input space."""
     radii = values or [share * study.defence.radius for share in RADII]
-    defences = {f"r={r:g}": study.defence.variant(radius=r) for r in radii}
+    defences = {f"r={r:.10g}": study.defence.variant(radius=r) for r in radii}
     points = _sweep(study, attacks, limits, PAPER_EPSILON, defences)
     return _document("figure2", study, attacks, points)
 
@@ -122,8 +125,7 @@ def _sweep(
 ) -> list[dict[str, Any]]:
     """Show the same adversarial images to every defence of a sweep; return its points."""
     tried = [*_smallest(attacks, epsilon, limits), *_whole(attacks, epsilon, limits)]
-    # The study's own defence is one of the sweep's where it can be: it need not answer twice.
-    own, *others = defences
+    own, *others = defences  # one of them takes the place of the study's own
     sweep = Study(**{**vars(study), "defence": defences[own]})
     rows = _rows(sweep, tried, {name: defences[name] for name in others})
     named = {own: rows_of(rows, OURS), **{name: rows_of(rows, name) for name in others}}
@@ -159,7 +161,7 @@ def _document(
 
 
 def _whole_number(value: float) -> int:
-    if value != int(value) or value < 1:
+    if not math.isfinite(value) or value != int(value) or value < 1:
         raise ConfigurationError(f"expected whole numbers of directions above 0, got {value:g}")
     return int(value)
 

@@ -108,7 +108,8 @@ class Study:
         (attack,) = plan.setup.attacks
         (entry,) = plan.setup.entries
         return Delivered(
-            attack.name, attack.protocol, folder.name, entry.name, folder, quick=attack.quick
+            *(attack.name, attack.protocol, folder.name, entry.name, folder.resolve()),
+            quick=attack.quick,
         )
 
     def judged(

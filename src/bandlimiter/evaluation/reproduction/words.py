@@ -27,6 +27,10 @@ def say(document: dict[str, Any]) -> str:
         )
     if not said:
         return "No attack found an adversarial image within the budget, so nothing was tested."
+    failed = max(point["failed"]["images"] for point in points)
+    if failed:
+        images = "1 image" if failed == 1 else f"{failed} images"
+        said.append(f"{images} gave no answer to some attack and counted in none of its rates.")
     said.append(
         "None of these attacks knew the defence; bandlimiter evaluate asks what is left then."
     )

@@ -1,0 +1,66 @@
+"""What more workers bring: whole evaluations with one worker on one core, and with more.
+
+OMP_NUM_THREADS=1 python benchmarks/workers.py [--workers 2] [--limit N] [...]
+
+Every variant runs the same command, in turns, with one thread a worker: start-up, loading of
+models in every worker and writing of shards included. All must give the same rows.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from timing import begin, end, median, model_parser, ratios, take_turns
+
+COMMAND = [sys.executable, "-c", "from bandlimiter.cli.main import app; app()", "evaluate"]
+
+
+def evaluate(arguments: list[str]) -> dict[str, bytes]:
+    """Run the command in a new folder; return its shards' bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        command = [*COMMAND, *arguments, "--threads", "1", "--out", str(out), "--json"]
+        subprocess.run(command, capture_output=True, check=True)  # noqa: S603
+        return {path.name: path.read_bytes() for path in (out / "shards").iterdir()}
+
+
+def main() -> None:
+    given = model_parser(__doc__ or "", limit=60)
+    given.add_argument("--workers", type=int, default=2)
+    given.add_argument("--shard-images", type=int, default=10)
+    given.add_argument("--ray", action="store_true", help="also with Ray")
+    args = given.parse_args()
+    described = begin(threads=1)
+    shared = ["--threat", "transfer", "--protocol", "minimal", "--attack", "pgd"]
+    shared += ["--model", args.model, "--data", args.data, "--limit", str(args.limit)]
+    shared += ["--shard-images", str(args.shard_images), "--quick"]
+    shared += [] if args.weights is None else ["--weights", str(args.weights)]
+    many = f"{args.workers} processes"
+    variants: dict[str, list[str]] = {
+        "one process": [],
+        many: ["--executor", "processes", "--workers", str(args.workers)],
+    }
+    if args.ray:
+        variants["ray"] = ["--executor", "ray", "--workers", str(args.workers)]
+    found = {name: evaluate([*shared, *more]) for name, more in variants.items()}
+    same = all(each == found["one process"] for each in found.values())
+    print(f"the same bytes from all: {same}")
+    calls: dict[str, Any] = {
+        name: partial(evaluate, [*shared, *more]) for name, more in variants.items()
+    }
+    times = take_turns(calls, args.rounds)
+    for name in variants:
+        gain, least, most = ratios(times, name, "one process")
+        print(
+            f"{name:14} {median(times[name]):7.1f} s, {gain:.2f} ({least:.2f} to {most:.2f}) "
+            "times as fast as one process"
+        )
+    end(args.json, {"machine": described, "seconds": json.loads(json.dumps(times)), "same": same})
+
+
+if __name__ == "__main__":
+    main()
