@@ -68,7 +68,8 @@ def adapters(found: Found) -> None:
 
 def certificates(found: Found) -> None:
     certificate = found["certificate"]
-    assert certificate.radius.shape == certificate.labels.shape
+    assert certificate.labels.tolist() == found["images"].labels.tolist()
+    assert (certificate.radius > 0).all()
 
 
 CHECKS: dict[str, Callable[[Found], None]] = {

@@ -8,7 +8,6 @@ from bandlimiter import Certificate, PostAverage, certify
 from bandlimiter.defence.certificates import certified_radius
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import Gaussian, UniformBall
-from tests.test_readme import run_blocks
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -230,9 +229,3 @@ def test_refuses_what_predict_refuses(mlp):
         certify(defence, torch.full((1, 6), float("nan")).double())
     with pytest.raises(ConfigurationError, match="PostAverage"):
         certify(mlp, torch.ones(1, 6).double())
-
-
-def test_the_page_for_users_runs():
-    found = run_blocks("docs/certificates.md")
-    assert found["certificate"].labels.tolist() == found["images"].labels.tolist()
-    assert (found["certificate"].radius > 0).all()
