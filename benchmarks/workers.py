@@ -3,7 +3,8 @@
 OMP_NUM_THREADS=1 python benchmarks/workers.py [--workers 2] [--limit N] [...]
 
 Every variant runs the same command, in turns, with one thread a worker: start-up, loading of
-models in every worker and writing of shards included. All must give the same rows.
+models in every worker and writing of shards included (some ten seconds that more images make
+up for). All must give the same rows.
 """
 
 import json
@@ -29,7 +30,7 @@ def evaluate(arguments: list[str]) -> dict[str, bytes]:
 
 
 def main() -> None:
-    given = model_parser(__doc__ or "", limit=60)
+    given = model_parser(__doc__ or "", limit=250)
     given.add_argument("--workers", type=int, default=2)
     given.add_argument("--shard-images", type=int, default=10)
     given.add_argument("--ray", action="store_true", help="also with Ray")
@@ -46,13 +47,15 @@ def main() -> None:
     }
     if args.ray:
         variants["ray"] = ["--executor", "ray", "--workers", str(args.workers)]
-    found = {name: evaluate([*shared, *more]) for name, more in variants.items()}
+    found: dict[str, dict[str, bytes]] = {}
+
+    def run(name: str) -> None:
+        found[name] = evaluate([*shared, *variants[name]])
+
+    calls: dict[str, Any] = {name: partial(run, name) for name in variants}
+    times = take_turns(calls, args.rounds)
     same = all(each == found["one process"] for each in found.values())
     print(f"the same bytes from all: {same}")
-    calls: dict[str, Any] = {
-        name: partial(evaluate, [*shared, *more]) for name, more in variants.items()
-    }
-    times = take_turns(calls, args.rounds)
     for name in variants:
         gain, least, most = ratios(times, name, "one process")
         print(

@@ -24,7 +24,8 @@ SMALL = ("--quick", "--threads", "1", "--shard-images", "2", "--attack", "fgsm")
 def run(*arguments):
     code = "from bandlimiter.cli.main import app; app()"
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        # -P: as for the installed command, the working folder is not on the path by itself.
+        [sys.executable, "-P", "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -32,6 +32,8 @@ def load_factory(name: str, weights: Path | None) -> Classifier | None:
         raise LoadError(f"expected {name} to build a model, it raised {reason}") from error
     finally:
         sys.path.remove(here)
+        if here not in sys.path:  # last: other processes that get the model look for its module
+            sys.path.append(here)
     if not isinstance(model, nn.Module):
         raise ConfigurationError(
             f"expected {name} to return a torch.nn.Module, got {type(model).__name__}"
