@@ -24,7 +24,7 @@ check: .venv/.check-ready  ## Lint, format, types, import rules
 	.venv/bin/lint-imports
 
 docs: .venv/.test-ready  ## Build the user guide into site/, without a warning
-	.venv/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -20,7 +20,8 @@ _TICK = 1.0  # seconds between looks at signals
 class RayCluster:
     """Work is done by Ray actors.
 
-    Only this process writes to the store, so machines need to share no files.
+    Only this process writes to the store, so machines need to share no folder for it; images in
+    folders, and a study's attacks, are read where they lie.
 
     Attributes
     ----------
