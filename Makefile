@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check docs check-defence paper paper-imagenet boundary-study \
+.PHONY: help demo test test-all check docs check-defence paper paper-imagenet boundary-study \
 	knowing-study attack-peers \
 	theory check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
 	bench-end-to-end bench-workers bench-regions bench-transforms bench-tracing clean
@@ -14,8 +14,12 @@ help:  ## List the targets
 demo: .venv/.demo-ready  ## Attack the packaged model four ways and print the table
 	.venv/bin/bandlimiter demo
 
-test: .venv/.test-ready  ## Run all tests
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2
+test: .venv/.test-ready  ## Run the tests, but for those that kill and continue whole processes
+	$(PYTEST) --brief
+
+test-all: .venv/.test-ready  ## Run all tests
+	$(PYTEST)
 
 check: .venv/.check-ready  ## Lint, format, types, import rules
 	.venv/bin/ruff check

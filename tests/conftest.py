@@ -48,13 +48,20 @@ def convnet() -> nn.Module:
     )
 
 
+LEFT_OUT = {"--fast": ("slow", "endurance"), "--brief": ("endurance",)}
+"""Options, and the marks of the tests that they leave out."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fast", action="store_true", help="leave out the tests marked slow")
+    for option, marks in LEFT_OUT.items():
+        told = " or ".join(marks)
+        parser.addoption(option, action="store_true", help=f"leave out the tests marked {told}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--fast"):
-        skip = pytest.mark.skip(reason="slow, left out by --fast")
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(skip)
+    for option, marks in LEFT_OUT.items():
+        if config.getoption(option):
+            skip = pytest.mark.skip(reason=f"left out by {option}")
+            for item in items:
+                if any(mark in item.keywords for mark in marks):
+                    item.add_marker(skip)

@@ -38,7 +38,7 @@ def shards(folder):
     return {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_command_killed_anywhere_goes_on_as_if_nothing_had_been(tmp_path):
     done = subprocess.run(
@@ -55,7 +55,7 @@ def test_a_command_killed_anywhere_goes_on_as_if_nothing_had_been(tmp_path):
     assert tried["calls"] > 100
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_all_executors_give_the_same_bytes(tmp_path):
     pytest.importorskip("ray", reason="needs the extra ray")
     kinds = {
@@ -74,7 +74,7 @@ def test_all_executors_give_the_same_bytes(tmp_path):
     assert len(found["local"][0]) > 10
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize("executor", ["local", "processes"])
 def test_an_image_that_kills_its_process_does_not_stop_the_run(tmp_path, executor):
     out = tmp_path / "run"
@@ -101,7 +101,7 @@ def test_an_image_that_kills_its_process_does_not_stop_the_run(tmp_path, executo
     assert "its process was ended by SIGKILL" in page.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_an_image_that_kills_at_the_first_look_does_not_stop_the_run(tmp_path):
     """The first image is the one that models are tried on, before there is a run."""
     out = tmp_path / "run"

@@ -25,7 +25,7 @@ from tests.evaluation.executors.driving import (
 from tests.evaluation.executors.toy import Toy
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.endurance,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray"),
 ]
 TWO = RayCluster(2, 1)

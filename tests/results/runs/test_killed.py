@@ -12,7 +12,7 @@ import pytest
 from tests.results.runs.processes import ROOT
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_killed_anywhere_goes_on_as_if_nothing_had_been() -> None:
     # In memory where there is such a folder: what SIGKILL does is the same, and fsync is free.
