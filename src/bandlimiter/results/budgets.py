@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from scipy.stats import binom
-
 from bandlimiter.results.rows import NONE, SMALLEST, Row
 
 CURVE = (0.0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64)
@@ -63,6 +61,8 @@ def _right_at(budget: float, lengths: Sequence[float], images: int) -> float:
 
 def _interval(lengths: Sequence[float]) -> list[float | None] | None:
     """A distribution-free 95 % interval of the median: two order statistics (Wilks 1948)."""
+    from scipy.stats import binom  # here: it takes most of a second to import
+
     count = len(lengths)
     below = int(binom.ppf(0.025, count, 0.5)) if count else 0
     if below < 1:

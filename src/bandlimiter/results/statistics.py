@@ -3,8 +3,6 @@
 import math
 from typing import Any, NamedTuple
 
-from scipy.stats import binomtest
-
 from bandlimiter.errors import InputError
 
 # The two-sided 95 % point of the normal law.
@@ -49,6 +47,8 @@ def rate(successes: int, trials: int) -> Rate:
     """
     if trials == 0:
         return Rate(None, None, None)
+    from scipy.stats import binomtest  # here: it takes most of a second to import
+
     interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
     return Rate(successes / trials, float(interval.low), float(interval.high))
 
@@ -74,6 +74,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     >>> mcnemar(0, 10) < 0.01 < mcnemar(5, 5)
     True
     """
+    from scipy.stats import binomtest
+
     differing = only_first + only_second
     return 1.0 if differing == 0 else float(binomtest(only_first, differing).pvalue)
 
