@@ -74,7 +74,7 @@ class MadeForShape(Runner):
     def prepare(self, x: torch.Tensor) -> None:
         """Make what runs inputs like ``x``; raise `UnavailableError` where that fails."""
         try:
-            self._made[_key(x)] = self.make(x)
+            self._made[_key(x)] = self.make(x.clone())
         except UnavailableError:
             raise
         # Compilers and exporters fail in many ways: none installed, code that cannot be
@@ -95,7 +95,8 @@ class MadeForShape(Runner):
         try:
             self.prepare(x)
         except UnavailableError as error:
-            self._network(x)  # where the input is at fault, this says so, and nothing is kept
+            # Where the input is at fault, this says so, and nothing is kept.
+            self._network(x.clone())
             logger.warning("inputs of shape %s run eagerly: %s", tuple(x.shape[1:]), error)
             self._made[_key(x)] = self._network
 

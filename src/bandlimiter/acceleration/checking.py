@@ -9,7 +9,7 @@ from torch import nn
 from bandlimiter.acceleration.backends import reason
 from bandlimiter.data import load_data
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.tensors import ChunkLimit, logits_of, map_chunks, require_images
+from bandlimiter.tensors import ChunkLimit, map_chunks, model_logits, require_images
 
 _PROBE_IMAGES = 128
 
@@ -142,7 +142,7 @@ def require_close(
 
 def _logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     def run(start: int, stop: int) -> tuple[torch.Tensor]:
-        return (logits_of(model(images[start:stop])).double(),)
+        return (model_logits(model, images[start:stop]).double(),)
 
     with torch.no_grad():
         (logits,) = map_chunks(run, len(images), ChunkLimit("auto"), images)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bandlimiter.acceleration.watching import close, foldable_pairs, fused
-from bandlimiter.tensors import logits_of
+from bandlimiter.tensors import model_logits
 
 logger = logging.getLogger(__name__)
 
@@ -87,4 +87,4 @@ def _checked(images: torch.Tensor) -> int:
 def _one_by_one(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Return the logits of each image by itself, which takes its own path."""
     with torch.no_grad():
-        return torch.cat([logits_of(network(image)) for image in torch.split(images, 1)])
+        return torch.cat([model_logits(network, image) for image in torch.split(images, 1)])

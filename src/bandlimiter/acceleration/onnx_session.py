@@ -52,7 +52,7 @@ def _exported(network: nn.Module, x: torch.Tensor) -> Any:
     import onnxruntime
 
     example = torch.cat([x[:1], x[:1]])  # a size of one would be taken for a constant
-    output = network(example)
+    output = network(example.clone())
     if not isinstance(output, torch.Tensor):
         raise UnavailableError(f"the network returns a {type(output).__name__}, not a tensor")
     batch = torch.export.Dim("batch")

@@ -91,7 +91,7 @@ def keep_last_linear(network: nn.Module, images: torch.Tensor) -> None:
     handles = [m.register_forward_hook(after) for m in network.modules() if type(m) is nn.Linear]
     try:
         with torch.no_grad():
-            logits = logits_of(network(images))
+            logits = logits_of(network(images.clone()))
     except Exception:  # noqa: BLE001 (the copy fails alike, and is told of, where it is checked)
         return
     finally:

@@ -70,7 +70,7 @@ def foldable_pairs(network: nn.Module, images: torch.Tensor) -> list[Pair]:
     handles += [norm.register_forward_hook(after_norm) for norm in norms]
     try:
         with torch.no_grad(), uses:
-            network(images)
+            network(images.clone())
     finally:
         for handle in handles:
             handle.remove()

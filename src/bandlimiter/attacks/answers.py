@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.tensors import Key, logits_of, place_of
+from bandlimiter.tensors import Key, logits_of, model_logits, place_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Answers:
         x = x.to(self._dtype)
         if names is not None and isinstance(self._model, NamedDraws):
             return logits_of(self._model.named_scores(x, names))
-        return logits_of(self._model(x))
+        return model_logits(self._model, x)
 
     def mean(self, x: torch.Tensor, names: Sequence[Key] | None) -> torch.Tensor:
         """Ask ``draws`` times; draw d of a name has the name ``name/d``."""

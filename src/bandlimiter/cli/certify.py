@@ -160,14 +160,14 @@ def _certified(
     from bandlimiter.defence.certificates import certify as certify_images
     from bandlimiter.defence.certificates.margins import BLOCK
     from bandlimiter.results.certified_rows import CertifiedRow
-    from bandlimiter.tensors import ChunkLimit, logits_of, require_images, require_labels
+    from bandlimiter.tensors import ChunkLimit, model_logits, require_images, require_labels
 
     plain = defended.classifier.module
     first = images.images(0, 1).to(defended.device)
     size = max(1, ChunkLimit("auto").resolve(first) // BLOCK)
     with torch.no_grad(), rows_progress("images") as update:
         require_images(first)
-        require_labels(images.labels, len(images), logits_of(plain(first)).shape[1])
+        require_labels(images.labels, len(images), model_logits(plain, first).shape[1])
         for start in range(0, len(images), size):
             update(start, len(images), "certifying")
             part = slice(start, min(start + size, len(images)))
@@ -180,7 +180,7 @@ def _certified(
             columns = (
                 ids,
                 images.labels[part].tolist(),
-                logits_of(plain(x)).argmax(dim=1).tolist(),
+                model_logits(plain, x).argmax(dim=1).tolist(),
                 *(column.tolist() for column in found),
             )
             yield [

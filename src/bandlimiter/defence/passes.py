@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from bandlimiter.defence.neighbourhood import Neighbourhood
-from bandlimiter.tensors import ChunkLimit, find_logits, map_chunks, require_no_overflow
+from bandlimiter.tensors import ChunkLimit, map_chunks, model_logits, require_no_overflow
 
 
 def logits_at_points(
@@ -32,7 +32,7 @@ def logits_at_points(
     """
 
     def logits(start: int, stop: int) -> tuple[torch.Tensor]:
-        return (find_logits(model(around.points(start, stop))),)
+        return (model_logits(model, around.points(start, stop), check=False),)
 
     def recomputed(start: int, stop: int) -> tuple[torch.Tensor]:
         kept: tuple[torch.Tensor] = checkpoint(logits, start, stop, use_reentrant=False)
@@ -83,7 +83,7 @@ def scores_in_order(
             owner = rows[number // each]
             drawn_for = owner if len(order) > 1 else torch.zeros_like(owner)
             point = order[drawn_for, start + number % each]
-            return (find_logits(model(around.at(owner, point)))[: last - first],)
+            return (model_logits(model, around.at(owner, point), check=False)[: last - first],)
 
         (logits,) = map_chunks(one_pass, len(rows) * each, limit, x)
         require_no_overflow(logits)

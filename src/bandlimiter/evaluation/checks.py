@@ -15,7 +15,7 @@ from bandlimiter.attacks import APGD, Target
 from bandlimiter.attacks.losses import margin
 from bandlimiter.errors import BandlimiterError, NoGradientError
 from bandlimiter.results import CASCADE, Row, Status
-from bandlimiter.tensors import Key, logits_of, place_of
+from bandlimiter.tensors import Key, model_logits, place_of
 
 _STEP = 0.5 / 255
 """Pixels: long enough to see a change of float32 logits, short enough to be nearly straight."""
@@ -55,7 +55,7 @@ class Finding:
 def answers_differ(module: nn.Module, x: torch.Tensor) -> bool:
     """Whether two calls with the same x [N, ...] differ by more than a GPU's rounding."""
     x = x.to(place_of(module)[1])
-    first, second = logits_of(module(x)), logits_of(module(x))
+    first, second = model_logits(module, x), model_logits(module, x)
     # Finite: a class that a model rules out may be -inf both times.
     both = torch.isfinite(first) & torch.isfinite(second)
     difference = (first - second)[both].abs()
@@ -81,7 +81,7 @@ def has_gradient(module: nn.Module, x: torch.Tensor) -> bool:
     """Whether the module's logits at x [N, ...] can be differentiated."""
     x = x.detach().to(*place_of(module)).requires_grad_()
     try:
-        return logits_of(module(x)).requires_grad
+        return model_logits(module, x).requires_grad
     except (BandlimiterError, RuntimeError):  # as inference copies refuse
         return False
 

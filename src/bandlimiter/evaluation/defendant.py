@@ -8,7 +8,7 @@ from torch import nn
 from bandlimiter.attacks import Randomness, Target
 from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.evaluation.checks import has_gradient
-from bandlimiter.tensors import Key, find_normaliser, logits_of, place_of
+from bandlimiter.tensors import Key, find_normaliser, model_logits, place_of
 
 
 class Defendant:
@@ -99,7 +99,7 @@ class Defendant:
         images = images.to(self._dtype)
         if isinstance(module, PostAverage):
             return module.predict(images, stop=self._stop, alpha=self._alpha, keys=keys).labels
-        return logits_of(module(images)).argmax(dim=1)
+        return model_logits(module, images).argmax(dim=1)
 
     def _differentiable(self) -> nn.Module | None:
         """Return the same average with a gradient, where the defence itself has none.

@@ -13,7 +13,7 @@ from bandlimiter.evaluation.clean import CleanAnswers
 from bandlimiter.evaluation.judge import Judge
 from bandlimiter.evaluation.trials import Done
 from bandlimiter.results import Row, Status
-from bandlimiter.tensors import ChunkLimit, Key, find_logits, logits_of, map_chunks, place_of
+from bandlimiter.tensors import ChunkLimit, Key, map_chunks, model_logits, place_of
 
 _Arrays = dict[str, NDArray[np.generic]]
 
@@ -71,9 +71,9 @@ def _in_turn(rows: Sequence[Row]) -> list[Row]:
 def _shown(judge: Judge, pair: torch.Tensor, name: Key) -> dict[str, torch.Tensor]:
     module = judge.defendant.module
     pair = pair.to(place_of(judge.target.model)[1])
-    plain = logits_of(judge.target.model(pair)).float().softmax(dim=1)
+    plain = model_logits(judge.target.model, pair).float().softmax(dim=1)
     if not isinstance(module, PostAverage):
-        defended = logits_of(module(pair)).float().softmax(dim=1)
+        defended = model_logits(module, pair).float().softmax(dim=1)
         return {"plain": plain, "defended": defended, "votes": _one_vote(defended)}
     keys = [f"{name}{i}" for i in range(len(pair))]
     votes = torch.stack(
@@ -90,7 +90,7 @@ def _votes(model: nn.Module, points: torch.Tensor) -> torch.Tensor:
     """Count which class each point [P, ...] is given: [classes] int64."""
 
     def logits(start: int, stop: int) -> tuple[torch.Tensor]:
-        return (find_logits(model(points[start:stop])),)
+        return (model_logits(model, points[start:stop], check=False),)
 
     (scores,) = map_chunks(logits, len(points), ChunkLimit("auto"), points)
     return torch.bincount(scores.argmax(dim=1), minlength=scores.shape[1])

@@ -10,7 +10,12 @@ from bandlimiter.tensors.checks import (
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
-from bandlimiter.tensors.outputs import find_logits, logits_of, require_no_overflow
+from bandlimiter.tensors.outputs import (
+    find_logits,
+    logits_of,
+    model_logits,
+    require_no_overflow,
+)
 from bandlimiter.tensors.seeding import Key, generator
 
 __all__ = [
@@ -23,6 +28,7 @@ __all__ = [
     "generator",
     "logits_of",
     "map_chunks",
+    "model_logits",
     "place_of",
     "require_images",
     "require_inputs",

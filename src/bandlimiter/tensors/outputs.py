@@ -1,11 +1,45 @@
-"""One view on what models return: a tensor of logits."""
+"""How classifiers are called, and one view on what they return: a tensor of logits."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from bandlimiter.errors import InputError
+
+
+def model_logits(model: nn.Module, x: torch.Tensor, *, check: bool = True) -> torch.Tensor:
+    """Return a model's logits at x: the one place where classifiers are called.
+
+    The model gets a copy of x, since some normalise their input in place, and what it returns is
+    copied, since some write every answer into the same memory. So no caller's tensor changes and no
+    answer depends on whether a model does so. Both copies are small beside a forward pass.
+
+    Parameters
+    ----------
+    model
+        Takes [N, ...] in the dtype and on the device of x; returns what `find_logits` reads.
+    x
+        [N, ...]; where it has a gradient, so have the logits.
+    check
+        Whether to look at the values, for which a GPU has to wait. Without, call
+        `require_no_overflow` once for many passes.
+
+    Returns
+    -------
+    torch.Tensor
+        [N, classes] in the model's own dtype.
+
+    Raises
+    ------
+    InputError
+        As `find_logits`; with ``check`` also as `require_no_overflow`.
+    """
+    logits = find_logits(model(x.clone())).clone()
+    if check:
+        require_no_overflow(logits)
+    return logits
 
 
 def logits_of(output: Any) -> torch.Tensor:

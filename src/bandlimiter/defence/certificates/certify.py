@@ -13,7 +13,7 @@ from bandlimiter.defence.neighbourhood import Neighbourhood
 from bandlimiter.defence.passes import logits_at_points
 from bandlimiter.defence.post_average import PostAverage
 from bandlimiter.sampling import Sampler, draw_vectors
-from bandlimiter.tensors import Key, logits_of
+from bandlimiter.tensors import Key, model_logits
 
 # Inputs are taken in groups whose draws, selection and gains each fit in so many numbers.
 _MOST_NUMBERS = 2**24
@@ -118,7 +118,7 @@ def certify(
     plan = require_plan(samples, selection, alpha)
     law = require_certifiable(defence)
     names = defence._names(x, keys)
-    classes = logits_of(defence.model(x[:1])).shape[1]
+    classes = model_logits(defence.model, x[:1]).shape[1]
     largest = max(BLOCK * x[0].numel(), classes * plan.samples, classes * plan.selection)
     size = max(1, _MOST_NUMBERS // largest)
     parts = [

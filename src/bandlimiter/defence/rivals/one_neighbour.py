@@ -10,7 +10,7 @@ from bandlimiter.defence.kept_draw import KeptDraw
 from bandlimiter.defence.scale import placed, resolve_scale
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.sampling import RandomDirections, draw_vectors
-from bandlimiter.tensors import logits_of, require_inputs
+from bandlimiter.tensors import model_logits, require_inputs
 
 
 class OneNeighbour(KeptDraw):
@@ -90,7 +90,7 @@ class OneNeighbour(KeptDraw):
             the logits.
         """
         require_inputs(x)
-        return logits_of(self.model(self.neighbour(x)))
+        return model_logits(self.model, self.neighbour(x))
 
     def neighbour(self, x: torch.Tensor) -> torch.Tensor:
         """Return the point at which each input is evaluated, not clipped: like x [N, ...]."""

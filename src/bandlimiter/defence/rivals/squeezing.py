@@ -16,7 +16,7 @@ from torch import nn
 from typing_extensions import override
 
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.tensors import logits_of, require_inputs
+from bandlimiter.tensors import model_logits, require_inputs
 
 
 class _Squeezed(nn.Module, ABC):
@@ -40,7 +40,7 @@ class _Squeezed(nn.Module, ABC):
         require_inputs(x)
         fixed = x.detach()
         # x - fixed is exactly zero, so that the value is squeeze's to the last bit.
-        return logits_of(self.model(self.squeeze(fixed) + (x - fixed)))
+        return model_logits(self.model, self.squeeze(fixed) + (x - fixed))
 
     @abstractmethod
     def squeeze(self, x: torch.Tensor) -> torch.Tensor:

@@ -11,8 +11,8 @@ from bandlimiter.results import Difference, Rate, paired_difference, rate
 from bandlimiter.tensors import (
     ChunkLimit,
     Key,
-    find_logits,
     map_chunks,
+    model_logits,
     place_of,
     require_inputs,
     require_labels,
@@ -153,7 +153,7 @@ class CleanImages:
             require_inputs(x)
 
             def logits(first: int, last: int, x: torch.Tensor = x) -> tuple[torch.Tensor]:
-                return (find_logits(model(x[first:last])),)
+                return (model_logits(model, x[first:last], check=False),)
 
             (found,) = map_chunks(logits, len(x), limit, x)
             require_no_overflow(found)
