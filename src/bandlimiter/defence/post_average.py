@@ -1,6 +1,6 @@
 """Post-averaging (paper, section 3): answer with the average over a small neighbourhood."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -9,13 +9,14 @@ from typing_extensions import override
 
 from bandlimiter.defence.passes import logits_at_points, scores_in_order
 from bandlimiter.defence.prediction import Prediction
+from bandlimiter.defence.scale import require_scale_fits
 from bandlimiter.defence.stopping import Spending, answer_in_rounds, draw_orders
 from bandlimiter.defence.streams import gathered, parted
 from bandlimiter.defence.surroundings import Surroundings
 from bandlimiter.defence.votes import VOTES, Share
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import InputSampler, Sampler
-from bandlimiter.tensors import ChunkLimit, Key, place_of, require_inputs
+from bandlimiter.tensors import ChunkLimit, Key, place_of, require_independent, require_inputs
 
 Stop = Literal["never", "exact", "anytime"]
 
@@ -130,6 +131,7 @@ class PostAverage(Surroundings):
         self.vote = vote
         self._limit = ChunkLimit(chunk)
         self._inputs_seen = 0
+        self._checked: set[tuple[object, ...]] = set()
 
     # --- what it computes -------------------------------------------------------------
 
@@ -157,6 +159,9 @@ class PostAverage(Surroundings):
         InputError
             (a ValueError) for an empty batch, an integer dtype, NaN in x, or NaN or +inf in
             the model's logits.
+        ConfigurationError
+            (a ValueError) where the scale was read from a normaliser that does not take these
+            inputs as they are.
         """
         return self._scores(x, None)
 
@@ -219,8 +224,9 @@ class PostAverage(Surroundings):
             As `forward`; also if there is not one key an input.
         ConfigurationError
             (a ValueError) for an unknown ``stop``, alpha outside (0, 1), a budget out of
-            range or without an early stop; and for an early stop under the votes ``logits``
-            and ``weighted``, whose scores have no bounds: no part of them decides.
+            range or without an early stop; for an early stop under the votes ``logits``
+            and ``weighted``, whose scores have no bounds: no part of them decides; and for a
+            model whose answers depend on the batch, see `require_independent`.
 
         Notes
         -----
@@ -230,6 +236,8 @@ class PostAverage(Surroundings):
         first), and it says nothing of the difference between a model and its copy in lower
         precision.
         """
+        require_inputs(x)
+        self._require_independent(x)
         if stop != "never":
             spending = Spending(stop, alpha, self.evaluations, budget)
             return self._stopped(x, keys, self._share(stop), spending)
@@ -331,6 +339,7 @@ class PostAverage(Surroundings):
         ).eval()
         if seed is None and sampler is None and directions is None:
             new.directions = self.directions
+        new._scale_read, new._checked = self._scale_read, self._checked
         return new.to(place_of(self.model)[0])
 
     @property
@@ -343,12 +352,30 @@ class PostAverage(Surroundings):
     def _names(self, x: torch.Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
         """Check inputs, and return the names of their draws."""
         require_inputs(x)
+        if self._scale_read:
+            shape = x.shape[1:]
+            self._once(
+                lambda: require_scale_fits(self.model, shape), "scale", shape, id(self.model)
+            )
         if keys is None:
             keys = range(self._inputs_seen, self._inputs_seen + len(x))
             self._inputs_seen += len(x)
         elif len(keys) != len(x):
             raise InputError(f"expected {len(x)} keys, one an input, got {len(keys)}")
         return keys
+
+    def _require_independent(self, x: torch.Tensor) -> None:
+        """Refuse a model whose answers depend on the batch."""
+        mode = any(module.training for module in self.model.modules())
+        self._once(
+            lambda: require_independent(self.model, x), "batch", x.shape[1:], id(self.model), mode
+        )
+
+    def _once(self, check: Callable[[], None], *key: object) -> None:
+        """Run a check for the first of many inputs alike."""
+        if key not in self._checked:
+            check()
+            self._checked.add(key)
 
     def _scores(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
         keys = self._names(x, keys)

@@ -1,10 +1,12 @@
 """From the network's input space, where the radius lives, to the units of x."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
+from bandlimiter.defence.normalising import require_pixels_first
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors import find_normaliser
 
@@ -13,7 +15,7 @@ def resolve_scale(model: nn.Module, scale: float | torch.Tensor | None) -> float
     """Return the factor between an offset in normalised space and the same offset in x.
 
     ``normalise(x + l v std) = normalise(x) + l v`` exactly, so the factor is the
-    normaliser's std.
+    normaliser's std, where that layer takes x itself.
 
     Parameters
     ----------
@@ -26,7 +28,8 @@ def resolve_scale(model: nn.Module, scale: float | torch.Tensor | None) -> float
     ------
     ConfigurationError
         (a ValueError) if ``scale`` is None and the model has no `Normalise` layer of its
-        own, or if a factor is not positive and finite.
+        own, or one that does not take the pixels as they are (see `require_pixels_first`); or
+        if a factor is not positive and finite.
     """
     if scale is None:
         normaliser = find_normaliser(model)
@@ -36,6 +39,7 @@ def resolve_scale(model: nn.Module, scale: float | torch.Tensor | None) -> float
                 "from, found none or several; give scale (the normaliser's std, a number or a "
                 "tensor that broadcasts against x), or scale=1.0 for a radius in the units of x"
             )
+        require_pixels_first(model, normaliser)
         return normaliser.std.detach().clone()
     if not isinstance(scale, (int, float, torch.Tensor)):
         raise ConfigurationError(
@@ -46,6 +50,16 @@ def resolve_scale(model: nn.Module, scale: float | torch.Tensor | None) -> float
     if not bool(((factor > 0) & torch.isfinite(factor)).all()):
         raise ConfigurationError(f"expected a positive, finite scale, got {scale}")
     return scale.detach().clone() if isinstance(scale, torch.Tensor) else float(scale)
+
+
+def require_scale_fits(model: nn.Module, shape: Sequence[int]) -> None:
+    """Refuse (ConfigurationError) a scale that was read off for inputs [N, *shape] that change it.
+
+    Such as images that the model scales to another size before its normaliser.
+    """
+    normaliser = find_normaliser(model)
+    if normaliser is not None:
+        require_pixels_first(model, normaliser, shape)
 
 
 def placed(scale: float | torch.Tensor, x: torch.Tensor) -> float | torch.Tensor:

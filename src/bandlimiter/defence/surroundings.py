@@ -67,6 +67,7 @@ class Surroundings(KeptDraw):
         self.sampler = _sampler(sampler, model)
         self.directions_count = index(directions)
         self._keep_scale(resolve_scale(model, scale))
+        self._scale_read = scale is None
         self.register_buffer("directions", None)
 
     @property

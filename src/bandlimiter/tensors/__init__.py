@@ -9,6 +9,7 @@ from bandlimiter.tensors.checks import (
 )
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
+from bandlimiter.tensors.independence import require_independent
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
 from bandlimiter.tensors.outputs import (
     find_logits,
@@ -31,6 +32,7 @@ __all__ = [
     "model_logits",
     "place_of",
     "require_images",
+    "require_independent",
     "require_inputs",
     "require_labels",
     "require_no_nan",

@@ -30,7 +30,8 @@ class Watched(nn.Module):
 
     @property
     def points(self):
-        return torch.cat(self.batches[1:])  # the first pass counts the classes
+        # The first passes look whether answers depend on the batch, and count the classes.
+        return torch.cat(self.batches[4:])
 
 
 @pytest.mark.parametrize("vote", ["softmax", "majority"])

@@ -89,8 +89,8 @@ def certify(
     ------
     ConfigurationError
         (a ValueError) for the paper's directions and for fixed draws, of which no such statement
-        holds, for other settings that cannot be certified, a model in training mode, numbers
-        below one, or alpha outside (0, 1).
+        holds, for other settings that cannot be certified, a model in training mode or whose
+        answers depend on the batch, numbers below one, or alpha outside (0, 1).
     InputError
         (a ValueError) as `PostAverage.forward`; also if there is not one key an input.
 
@@ -118,6 +118,7 @@ def certify(
     plan = require_plan(samples, selection, alpha)
     law = require_certifiable(defence)
     names = defence._names(x, keys)
+    defence._require_independent(x)
     classes = model_logits(defence.model, x[:1]).shape[1]
     largest = max(BLOCK * x[0].numel(), classes * plan.samples, classes * plan.selection)
     size = max(1, _MOST_NUMBERS // largest)

@@ -1,0 +1,150 @@
+"""Whether a model's normaliser takes the pixels as they are; else its std is no scale."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.tensors import Normalise, generator, place_of
+
+# How far each number of x moves, around a middle grey: no clamp to [0, 1] in front of the
+# normaliser touches that, and bfloat16 still resolves the whole offset's length to a thousandth.
+_STEP = 0.05
+
+# What matters moves the length by more: other units, another size, channels in another order.
+_TOLERANCE = 0.01
+
+_LIKELY_SIZES = (32, 224)
+
+
+class _Reached(BaseException):  # so that no handler in a model's forward takes it
+    def __init__(self, given: torch.Tensor) -> None:
+        super().__init__()
+        self.given = given
+
+
+def require_pixels_first(
+    model: nn.Module, normaliser: Normalise, shape: Sequence[int] | None = None
+) -> None:
+    """Refuse a model in which something happens to the pixels before ``normaliser`` takes them.
+
+    Two inputs that differ by a known offset are followed as far as that layer. An offset that is
+    d long in the normalised space must arrive d long there, to 1 %; orthogonal maps of the whole
+    image, such as a flip, may come first. An input that the model does not take proves nothing and
+    is passed.
+
+    Parameters
+    ----------
+    model
+        Takes [N, *shape]. Runs up to the normaliser, without a gradient.
+    normaliser
+        One of its layers.
+    shape
+        Of an input. None where no input is known yet: two usual sizes are tried and, where the
+        normaliser is shown another size than the model, that one; the model is refused if it
+        fails at all of them.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) that says what happens first and what to give instead.
+    """
+    if shape is not None:
+        refusal, _ = _refusal(model, normaliser, shape)
+        if refusal is not None:
+            raise refusal
+        return
+    channels = len(normaliser.std)
+    shapes: list[Sequence[int]] = [(channels, size, size) for size in _LIKELY_SIZES]
+    for tried in shapes:
+        refusal, seen = _refusal(model, normaliser, tried)
+        if refusal is None:
+            return
+        if seen is not None and seen[0] == channels and seen not in shapes and len(shapes) < 4:
+            shapes.append(seen)  # a resize leaves images of its own size alone
+    raise refusal or AssertionError("there are sizes to try")
+
+
+def _refusal(
+    model: nn.Module, normaliser: Normalise, shape: Sequence[int]
+) -> tuple[ConfigurationError | None, tuple[int, ...] | None]:
+    """Return why the model is refused, None if it is not, and the shape that the layer is given."""
+    device, dtype = place_of(model)
+    rng = generator(0, "normaliser", *shape)
+    grey = 0.4 + 0.2 * torch.rand(1, *shape, generator=rng)
+    offset = _STEP * torch.randn(1, *shape, generator=rng)
+    x = torch.cat([grey, grey + offset]).to(device, dtype)
+    try:
+        given = _given(model, normaliser, x)
+    except Exception:  # noqa: BLE001  (a user's code may raise anything; this shape proves nothing)
+        return None, None
+    if given is None:
+        return _error("one that does not run"), None
+    moved = (given[1:] - given[:1]).double().cpu()
+    seen = tuple(given.shape[1:])
+    std = normaliser.std.double().cpu()
+    offset = (x[1:] - x[:1]).double().cpu()
+    if seen[-3:-2] != (len(std),):
+        return _error(f"one that is given shape {seen} where the model is given {shape}"), seen
+    if offset.shape[-3] == len(std):
+        ratio = float((moved / std).norm() / (offset / std).norm())
+        if abs(ratio - 1) <= _TOLERANCE:
+            return None, seen
+        return _described(shape, seen, ratio, moved, offset, std), seen
+    return _error(f"one that is given shape {seen} where the model is given {shape}"), seen
+
+
+def _given(model: nn.Module, normaliser: Normalise, x: torch.Tensor) -> torch.Tensor | None:
+    """Return what the normaliser is given where the model is given x; None if it does not run.
+
+    Of a copy that another engine runs, the network inside is followed.
+    """
+
+    def stop(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        raise _Reached(given[0].detach().clone())
+
+    handle = normaliser.register_forward_pre_hook(stop)
+    try:
+        # A compiled model runs as it was written: compiled code may not stop at a hook.
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            model(x.clone())
+    except _Reached as reached:
+        return reached.given
+    finally:
+        handle.remove()
+    inside = list(model.children())
+    return _given(inside[0], normaliser, x) if len(inside) == 1 else None
+
+
+def _described(
+    shape: Sequence[int],
+    seen: tuple[int, ...],
+    ratio: float,
+    moved: torch.Tensor,
+    offset: torch.Tensor,
+    std: torch.Tensor,
+) -> ConfigurationError:
+    same = seen == tuple(shape)
+    if same and float((moved - ratio * offset).abs().max()) <= 0.05 * ratio * _STEP:
+        scale = [float(f"{value:.4g}") for value in (std / ratio).flatten()]
+        return _error(
+            f"one that takes pixels times {ratio:.4g}",
+            f"give scale=torch.tensor({scale}).view(-1, 1, 1), its std in the units of x",
+        )
+    return _error(
+        f"one that takes what was made of them before it: shape {tuple(shape)} became {seen}, and "
+        f"offsets {ratio:.3g} times as long"
+    )
+
+
+def _error(found: str, advice: str = "") -> ConfigurationError:
+    advice = advice or (
+        "give scale, by which an offset in the network's input space is multiplied to be one in x "
+        "(a number, or a tensor that broadcasts against x), or scale=1.0 for a radius in the units "
+        "of x"
+    )
+    return ConfigurationError(
+        f"expected a model whose Normalise layer takes the pixels as they are, to read the scale "
+        f"from, got {found}; {advice}"
+    )
