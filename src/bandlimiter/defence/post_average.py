@@ -236,8 +236,7 @@ class PostAverage(Surroundings):
         first), and it says nothing of the difference between a model and its copy in lower
         precision.
         """
-        require_inputs(x)
-        self._require_independent(x)
+        self.require_fitting(x)
         if stop != "never":
             spending = Spending(stop, alpha, self.evaluations, budget)
             return self._stopped(x, keys, self._share(stop), spending)
@@ -342,6 +341,25 @@ class PostAverage(Surroundings):
         new._scale_read, new._checked = self._scale_read, self._checked
         return new.to(place_of(self.model)[0])
 
+    def require_fitting(self, x: torch.Tensor) -> None:
+        """Refuse inputs x [N, ...], and a model, that give no answers to rely on.
+
+        Looks once for each shape of inputs; `predict` does so by itself.
+
+        Raises
+        ------
+        InputError
+            (a ValueError) as `forward`.
+        ConfigurationError
+            (a ValueError) where the scale was read from a normaliser that does not take these
+            inputs as they are, and for a model whose answers depend on the batch.
+        """
+        self._require_scale(x)
+        mode = any(module.training for module in self.model.modules())
+        self._once(
+            lambda: require_independent(self.model, x), "batch", x.shape[1:], id(self.model), mode
+        )
+
     @property
     def can_stop(self) -> bool:
         """Whether the vote allows an early stop: its scores are means of bounded numbers."""
@@ -351,12 +369,7 @@ class PostAverage(Surroundings):
 
     def _names(self, x: torch.Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
         """Check inputs, and return the names of their draws."""
-        require_inputs(x)
-        if self._scale_read:
-            shape = x.shape[1:]
-            self._once(
-                lambda: require_scale_fits(self.model, shape), "scale", shape, id(self.model)
-            )
+        self._require_scale(x)
         if keys is None:
             keys = range(self._inputs_seen, self._inputs_seen + len(x))
             self._inputs_seen += len(x)
@@ -364,12 +377,13 @@ class PostAverage(Surroundings):
             raise InputError(f"expected {len(x)} keys, one an input, got {len(keys)}")
         return keys
 
-    def _require_independent(self, x: torch.Tensor) -> None:
-        """Refuse a model whose answers depend on the batch."""
-        mode = any(module.training for module in self.model.modules())
-        self._once(
-            lambda: require_independent(self.model, x), "batch", x.shape[1:], id(self.model), mode
-        )
+    def _require_scale(self, x: torch.Tensor) -> None:
+        require_inputs(x)
+        if self._scale_read:
+            shape = x.shape[1:]
+            self._once(
+                lambda: require_scale_fits(self.model, shape), "scale", shape, id(self.model)
+            )
 
     def _once(self, check: Callable[[], None], *key: object) -> None:
         """Run a check for the first of many inputs alike."""

@@ -9,7 +9,7 @@ from bandlimiter.evaluation.clean import CleanAnswers
 from bandlimiter.evaluation.exhibits import exhibit
 from bandlimiter.evaluation.inspection import Inspection
 from bandlimiter.evaluation.lineup import line_up
-from bandlimiter.evaluation.preflight import require_fitting
+from bandlimiter.evaluation.preflight import require_fitting, require_sound
 from bandlimiter.evaluation.programme import INSPECTION
 from bandlimiter.evaluation.setup import Setup
 from bandlimiter.evaluation.trials import Done, Heartbeat, Trials
@@ -41,7 +41,10 @@ class EvaluationBench:
         self._setup = setup
         first = setup.images.images(probe, probe + 1)
         self._judges = line_up(setup, first, heartbeat)
-        require_fitting(self._judges[0], setup.images, setup.attacks, self._judges[0].place(first))
+        placed = self._judges[0].place(first)
+        require_fitting(self._judges[0], setup.images, setup.attacks, placed)
+        for module in (setup.model, *(judge.defendant.module for judge in self._judges)):
+            require_sound(module, placed)
         self._entries = {entry.name: entry for entry in setup.entries}
         self._trials = Trials(
             self._judges, setup.adaptive or Adaptive(), quick=setup.quick, heartbeat=heartbeat

@@ -37,7 +37,7 @@ def line_up(
     Raises
     ------
     ConfigurationError
-        For an unknown rival, one given twice, or rivals of a defence that is no `PostAverage`.
+        For an unknown rival, or rivals of a defence that is no `PostAverage`.
     """
     model, defence = setup.model, setup.defence
     modules = {OURS: defence, **setup.others, **_rivals(model, defence, setup.rivals)}
@@ -78,8 +78,6 @@ def _rivals(model: nn.Module, defence: nn.Module, names: Sequence[str]) -> dict[
             "expected a PostAverage to build rivals of equal cost for, got "
             f"{type(defence).__name__}; leave rivals out"
         )
-    if len(set(names)) < len(names):
-        raise ConfigurationError(f"expected each rival once, got {', '.join(names)}")
     around = defence.variant(model=model)
     return {name: build_rival(name, around) for name in names}
 

@@ -13,6 +13,7 @@ from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.preflight import (
+    require_names,
     require_protocol,
     require_ready,
     resolve_attacks,
@@ -95,6 +96,7 @@ def plan_run(
     """
     require_ready(model, defence)
     require_protocol(protocol)
+    require_names(others or {}, rivals)
     early = resolve_stop(defence, stop, alpha)
     images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
     first = images.images(0, 1)

@@ -1,7 +1,7 @@
 """What must fit together before the first row: models, attacks, images and labels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
 import torch
@@ -15,7 +15,8 @@ from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.adversarial_sets import SavedImages
 from bandlimiter.evaluation.judge import Judge
-from bandlimiter.tensors import require_labels
+from bandlimiter.results import NONE, OURS
+from bandlimiter.tensors import place_of, require_independent, require_labels
 
 THREATS = ("transfer", "adaptive", "both")
 """What attacks know of the defence."""
@@ -113,6 +114,28 @@ def require_fitting(
     for attack in attacks:
         if isinstance(attack, SavedImages):
             attack.require_fitting(images.ids, first)
+
+
+def require_sound(module: nn.Module, x: torch.Tensor) -> None:
+    """Refuse (ConfigurationError) answers that depend on the batch, or a scale that was misread."""
+    if isinstance(module, PostAverage):
+        module.require_fitting(x.to(place_of(module.model)[1]))
+    else:
+        require_independent(module, x)
+
+
+def require_names(others: Mapping[str, nn.Module], rivals: Sequence[str]) -> None:
+    """Refuse two defences of one name, and names that are no text: rows are told by them."""
+    names = [OURS, NONE, *rivals, *others]
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"expected the names of others as text, got {name!r}")
+        if names.count(name) > 1:
+            raise ConfigurationError(
+                f"expected a name of its own for each defence, got {name!r} twice (the run's own is "
+                f"{OURS!r}, the plain model {NONE!r}, rivals have theirs); rename one of others, or "
+                "give each rival once"
+            )
 
 
 def require_protocol(protocol: str) -> None:

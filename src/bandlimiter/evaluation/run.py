@@ -99,7 +99,8 @@ def evaluate(
         Names of other defences at hand (``one-neighbour``, ``gaussian``, ``ball``,
         ``bit-depth``, ``jpeg``), judged and attacked beside a `PostAverage`.
     others
-        More defended models by name, judged and attacked beside.
+        More defended models by name, judged and attacked beside; no name that a rival, the run's
+        own defence (``post-averaging``) or the plain model (``none``) has.
     out
         The run's folder: rows as they come, adversarial images, timings, settings and the
         result. Where it holds an unfinished run with the same settings, that is continued;
@@ -136,8 +137,9 @@ def evaluate(
     Raises
     ------
     ConfigurationError
-        For settings out of range, unknown names, the same attack twice, a model in training
-        mode, an ``out`` that holds another run or is in use, or models that cannot be sent to
+        For settings out of range, unknown names, the same attack twice, two defences of one
+        name, a model in training mode or whose answers depend on the batch, a scale that was
+        misread (see `PostAverage.require_fitting`), an ``out`` that holds another run or is in use, or models that cannot be sent to
         other processes.
     InputError
         Where the first image lies outside [0, 1], has a shape that the model does not take, or

@@ -117,8 +117,8 @@ def certify(
     """
     plan = require_plan(samples, selection, alpha)
     law = require_certifiable(defence)
+    defence.require_fitting(x)
     names = defence._names(x, keys)
-    defence._require_independent(x)
     classes = model_logits(defence.model, x[:1]).shape[1]
     largest = max(BLOCK * x[0].numel(), classes * plan.samples, classes * plan.selection)
     size = max(1, _MOST_NUMBERS // largest)
