@@ -265,7 +265,7 @@ def test_bad_input_is_one_line_and_exit_code_2(files, arguments, message):
         (["--norm", "l2", "--threat", "adaptive", "--curve"], "norm linf for the stage pgd"),
         (["--norm", "l2", "--threat", "adaptive", "--epsilon", "99"], "epsilon in (0, 55.43]"),
         (["--rival", "clown"], "a rival of one-neighbour"),
-        (["--rival", "ball", "--rival", "ball"], "each rival once"),
+        (["--rival", "ball", "--rival", "ball"], "each rival is given once"),
         (["--epsilon", "2"], "epsilon in (0, 1]"),
     ],
 )

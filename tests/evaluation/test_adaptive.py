@@ -452,7 +452,7 @@ def test_rivals_are_shown_the_same_images_and_attacked_themselves(sample, defend
 
 @pytest.mark.parametrize(
     ("rivals", "message"),
-    [(["clown"], "a rival of one-neighbour"), (["ball", "ball"], "each rival once")],
+    [(["clown"], "a rival of one-neighbour"), (["ball", "ball"], "each rival is given once")],
 )
 def test_rivals_that_are_refused(sample, defended, photos, rivals, message):
     few = photos.limited(1, None, 0)

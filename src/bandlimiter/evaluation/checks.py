@@ -15,7 +15,7 @@ from bandlimiter.attacks import APGD, Target
 from bandlimiter.attacks.losses import margin
 from bandlimiter.errors import BandlimiterError, NoGradientError
 from bandlimiter.results import CASCADE, Row, Status
-from bandlimiter.tensors import Key, model_logits, place_of
+from bandlimiter.tensors import Key, answers_differ, model_logits, place_of
 
 _STEP = 0.5 / 255
 """Pixels: long enough to see a change of float32 logits, short enough to be nearly straight."""
@@ -49,17 +49,6 @@ class Finding:
     def document(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
         return asdict(self)
-
-
-@torch.no_grad()
-def answers_differ(module: nn.Module, x: torch.Tensor) -> bool:
-    """Whether two calls with the same x [N, ...] differ by more than a GPU's rounding."""
-    x = x.to(place_of(module)[1])
-    first, second = model_logits(module, x), model_logits(module, x)
-    # Finite: a class that a model rules out may be -inf both times.
-    both = torch.isfinite(first) & torch.isfinite(second)
-    difference = (first - second)[both].abs()
-    return bool((difference > 1e-3 * first[both].abs().max().clamp_min(1e-12)).any())
 
 
 def check_answers(target: Target, about: str, x: torch.Tensor) -> list[Finding]:

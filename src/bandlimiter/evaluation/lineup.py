@@ -10,11 +10,11 @@ from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.defence.rivals import build_rival
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.adaptive import Adaptive
-from bandlimiter.evaluation.checks import answers_differ
 from bandlimiter.evaluation.defendant import Defendant
 from bandlimiter.evaluation.judge import Judge
 from bandlimiter.evaluation.setup import Setup
 from bandlimiter.results import NONE, OURS
+from bandlimiter.tensors import answers_differ
 
 
 def line_up(

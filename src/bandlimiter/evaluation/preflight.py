@@ -132,9 +132,8 @@ def require_names(others: Mapping[str, nn.Module], rivals: Sequence[str]) -> Non
             raise ConfigurationError(f"expected the names of others as text, got {name!r}")
         if names.count(name) > 1:
             raise ConfigurationError(
-                f"expected a name of its own for each defence, got {name!r} twice (the run's own is "
-                f"{OURS!r}, the plain model {NONE!r}, rivals have theirs); rename one of others, or "
-                "give each rival once"
+                f"expected each defence under a name of its own, got {name!r} twice; others may be "
+                f"called neither {OURS} nor {NONE} nor like a rival, and each rival is given once"
             )
 
 

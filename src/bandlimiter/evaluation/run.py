@@ -139,8 +139,8 @@ def evaluate(
     ConfigurationError
         For settings out of range, unknown names, the same attack twice, two defences of one
         name, a model in training mode or whose answers depend on the batch, a scale that was
-        misread (see `PostAverage.require_fitting`), an ``out`` that holds another run or is in use, or models that cannot be sent to
-        other processes.
+        misread (see `PostAverage.require_fitting`), an ``out`` that holds another run or is in
+        use, or models that cannot be sent to other processes.
     InputError
         Where the first image lies outside [0, 1], has a shape that the model does not take, or
         gives NaN; for labels out of range, saved images that belong to none of these, a

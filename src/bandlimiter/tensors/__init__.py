@@ -9,7 +9,7 @@ from bandlimiter.tensors.checks import (
 )
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
-from bandlimiter.tensors.independence import require_independent
+from bandlimiter.tensors.independence import answers_differ, require_independent
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
 from bandlimiter.tensors.outputs import (
     find_logits,
@@ -23,6 +23,7 @@ __all__ = [
     "ChunkLimit",
     "Key",
     "Normalise",
+    "answers_differ",
     "as_float64",
     "find_logits",
     "find_normaliser",

@@ -7,13 +7,21 @@ from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors.device import place_of
 from bandlimiter.tensors.outputs import model_logits
 
-# Of the logits' range. Passes of other sizes round otherwise, by some 1e-6 of it in float32; a
+# Of the largest logit. Passes of other sizes round otherwise, by some 1e-6 of it in float32; a
 # mean or a maximum over the batch moves logits by tenths.
 _TOLERANCE = 1e-3
 _ROUNDINGS = 32
 """The same for half precision, in units of its rounding: a network rounds at each of its layers."""
 
 
+@torch.no_grad()
+def answers_differ(model: nn.Module, x: torch.Tensor) -> bool:
+    """Whether two calls with the same x [N, ...] differ by more than a GPU's rounding."""
+    x = x.detach().to(*place_of(model))
+    return _apart(model_logits(model, x), model_logits(model, x)) > 1
+
+
+@torch.no_grad()
 def require_independent(model: nn.Module, x: torch.Tensor) -> None:
     """Refuse a model whose answer to an input depends on the rest of the batch.
 
@@ -38,24 +46,18 @@ def require_independent(model: nn.Module, x: torch.Tensor) -> None:
     one = x[:1].detach().to(*place_of(model))
     batch = torch.cat([one, 1 - one, one / 2, one])
     try:
-        with torch.no_grad():
-            alone, again = (model_logits(model, one).double() for _ in range(2))
-            beside = model_logits(model, batch).double()
+        random = answers_differ(model, one)
+        alone, beside = model_logits(model, one), model_logits(model, batch)
     except Exception:  # noqa: BLE001  (a user's code may raise anything)
         return
-    found = torch.cat([alone, again, beside])
-    largest = found[torch.isfinite(found)].abs().amax() if torch.isfinite(found).any() else 0.0
-    tolerance = largest * max(_TOLERANCE, _ROUNDINGS * torch.finfo(one.dtype).eps)
-    if _apart(alone, again) > tolerance:
+    if random:
         _require_eval(model)
-        return
-    moved = max(_apart(alone, beside[:1]), _apart(alone, beside[-1:]))
-    if moved > tolerance:
+    elif max(_apart(alone, beside[:1]), _apart(alone, beside[-1:])) > 1:
         raise ConfigurationError(
             "expected a model whose answer to an input does not depend on the rest of its batch, "
-            f"got one whose logits (up to {float(largest):.3g}) change by {moved:.3g} when other "
-            "inputs are beside it; call model.eval(), give BatchNorm running statistics, and take "
-            "out what else works across the batch"
+            f"got logits {_written(alone)} for an image alone and {_written(beside[-1:])} with "
+            "others beside it; call model.eval(), give BatchNorm running statistics, and take out "
+            "what else works across the batch"
         )
 
 
@@ -80,6 +82,14 @@ def _training(name: str, part: nn.Module) -> ConfigurationError:
 
 
 def _apart(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Return the largest difference; two classes that are both ruled out (-inf) do not differ."""
-    difference = torch.where(first == second, 0.0, first - second).abs()
-    return float(difference.nan_to_num(nan=torch.inf).max())
+    """Return the largest difference of logits, in units of what rounding may explain."""
+    tolerance = max(_TOLERANCE, _ROUNDINGS * torch.finfo(first.dtype).eps)
+    first, second = first.double(), second.double()
+    # Classes that are ruled out both times (-inf) do not differ.
+    difference = torch.where(first == second, 0, (first - second).abs()).nan_to_num(nan=torch.inf)
+    largest = torch.where(torch.isfinite(first), first.abs(), 0).amax().clamp_min(1e-12)
+    return float(difference.amax() / (tolerance * largest))
+
+
+def _written(logits: torch.Tensor) -> str:
+    return "[" + ", ".join(f"{value:.3g}" for value in logits[0, :3].tolist()) + ", ...]"
