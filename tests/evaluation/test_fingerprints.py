@@ -12,7 +12,8 @@ from torch import nn
 from bandlimiter import PostAverage, load_model
 from bandlimiter.attacks import Attack, build_attack
 from bandlimiter.data import ArrayImages
-from bandlimiter.evaluation.fingerprints import of_attack, of_images, of_module
+from bandlimiter.evaluation.fingerprints import of_attack, of_images
+from bandlimiter.evaluation.values import hash_of as of_module
 
 SOURCE = """
 import torch

@@ -10,9 +10,11 @@ from bandlimiter.evaluation.exhibits import exhibit
 from bandlimiter.evaluation.inspection import Inspection
 from bandlimiter.evaluation.lineup import line_up
 from bandlimiter.evaluation.preflight import require_fitting, require_sound
+from bandlimiter.evaluation.probe import IMAGES, Kept, Probe
 from bandlimiter.evaluation.programme import INSPECTION
 from bandlimiter.evaluation.setup import Setup
 from bandlimiter.evaluation.trials import Done, Heartbeat, Trials
+from bandlimiter.results import NONE
 from bandlimiter.results.runs import Arrays, Harvest, Shard
 
 _EXHIBITED = 3
@@ -50,6 +52,9 @@ class EvaluationBench:
             self._judges, setup.adaptive or Adaptive(), quick=setup.quick, heartbeat=heartbeat
         )
         self._answers = CleanAnswers(setup.images, ())
+        named = {judge.defendant.name: judge.defendant.module for judge in self._judges}
+        own = {name: module for name, module in named.items() if name not in setup.rivals}
+        self._probe = Probe({**own, NONE: setup.model}, placed)
 
     def do(self, shard: Shard) -> Harvest:
         """Try one entry on one slice, or inspect."""
@@ -60,6 +65,12 @@ class EvaluationBench:
         done = self._trials.run(self._entries[shard.trial], self._answers)
         facts, arrays = self._kept(shard, done)
         return Harvest(done.rows, arrays, facts, [_timing(done)])
+
+    def require_same(self, kept: Kept) -> None:
+        """Refuse (ChangedError) models that answer otherwise than a run has kept; see `Probe`."""
+        places = {key: place for place, key in enumerate(self._setup.images.ids.tolist())}
+        parts = [self._setup.images.images(i, i + 1) for i in map(places.__getitem__, kept["ids"])]
+        self._probe.require_same(kept, self._judges[0].place(torch.cat(parts)))
 
     def _inspect(self, shard: Shard) -> Harvest:
         inspection, size = Inspection(self._judges[0], self._setup.adaptive), 25
@@ -73,6 +84,9 @@ class EvaluationBench:
     def _kept(self, shard: Shard, done: Done) -> tuple[dict[str, Any], Arrays]:
         facts: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
+        if shard.trial == next(iter(self._entries)):
+            clean = self._answers.of(self._judges[0])
+            facts["probe"] = self._probe.ask(clean.images[:IMAGES], clean.ids[:IMAGES].tolist())
         if self._setup.keep_images:
             arrays["images"] = done.images.to(torch.float32).cpu().numpy()
             arrays["ids"] = done.ids.to(torch.int64).cpu().numpy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class EvaluationRecipe:
                 name: np.concatenate([p.arrays[name] for p in parts if name in p.arrays])
                 for name in sorted(names)
             },
-            facts={"findings": _once(findings)} if shard.trial == INSPECTION else {},
+            facts={"findings": _once(findings)} if shard.trial == INSPECTION else _probed(parts),
             timings=[timing for part in parts for timing in part.timings],
         )
 
@@ -75,6 +76,11 @@ class EvaluationRecipe:
             for name in entry.defences
         ]
         return Harvest(rows)
+
+
+def _probed(parts: Sequence[Harvest]) -> dict[str, Any]:
+    """Keep what models said of the first image that gave anything."""
+    return next(({"probe": p.facts["probe"]} for p in parts if "probe" in p.facts), {})
 
 
 def _once(findings: Sequence[dict[str, str]]) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from bandlimiter.data import ImageSet
 from bandlimiter.errors import InputError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.adversarial_sets import write_sets
+from bandlimiter.evaluation.bench import EvaluationBench
 from bandlimiter.evaluation.executors import Executor, InProcess, run_shards
 from bandlimiter.evaluation.inspection import conclude
 from bandlimiter.evaluation.plan import Plan, plan_run
+from bandlimiter.evaluation.probe import MOST_SLICES, ChangedError
 from bandlimiter.evaluation.probing import probing
 from bandlimiter.evaluation.progress import Progress, Teller
 from bandlimiter.evaluation.recipe import EvaluationRecipe
@@ -182,8 +185,10 @@ def carry_out(
     with probing(folder, len(plan.setup.images)) as probe:
         recipe = EvaluationRecipe(plan.setup, probe)
         bench = recipe.build(teller.beat)  # refuses what does not fit, before the run is opened
-    identity = plan.identity(workers.threads)
+    # What is not kept needs no name.
+    identity = {} if folder is None else plan.identity(workers.threads)
     with RunStore(folder, identity, plan.shards, settings=plan.facts) as store:
+        _require_same_answers(plan, store, bench)
         try:
             teller.resumed(store.missing())
             run_shards(store, recipe, workers, bench=bench, watcher=teller)
@@ -195,6 +200,18 @@ def carry_out(
         store.write_document(RESULT, tables)
         teller.tell("done")
     return Evaluation(rows, tables)
+
+
+def _require_same_answers(plan: Plan, store: RunStore, bench: EvaluationBench) -> None:
+    """Refuse (ChangedError) to go on with models that answer otherwise than at the start."""
+    left = {shard.name for shard in store.missing()}
+    asked = (shard for shard in plan.shards if shard.trial == plan.setup.entries[0].name)
+    for shard in islice((shard for shard in asked if shard.name not in left), MOST_SLICES):
+        try:
+            if "probe" in (facts := store.facts(shard)):
+                bench.require_same(facts["probe"])
+        except ChangedError as error:
+            raise ChangedError(f"{error}; name another folder than {store.folder}") from None
 
 
 def _tables(plan: Plan, rows: list[Row], found: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from bandlimiter.attacks import Attack
 from bandlimiter.data import ImageSet
 from bandlimiter.defence import Stop
 from bandlimiter.evaluation.adaptive import Adaptive
-from bandlimiter.evaluation.fingerprints import of_attack, of_code, of_images, of_module, of_place
+from bandlimiter.evaluation.fingerprints import of_attack, of_code, of_images, of_place
 from bandlimiter.evaluation.programme import Entry, programme
+from bandlimiter.evaluation.values import hash_of
 from bandlimiter.results import NONE, OURS
 
 
@@ -60,7 +61,7 @@ class Setup:
         """
         modules = {"model": self.model, OURS: self.defence, **self.others}
         return {
-            **{f"module {name}": of_module(module) for name, module in modules.items()},
+            **{f"module {name}": hash_of(module) for name, module in modules.items()},
             "images": of_images(self.images),
             "attacks": [of_attack(attack) for attack in self.attacks],
             "adaptive": None if self.adaptive is None else asdict(self.adaptive),

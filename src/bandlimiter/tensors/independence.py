@@ -10,7 +10,7 @@ from bandlimiter.tensors.outputs import model_logits
 # Of the largest logit. Passes of other sizes round otherwise, by some 1e-6 of it in float32; a
 # mean or a maximum over the batch moves logits by tenths.
 _TOLERANCE = 1e-3
-_ROUNDINGS = 32
+_ROUNDINGS = 8
 """The same for half precision, in units of its rounding: a network rounds at each of its layers."""
 
 

@@ -1,8 +1,10 @@
 """A study: attacks are made once and kept; any number of defences then answer to them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from torch import nn
 from bandlimiter.data import ImageSet
 from bandlimiter.defence import PostAverage
 from bandlimiter.evaluation.executors import Executor, InProcess
-from bandlimiter.evaluation.plan import plan_run
+from bandlimiter.evaluation.plan import Plan, plan_run
+from bandlimiter.evaluation.probe import ChangedError
 from bandlimiter.evaluation.progress import Progress
 from bandlimiter.evaluation.reproduction.delivered import Delivered
 from bandlimiter.evaluation.run import Evaluation, carry_out
@@ -102,9 +105,7 @@ class Study:
             exhibits=0,
             kind="attacks",
         )
-        folder = self.out / plan.name(self.executor.threads)
-        found = carry_out(plan, folder, self.executor, self.progress)
-        self._note(folder, found)
+        folder, _ = self._carried_out(plan)
         (attack,) = plan.setup.attacks
         (entry,) = plan.setup.entries
         return Delivered(
@@ -156,10 +157,18 @@ class Study:
             settings=self.settings,
             kind="answers",
         )
-        folder = self.out / plan.name(self.executor.threads)
-        found = carry_out(plan, folder, self.executor, self.progress)
+        return self._carried_out(plan)[1]
+
+    def _carried_out(self, plan: Plan) -> tuple[Path, Evaluation]:
+        """Do, or go on with, a run in its folder: the first that began with the same answers."""
+        name = plan.name(self.executor.threads)
+        for number in count(1):
+            folder = self.out / (name if number == 1 else f"{name}-{number}")
+            with suppress(ChangedError):
+                found = carry_out(plan, folder, self.executor, self.progress)
+                break
         self._note(folder, found)
-        return found
+        return folder, found
 
     def _images(self, limit: int | None) -> ImageSet:
         return self.images.limited(limit, None, self.seed)

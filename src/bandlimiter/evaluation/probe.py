@@ -1,0 +1,133 @@
+"""What a run's models say of a few of its images: kept with its rows, and asked again on going on.
+
+A run is what it computes. Hashes of weights and code find most of what may change that, but not
+all, and numbers cannot be hashed: another processor rounds otherwise. So logits are compared.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import nn
+
+from bandlimiter.defence import PostAverage
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.results import NONE
+from bandlimiter.tensors import answers_differ, model_logits, place_of
+
+IMAGES = 2
+"""How many images of a slice are kept; a long run keeps many."""
+
+MOST_SLICES = 4
+"""Of how many slices images are asked about again."""
+
+_TOLERANCE = 1e-3
+"""Of the range of the logits that were kept."""
+
+_ROUNDINGS = 8
+"""The same in half precision, in units of its rounding: a network rounds at each layer."""
+
+Kept = Mapping[str, Any]
+"""``ids``, and under ``logits`` a row for each of them by the name of a model."""
+
+
+class ChangedError(ConfigurationError):
+    """Models that answer otherwise than when the run began."""
+
+
+class Probe:
+    """Asks models about images.
+
+    Parameters
+    ----------
+    modules
+        By name: [N, ...] pixels -> logits [N, classes]. Those whose answers are random are left
+        out: hashes must do for them.
+    example
+        [1, ...] pixels, on the models' device.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], example: torch.Tensor) -> None:
+        self._modules = {name: m for name, m in modules.items() if not _random(m, example)}
+
+    @torch.no_grad()
+    def ask(self, images: torch.Tensor, ids: Sequence[int]) -> dict[str, Any]:
+        """Return what is kept of images [N, ...] and their ids, as JSON holds it.
+
+        A model that fails on one of them is left out.
+        """
+        logits = {}
+        for name, module in self._modules.items():
+            with suppress(Exception):  # what a model fails by is for the images' rows to say
+                logits[name] = _finite(_logits(module, images, ids))
+        return {"ids": list(ids), "logits": logits}
+
+    def require_same(self, kept: Kept, images: torch.Tensor) -> None:
+        """Refuse models that answer otherwise than the run ``kept``, about the same images.
+
+        Raises
+        ------
+        ChangedError
+            That names the model, and an image with both answers.
+        """
+        now = self.ask(images, kept["ids"])["logits"]
+        for name, rows in kept["logits"].items():
+            who = "the plain model" if name == NONE else f"the defence {name}"
+            expected = f"expected the models that the run began with, but {who}"
+            if name not in now:
+                raise ChangedError(f"{expected} now fails, or answers at random")
+            tolerance = max(_TOLERANCE, _ROUNDINGS * _rounding(self._modules[name]))
+            for key, before, after in zip(kept["ids"], rows, now[name], strict=True):
+                if not _close(before, after, tolerance):
+                    raise ChangedError(
+                        f"{expected} now gives image {key} the logits {_written(after)}, "
+                        f"and gave it {_written(before)}"
+                    )
+
+
+def _random(module: nn.Module, example: torch.Tensor) -> bool:
+    # A PostAverage's own draws have names, and so are no chance.
+    inside = module.model if isinstance(module, PostAverage) else module
+    try:
+        return answers_differ(inside, example)
+    except Exception:  # noqa: BLE001  (a user's code may raise anything; it will again)
+        return True
+
+
+def _logits(module: nn.Module, images: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+    if isinstance(module, PostAverage):
+        x = images.to(*place_of(module.model))
+        return module.named_scores(x, [f"{key}/probe" for key in ids])
+    return model_logits(module, images.to(*place_of(module)))
+
+
+def _finite(logits: torch.Tensor) -> list[list[float | None]]:
+    """Return rows of numbers, None for a class that is ruled out: JSON knows no infinity."""
+    rows = logits.double().tolist()
+    return [[value if abs(value) < torch.inf else None for value in row] for row in rows]
+
+
+def _close(before: Sequence[float | None], after: Sequence[float | None], share: float) -> bool:
+    if [value is None for value in before] != [value is None for value in after]:
+        return False
+    pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
+    old = [b for b, _ in pairs]
+    # A model of one answer has no range.
+    tolerance = share * max(max(old) - min(old), 1e-6 * max(map(abs, old)))
+    return all(abs(a - b) <= tolerance for b, a in pairs)
+
+
+def _rounding(module: nn.Module) -> float:
+    """Return the coarsest rounding of what a model computes in, where it says so."""
+    kinds = [getattr(part, "dtype", None) for part in module.modules()]
+    kinds += [value.dtype for value in module.parameters()]
+    return max(
+        (torch.finfo(k).eps for k in kinds if isinstance(k, torch.dtype) and k.is_floating_point),
+        default=0.0,
+    )
+
+
+def _written(row: Iterable[float | None]) -> str:
+    first = ["-inf" if value is None else f"{value:.4g}" for value in row][:3]
+    return f"[{', '.join(first)}, ...]"
