@@ -131,7 +131,8 @@ def by_compiled_function(k):
 def by_exported_program(k):
     batch = torch.export.Dim("batch")
     example = torch.rand(2, 3, 2, 2)
-    program = torch.export.export(Ending(lambda z: z * k), (example,), dynamic_shapes=({0: batch},))
+    model = Ending(lambda z: z * k).eval()
+    program = torch.export.export(model, (example,), dynamic_shapes=({0: batch},))
     return program.module()
 
 
@@ -200,6 +201,7 @@ def test_a_model_that_computes_something_else_is_refused(name, tmp_path):
 
 
 def study(model, out):
+    model = model.eval()
     defence = PostAverage(model, 0.5, directions=1, scale=1.0)
     x, y = images()
     from bandlimiter.data import ArrayImages

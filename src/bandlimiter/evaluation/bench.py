@@ -54,7 +54,7 @@ class EvaluationBench:
         self._answers = CleanAnswers(setup.images, ())
         named = {judge.defendant.name: judge.defendant.module for judge in self._judges}
         own = {name: module for name, module in named.items() if name not in setup.rivals}
-        self._probe = Probe({**own, NONE: setup.model}, placed)
+        self._probe = Probe({NONE: setup.model, **own}, placed)
 
     def do(self, shard: Shard) -> Harvest:
         """Try one entry on one slice, or inspect."""

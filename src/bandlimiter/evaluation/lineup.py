@@ -92,5 +92,5 @@ def _random(module: nn.Module, example: torch.Tensor) -> bool:
         device = example.device
     try:
         return answers_differ(module, example.to(device))
-    except (RuntimeError, TypeError, ValueError, AssertionError):
+    except Exception:  # noqa: BLE001  (a user's code may raise anything)
         return False  # whatever is wrong is said, with more care, before the first row

@@ -10,6 +10,7 @@ import dis
 import hashlib
 import inspect
 import io
+import pickletools
 import re
 import sys
 import sysconfig
@@ -40,7 +41,7 @@ _TORCHS_OWN = frozenset(vars(nn.Module())) | {"training"}
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
-_MANGLED = rb"___torch_mangle_\d+\."
+_MANGLED = r"[./]?___torch_mangle_\d+"
 """What TorchScript puts before a class's name that it has met before in this process."""
 
 
@@ -135,11 +136,15 @@ class _Digest:
             self._write("code", str(getattr(value, "code", "")))
             return
         with zipfile.ZipFile(archive) as members:
-            for name in sorted(members.namelist()):
-                if not name.endswith(".debug_pkl"):  # line numbers
-                    content = re.sub(_MANGLED, b"", members.read(name))
-                    self._write(re.sub(_MANGLED, b"", name.encode()).decode(), str(len(content)))
-                    self._sha.update(content)
+            for name in sorted(members.namelist(), key=lambda name: re.sub(_MANGLED, "", name)):
+                if name.endswith((".debug_pkl", "serialization_id")):  # line numbers; a checksum
+                    continue
+                self._write("member", re.sub(_MANGLED, "", name))
+                if name.endswith(".pkl"):
+                    for operation, argument, _ in pickletools.genops(members.read(name)):
+                        self._write(operation.name, re.sub(_MANGLED, "", str(argument)))
+                else:
+                    self._sha.update(re.sub(_MANGLED.encode(), b"", members.read(name)))
 
     def _module(self, module: nn.Module) -> None:
         self._write("module", repr(module))
@@ -165,6 +170,10 @@ class _Digest:
                 self.add(type(part))
 
     def _function(self, function: types.FunctionType) -> None:
+        original = getattr(function, "_torchdynamo_orig_callable", None)
+        if original is not None:  # compiled by torch.compile: what it is made of
+            self.add(original)
+            return
         self._name(function)
         if not _is_own(function):
             return
@@ -229,7 +238,13 @@ class _Digest:
 
 _ABOUT_CLASSES = {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__"} | {
     *("__firstlineno__", "__static_attributes__", "__abstractmethods__", "_abc_impl"),
-    *("__annotate_func__", "__annotations_cache__", "__parameters__", "__orig_bases__"),
+    *(
+        "__slotnames__",
+        "__annotate_func__",
+        "__annotations_cache__",
+        "__parameters__",
+        "__orig_bases__",
+    ),
 }
 
 
