@@ -15,7 +15,7 @@ from bandlimiter.acceleration.inference_copy import InferenceCopy
 from bandlimiter.acceleration.precision import computing_in
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.models import Classifier
-from bandlimiter.tensors import place_of
+from bandlimiter.tensors import place_of, require_independent
 
 
 class Accelerated(NamedTuple):
@@ -98,10 +98,11 @@ def accelerate(
     Raises
     ------
     ConfigurationError
-        (a ValueError) for a model in training mode or on another device, that does not take the
-        probe, or that cannot be copied; for unknown settings; for a backend asked for by name
-        that cannot run the model; and for a copy that fails on the probe or is too far from
-        its model (under ``"auto"`` first what is left is tried, and a line logged).
+        (a ValueError) for a model in training mode, on another device or with answers that
+        depend on the batch, that does not take the probe, or that cannot be copied; for unknown
+        settings; for a backend asked for by name that cannot run the model; and for a copy that
+        fails on the probe or is too far from its model (under ``"auto"`` first what is left is
+        tried, and a line logged).
     MissingExtraError
         (an ImportError) for ``"onnxruntime"`` without the extra.
     InputError
@@ -146,6 +147,7 @@ def accelerate(
 
     with computing_in(torch.float32, device):
         images = resolve_probe(probe, input_size, device)
+        require_independent(_copied(module), images.to(own_dtype))
         reference = reference_logits(_copied(module), images, own_dtype, probe is not None)
         network = folded(_copied(module), images)
         _channels_last(network)

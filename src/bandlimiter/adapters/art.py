@@ -20,7 +20,7 @@ from bandlimiter.adapters.labels import Array, read_labels, read_targets
 from bandlimiter.attacks import Target
 from bandlimiter.defence import Certificate, PostAverage, certify
 from bandlimiter.errors import ConfigurationError, InputError, LoadError, MissingExtraError
-from bandlimiter.tensors import place_of
+from bandlimiter.tensors import generator, place_of
 
 try:
     from art.estimators.classification import PyTorchClassifier
@@ -84,7 +84,9 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
     ) -> None:
         shape = tuple(input_shape)
         device, self._dtype = place_of(defence)
-        classes = Target(defence.model).count_classes(torch.zeros(1, *shape, device=device))
+        example = torch.rand(1, *shape, generator=generator(0, "art", *shape)).to(device)
+        defence.require_fitting(example)
+        classes = Target(defence.model).count_classes(example)
         if nb_classes not in (None, classes):
             raise ConfigurationError(
                 f"expected nb_classes={classes}, as the model has so many outputs, got {nb_classes}"

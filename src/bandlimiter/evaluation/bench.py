@@ -44,9 +44,9 @@ class EvaluationBench:
         first = setup.images.images(probe, probe + 1)
         self._judges = line_up(setup, first, heartbeat)
         placed = self._judges[0].place(first)
-        require_fitting(self._judges[0], setup.images, setup.attacks, placed)
         for module in (setup.model, *(judge.defendant.module for judge in self._judges)):
             require_sound(module, placed)
+        require_fitting(self._judges[0], setup.images, setup.attacks, placed)
         self._entries = {entry.name: entry for entry in setup.entries}
         self._trials = Trials(
             self._judges, setup.adaptive or Adaptive(), quick=setup.quick, heartbeat=heartbeat

@@ -27,7 +27,7 @@ def require_independent(model: nn.Module, x: torch.Tensor) -> None:
 
     The first input is shown alone, before others and behind others; the others are made of it. A
     model in eval mode whose answers differ from call to call is passed, as nothing can be told, and
-    so is one that fails: what is wrong there is said where it is used.
+    so is one that fails each time: what is wrong there is said where it is used.
 
     Parameters
     ----------
@@ -44,21 +44,30 @@ def require_independent(model: nn.Module, x: torch.Tensor) -> None:
     """
     _require_fixed_statistics(model)
     one = x[:1].detach().to(*place_of(model))
-    batch = torch.cat([one, 1 - one, one / 2, one])
-    try:
-        random = answers_differ(model, one)
-        alone, beside = model_logits(model, one), model_logits(model, batch)
-    except Exception:  # noqa: BLE001  (a user's code may raise anything)
+    others = torch.cat([1 - one, one / 2, 2 * one])
+    # Last among these, and first before one of them: another place, and other statistics.
+    beside, again = (_answer(model, torch.cat([others, one]), -1) for _ in range(2))
+    if beside is None or again is None:
         return
-    if random:
+    if _apart(beside, again) > 1:
         _require_eval(model)
-    elif max(_apart(alone, beside[:1]), _apart(alone, beside[-1:])) > 1:
-        raise ConfigurationError(
-            "expected a model whose answer to an input does not depend on the rest of its batch, "
-            f"got logits {_written(alone)} for an image alone and {_written(beside[-1:])} with "
-            "others beside it; call model.eval(), give BatchNorm running statistics, and take out "
-            "what else works across the batch"
-        )
+        return
+    for other in (_answer(model, one, 0), _answer(model, torch.cat([one, one / 2]), 0)):
+        if other is not None and _apart(beside, other) > 1:
+            raise ConfigurationError(
+                "expected a model whose answer to an input does not depend on the rest of its "
+                f"batch, got logits {_written(beside)} and {_written(other)} for one image in two "
+                "batches; call model.eval(), give BatchNorm running statistics, and take out what "
+                "else works across the batch"
+            )
+
+
+def _answer(model: nn.Module, batch: torch.Tensor, place: int) -> torch.Tensor | None:
+    """Return the logits [1, classes] of one input of a batch, None where the model fails."""
+    try:
+        return model_logits(model, batch)[place][None]
+    except Exception:  # noqa: BLE001  (a user's code may raise anything)
+        return None
 
 
 def _require_fixed_statistics(model: nn.Module) -> None:

@@ -85,6 +85,8 @@ class CleanImages:
     ------
     InputError
         (a ValueError) for labels that do not fit the images or the model's outputs.
+    ConfigurationError
+        As `PostAverage.require_fitting`.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class CleanImages:
         self._device = place_of(defence.model)[0]
         first = self._read(0, 1)
         self.shape = first.shape[1:]
+        defence.require_fitting(first)
         self._block = max(1, min(_BLOCK, _BLOCK_NUMBERS // max(1, first.numel())))
         self.plain_right = self._plain(defence.model) == self.labels
 

@@ -1,0 +1,164 @@
+"""Every public way to hand a model to this package: one call each, and what it answers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bandlimiter import PostAverage, accelerate, certify, evaluate
+from bandlimiter.attacks import APGD, Square, Target, build_attack
+from bandlimiter.defence import choose_directions, tune_radius
+from bandlimiter.geometry import count_flips, piece_around, trace_line, trace_plane
+
+SCALE = 0.3
+SHAPE = (3, 6, 6)
+
+Call = Callable[[nn.Module, torch.Tensor, torch.Tensor], Any]
+"""(model, x [N, *SHAPE], labels [N]) -> numbers."""
+
+
+def network() -> nn.Module:
+    """A network from pixels to four classes, with float32 logits some tenths apart."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(108, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
+
+
+def pixels(count: int = 4) -> torch.Tensor:
+    """[count, *SHAPE], away from 0 and 1."""
+    generator = torch.Generator().manual_seed(7)
+    return 0.2 + 0.6 * torch.rand(count, *SHAPE, generator=generator)
+
+
+def defended(model: nn.Module, **settings: Any) -> PostAverage:
+    """A small average around a model."""
+    return PostAverage(model, 1.0, **{"directions": 2, "scale": SCALE, **settings})
+
+
+def _predicted(stop: str) -> Call:
+    def call(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+        found = defended(model).predict(x, stop=stop)
+        return found.labels, found.probabilities
+
+    return call
+
+
+def _streamed(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    batches = [x[:1], x[1:]]
+    return [found.probabilities for found in defended(model).predict_stream(batches)]
+
+
+def _differentiated(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    leaf = x.requires_grad_()
+    scores = defended(model)(leaf)
+    (slope,) = torch.autograd.grad(scores.gather(1, y[:, None]).sum(), leaf)
+    x.requires_grad_(False)
+    return scores.detach(), slope
+
+
+def _certified(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    defence = defended(model, sampler="ball", randomness="fresh")
+    found = certify(defence, x, samples=60, selection=20, keys=range(len(x)))
+    return found.labels, found.margin
+
+
+def _tuned(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    found = tune_radius(defended(model), x, y, radii=[1, 2], refinements=1)
+    return [(point.radius, point.lost, point.gained) for point in found.curve]
+
+
+def _counted(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    found = choose_directions(defended(model), x, y)
+    return found.directions
+
+
+def _evaluated(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    found = evaluate(
+        model, defended(model), (x, y), ["fgsm", "pgd"], quick=True, rivals=["one-neighbour"]
+    )
+    return [row.model_dump() for row in found.rows]
+
+
+def _attacked(name: str) -> Call:
+    def call(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+        attacks = {"apgd": APGD(steps=5), "square": Square(queries=20)}
+        attack = attacks.get(name) or build_attack(name, "minimal", quick=True)
+        found = attack(Target(model), x, y, epsilon=8 / 255)
+        return found.images, found.labels
+
+    return call
+
+
+def _accelerated(backend: str) -> Call:
+    def call(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+        fast = accelerate(model, "float32", backend, probe=x)
+        # Two formats of one function, which round at different places.
+        return (fast.model(x) * 1e4).round() / 1e4, fast.agreement
+
+    return call
+
+
+def _by_art(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    from bandlimiter.adapters.art import PostAverageClassifier
+
+    classifier = PostAverageClassifier(defended(model), SHAPE, 4)
+    array = x.numpy()
+    return classifier.predict(array), classifier.loss_gradient(array, y.numpy())
+
+
+def _traced(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    found = trace_line(model, x[0], x[1])
+    return found.t, found.outputs
+
+
+def _sliced(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    u, v = x[1] - x[0], x[2] - x[0]
+    return trace_plane(model, x[0], u / u.norm(), v / v.norm(), 0.2).areas
+
+
+def _flipped(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    return sorted(count_flips(model, x[:2], x[2:]).items(), key=str)
+
+
+def _around(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    found = piece_around(model, x[:2], x[2:] - x[:2])
+    return found.before, found.after
+
+
+ANSWERS: dict[str, Call] = {
+    "forward": lambda model, x, y: defended(model)(x),
+    "gradient": _differentiated,
+    "predict": _predicted("never"),
+    "predict exact": _predicted("exact"),
+    "predict anytime": _predicted("anytime"),
+    "predict_stream": _streamed,
+    "certify": _certified,
+    "tune_radius": _tuned,
+    "choose_directions": _counted,
+    "evaluate": _evaluated,
+    "art": _by_art,
+    "accelerate eager": _accelerated("eager"),
+    "accelerate onnxruntime": _accelerated("onnxruntime"),
+}
+ATTACKS: dict[str, Call] = {
+    name: _attacked(name) for name in ("fgsm", "pgd", "deepfool", "cw", "apgd", "square")
+}
+GEOMETRY: dict[str, Call] = {
+    "boundary sampler": lambda model, x, y: defended(model, sampler="boundary")(x),
+    "trace_line": _traced,
+    "trace_plane": _sliced,
+    "count_flips": _flipped,
+    "piece_around": _around,
+}
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two answers are alike to the last bit."""
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, np.ndarray):
+        return np.array_equal(first, second)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return bool(first == second)

@@ -1,0 +1,122 @@
+"""No call changes a caller's tensor; no answer depends on whether a model writes into its input.
+
+Each member is a model that writes and one that computes the same without: every entry point must
+give the two the same answers, bit for bit, and leave its arguments alone.
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.transforms import Normalize
+
+from bandlimiter.errors import ConfigurationError
+from tests.soundness.entry_points import ANSWERS, ATTACKS, GEOMETRY, network, pixels, same
+
+MEAN = torch.tensor([0.5, 0.4, 0.3]).view(-1, 1, 1)
+
+
+class First(nn.Module):
+    """Something that happens to the input, and then a network."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.first, self.net = first, network()
+
+    def forward(self, x):
+        return self.net(self.first(x))
+
+
+def _relu_on_a_view(x):
+    x -= MEAN
+    F.relu(x[:, :1], inplace=True)
+    return x
+
+
+def _relu_apart(x):
+    x = x - MEAN
+    return torch.cat([F.relu(x[:, :1]), x[:, 1:]], dim=1)
+
+
+def _erase(x):
+    x[:, :, 0] = 0
+    return x
+
+
+def _erased(x):
+    return torch.cat([torch.zeros_like(x[:, :, :1]), x[:, :, 1:]], dim=2)
+
+
+class SameMemory(nn.Module):
+    """Returns every answer of a batch size in the same memory, as graphs of a GPU's work do."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.memory = network(), {}
+
+    def forward(self, x):
+        logits = self.net(x)
+        if logits.requires_grad:
+            return logits
+        return self.memory.setdefault(len(x), torch.empty_like(logits)).copy_(logits)
+
+
+MEMBERS = {
+    "torchvision's Normalize": (
+        First(Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4], inplace=True)),
+        First(Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])),
+    ),
+    "a ReLU on a view": (First(_relu_on_a_view), First(_relu_apart)),
+    "a scaling": (First(lambda x: x.mul_(2).sub_(1)), First(lambda x: x.mul(2).sub(1))),
+    "an erased row": (First(_erase), First(_erased)),
+    "data behind autograd's back": (
+        First(lambda x: x.data.mul_(2) * 0 + x),
+        First(lambda x: 2 * x),
+    ),
+    "answers in one memory": (SameMemory(), network()),
+}
+
+# What is written behind autograd's back has a gradient of its own, and steps that cannot be read.
+WITH_GRADIENT = ("gradient", "art", "evaluate", "fgsm", "pgd", "deepfool", "cw", "apgd")
+
+
+UNKNOWN_TO_ONNX = ("torchvision's Normalize", "a ReLU on a view", "answers in one memory")
+
+
+def answers(model, call):
+    torch.manual_seed(0)
+    x = pixels()
+    with torch.no_grad():
+        y = model(x.clone()).argmax(1)
+    kept, labels = x.clone(), y.clone()
+    found = call(model.eval().requires_grad_(False), x, y)
+    assert torch.equal(x, kept)
+    assert torch.equal(y, labels)
+    return found
+
+
+@pytest.mark.parametrize("entry", [*ANSWERS, *ATTACKS])
+@pytest.mark.parametrize("member", MEMBERS)
+def test_answers_are_those_of_a_model_that_leaves_its_input_alone(member, entry):
+    if member.startswith("data") and entry in WITH_GRADIENT:
+        pytest.skip("the two differ in their gradient")
+    writes, leaves = MEMBERS[member]
+    call = {**ANSWERS, **ATTACKS}[entry]
+    if entry == "accelerate onnxruntime" and member in UNKNOWN_TO_ONNX:
+        with pytest.raises(ConfigurationError, match="onnxruntime can run"):
+            answers(writes, call)
+        return
+    assert same(answers(writes, call), answers(leaves, call))
+
+
+@pytest.mark.parametrize("entry", GEOMETRY)
+@pytest.mark.parametrize("member", ["a scaling", "torchvision's Normalize"])
+def test_what_is_traced_is_that_of_a_model_that_leaves_its_input_alone(member, entry):
+    writes, leaves = MEMBERS[member]
+    assert same(answers(writes, GEOMETRY[entry]), answers(leaves, GEOMETRY[entry]))
+
+
+@pytest.mark.parametrize("entry", GEOMETRY)
+def test_a_change_through_a_view_is_refused_where_steps_are_read(entry):
+    with pytest.raises(ConfigurationError, match="changed in place through a view of it; clone it"):
+        answers(MEMBERS["a ReLU on a view"][0], GEOMETRY[entry])
