@@ -57,8 +57,7 @@ def resolve_probe(
     if not isinstance(probe, torch.Tensor) or probe.ndim < 2:
         shape = tuple(probe.shape) if isinstance(probe, torch.Tensor) else type(probe).__name__
         raise InputError(f"expected a probe of pixels [N, ...], got {shape}")
-    require_images(probe)
-    return probe.detach().to(device, torch.float32)
+    return require_images(probe).detach().to(device, torch.float32)
 
 
 def reference_logits(

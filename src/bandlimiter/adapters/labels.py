@@ -20,10 +20,8 @@ def read_labels(label: int | Sequence[int] | Array, count: int, classes: int) ->
     InputError
         (a ValueError) for labels of another form or out of range.
     """
-    labels = torch.as_tensor(label).to(torch.int64)
-    labels = labels.expand(count) if labels.ndim == 0 else labels
-    require_labels(labels, count, classes)
-    return labels
+    given = torch.as_tensor(label)
+    return require_labels(given.expand(count) if given.ndim == 0 else given, count, classes)
 
 
 def read_targets(y: Array, count: int, classes: int) -> torch.Tensor:

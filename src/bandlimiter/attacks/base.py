@@ -10,7 +10,7 @@ import torch
 from bandlimiter.attacks.problem import Problem
 from bandlimiter.attacks.target import Target
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.tensors import Key, require_images
+from bandlimiter.tensors import Key, as_labels, require_images
 
 # A perturbation of exactly epsilon comes back longer by rounding when it is read off as a
 # difference of float32 pixels: at most one unit in the last place of 1.0.
@@ -115,7 +115,7 @@ class Attack(ABC):
         ConfigurationError
             For a budget that is not above 0.
         """
-        require_images(images)
+        images, labels = require_images(images), as_labels(labels)
         if not epsilon > 0:
             raise ConfigurationError(f"expected epsilon above 0, got {epsilon}")
         names = list(range(len(images))) if ids is None else list(ids)

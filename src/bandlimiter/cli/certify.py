@@ -24,6 +24,7 @@ def certify(
     model: options.Model = "sample",
     weights: options.Weights = None,
     data: options.Data = None,
+    size: options.Size = None,
     limit: options.Limit = None,
     subset: options.Subset = None,
     radius: options.Radius = None,
@@ -91,8 +92,8 @@ def certify(
       bandlimiter certify --model cifar-resnet20 --weights FILE --data cifar10:DIR --limit 200
       --out certified
     """
+    from bandlimiter.cli.images import ModelImages
     from bandlimiter.cli.setup import build_defended, default_data
-    from bandlimiter.data import load_data
     from bandlimiter.results.certified import summarise_certified
     from bandlimiter.results.certified_rows import CertifiedRows
 
@@ -116,11 +117,12 @@ def certify(
             device=device,
         )
         data = data or default_data(defended.classifier)
-        size = defended.classifier.input_size or 224
-        images = load_data(data, limit, subset, seed, size=size)
+        shown = ModelImages(defended.classifier, size)
+        images = shown.load(data, limit, subset, seed)
         settings = {
             **defended.settings,
             "data": data,
+            "size": shown.size,
             "limit": limit,
             "subset": subset,
             "radius": defended.defence.radius,
@@ -166,13 +168,12 @@ def _certified(
     first = images.images(0, 1).to(defended.device)
     size = max(1, ChunkLimit("auto").resolve(first) // BLOCK)
     with torch.no_grad(), rows_progress("images") as update:
-        require_images(first)
+        first = require_images(first)
         require_labels(images.labels, len(images), model_logits(plain, first).shape[1])
         for start in range(0, len(images), size):
             update(start, len(images), "certifying")
             part = slice(start, min(start + size, len(images)))
-            x = images.images(part.start, part.stop).to(defended.device)
-            require_images(x)
+            x = require_images(images.images(part.start, part.stop).to(defended.device))
             ids = images.ids[part].tolist()
             found = certify_images(
                 defended.defence, x, samples=samples, selection=selection, alpha=alpha, keys=ids

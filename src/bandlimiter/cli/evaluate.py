@@ -16,6 +16,7 @@ def evaluate(
     model: options.Model = "sample",
     weights: options.Weights = None,
     data: options.Data = None,
+    size: options.Size = None,
     limit: options.Limit = None,
     subset: options.Subset = None,
     threat: attack_options.Threat = None,
@@ -89,6 +90,7 @@ def evaluate(
       bandlimiter evaluate --model cifar-resnet56 --weights FILE --data cifar10:DIR
     """
     from bandlimiter.attacks import ATTACKS
+    from bandlimiter.cli.images import ModelImages
     from bandlimiter.cli.progress import rows_progress
     from bandlimiter.cli.setup import (
         PROBE,
@@ -97,7 +99,6 @@ def evaluate(
         resolve_alpha,
         sped_up,
     )
-    from bandlimiter.data import load_data
     from bandlimiter.evaluation import evaluate as run
     from bandlimiter.evaluation import read_adversarial, resolve_stop
 
@@ -138,15 +139,15 @@ def evaluate(
         )
         if data is None:
             data = default_data(defended.classifier)
-        size = defended.classifier.input_size or 224
-        images = load_data(data, limit, subset, seed, size=size)
+        shown = ModelImages(defended.classifier, size)
+        images = shown.load(data, limit, subset, seed)
         level = resolve_alpha(stop, alpha)
         resolve_stop(defended.defence, stop, level)
         if accelerate:
             defended = sped_up(defended, images.images(0, min(len(images), PROBE)))
         work = executor_options.build(executor, workers, threads, address, gpus)
         settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
-        settings["threads"] = work.threads
+        settings["size"], settings["threads"] = shown.size, work.threads
         settings["adversarial"] = [str(path) for path in adversarial or []]
         with rows_progress() as progress:
             evaluation = run(

@@ -24,8 +24,17 @@ Weights = Annotated[
 Data = Annotated[
     str | None,
     typer.Option(
-        help="sample, cifar10:PATH, imagefolder:PATH, npz:FILE (keys x, y), foolbox:NAME. "
-        "Default: sample, for models of CIFAR-10.",
+        help="sample, cifar10:PATH, imagefolder:PATH (a folder a class), npz:FILE (keys x, y), "
+        "foolbox:NAME. Default: sample, for models of CIFAR-10.",
+        rich_help_panel="Model and data",
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        help="Scale and crop image files to N x N pixels: the shorter side to N, from 64 on to "
+        "N * 256/224, then the centre. Default: the size that the model states, as named ones and "
+        "timm's do; else files stay as they are.",
         rich_help_panel="Model and data",
     ),
 ]

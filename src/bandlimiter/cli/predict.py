@@ -20,6 +20,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGE...")],
     model: options.Model = "sample",
     weights: options.Weights = None,
+    size: options.Size = None,
     radius: options.Radius = None,
     directions: options.Directions = 15,
     sampler: options.SamplerName = "directions",
@@ -36,15 +37,16 @@ def predict(
 ) -> None:
     """Classify image files with the plain and the defended model.
 
-    Images are cut to a centred square and scaled to the model's input size; for a
-    MODULE:FACTORY, which has none, they stay as they are. Where --stop lets an answer
-    come early, its score is the average up to then.
+    Images are cut to a centred square and scaled to --size, or to the model's input size;
+    for a MODULE:FACTORY that states none they stay as they are. Gray images are shown as RGB,
+    and colour as gray to a model of one channel. Where --stop lets an answer come early, its
+    score is the average up to then.
     """
     import torch
 
     from bandlimiter.attacks import Target
+    from bandlimiter.cli.images import ModelImages
     from bandlimiter.cli.setup import PROBE, build_defended, resolve_alpha, sped_up
-    from bandlimiter.data.files import read_image
     from bandlimiter.evaluation import resolve_stop
 
     with own_stdout():
@@ -63,7 +65,8 @@ def predict(
         classifier = defended.classifier
         level = resolve_alpha(stop, alpha)
         early = resolve_stop(defended.defence, stop, level)
-        pixels = [read_image(path, classifier.input_size) for path in images]
+        shown = ModelImages(classifier, size)
+        pixels = [shown.read(path) for path in images]
         if accelerate:
             alike = [image for image in pixels if image.shape == pixels[0].shape]
             defended = sped_up(defended, torch.stack(alike[:PROBE]))
@@ -86,6 +89,7 @@ def predict(
             )
     if as_json:
         settings = {**defended.settings, **defended.defence.settings, "stop": early}
+        settings["size"] = shown.size
         print_json({"settings": settings, "predictions": answers})
     else:
         _show(answers)

@@ -22,6 +22,7 @@ def tune(
     model: options.Model = "sample",
     weights: options.Weights = None,
     data: options.Data = None,
+    size: options.Size = None,
     limit: options.Limit = None,
     subset: options.Subset = None,
     most_loss: Annotated[
@@ -104,9 +105,9 @@ def tune(
         new_figure(1, 1, 1)  # where matplotlib is missing, say so before the work
         make_folder(out)
     with own_stdout():
+        from bandlimiter.cli.images import ModelImages
         from bandlimiter.cli.progress import rows_progress
         from bandlimiter.cli.setup import PROBE, build_defended, default_data, sped_up
-        from bandlimiter.data import load_data
         from bandlimiter.defence import choose_directions, tune_radius
         from bandlimiter.evaluation import resolve_stop
         from bandlimiter.tensors import require_images
@@ -124,8 +125,8 @@ def tune(
             device=device,
         )
         data = data or default_data(defended.classifier)
-        size = defended.classifier.input_size or 224
-        images = load_data(data, limit, subset, seed, size=size)
+        shown = ModelImages(defended.classifier, size)
+        images = shown.load(data, limit, subset, seed)
         require_images(images.images(0, 1))
         early = resolve_stop(defended.defence, stop, 1e-3)
         if accelerate:
@@ -155,7 +156,8 @@ def tune(
                     keys=names,
                     progress=progress,
                 )
-        about = {"data": data, "limit": limit, "subset": subset, "stop": early, "seed": seed}
+        about = {"data": data, "size": shown.size, "limit": limit, "subset": subset}
+        about |= {"stop": early, "seed": seed}
         document = tune_report.describe(defended, radius, counts, about)
         if out is not None:
             document["files"] = [str(out / "tune.json"), *tune_report.draw(out, document)]

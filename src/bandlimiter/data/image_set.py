@@ -9,7 +9,7 @@ import torch
 from typing_extensions import override
 
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.tensors import generator
+from bandlimiter.tensors import as_labels, clip_rounding, generator
 
 
 class ImageSet(ABC):
@@ -31,10 +31,11 @@ class ImageSet(ABC):
     class_count: int | None = None
 
     def __init__(self, name: str, labels: torch.Tensor, ids: torch.Tensor | None = None) -> None:
+        labels = as_labels(labels)
         if len(labels) == 0:
             raise InputError(f"expected at least one image in {name}, found none")
         self.name = name
-        self.labels = labels.to(torch.int64)
+        self.labels = labels.cpu()
         self.ids = torch.arange(len(labels)) if ids is None else ids
 
     @abstractmethod
@@ -52,8 +53,11 @@ class ImageSet(ABC):
         return digest.hexdigest()[:16]
 
     def _add_contents(self, digest: "hashlib._Hash") -> None:
-        """Add what the images are made of, or what changes with it; their source's name here."""
-        digest.update(self.name.encode())
+        """Add what the images are made of: here every pixel, as it is read."""
+        for i in range(len(self)):
+            pixels = self.images(i, i + 1).detach().cpu().contiguous()
+            digest.update(f"{pixels.dtype} {tuple(pixels.shape)}".encode())
+            digest.update(pixels.flatten().view(torch.uint8).numpy().data)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,31 +103,33 @@ class ArrayImages(ImageSet):
         self,
         name: str,
         pixels: torch.Tensor,
-        labels: torch.Tensor,
+        labels: torch.Tensor | Sequence[int] | np.ndarray,
         ids: torch.Tensor | None = None,
     ) -> None:
-        pixels, labels = torch.as_tensor(pixels), torch.as_tensor(labels)
-        super().__init__(name, labels, ids)
-        if len(pixels) != len(labels):
+        super().__init__(name, as_labels(labels), ids)
+        pixels = torch.as_tensor(pixels)
+        if pixels.ndim == 0 or len(pixels) != len(self):
             raise InputError(
-                f"expected as many labels as images in {name}, got {len(pixels)} images and "
-                f"{len(labels)} labels"
+                f"expected as many labels as images in {name}, got {len(self)} labels and "
+                f"{len(pixels) if pixels.ndim else 'no'} images"
             )
         self._pixels = pixels
 
     @override
     def images(self, start: int, stop: int) -> torch.Tensor:
         part = self._pixels[start:stop]
-        return part.float() / 255 if part.dtype == torch.uint8 else part.float()
-
-    @override
-    def _add_contents(self, digest: "hashlib._Hash") -> None:
-        numbers = self._pixels.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(numbers.numpy().data)
+        return as_pixels(part)
 
     @override
     def take(self, index: torch.Tensor) -> "ArrayImages":
         return ArrayImages(self.name, self._pixels[index], self.labels[index], self.ids[index])
+
+
+def as_pixels(given: torch.Tensor) -> torch.Tensor:
+    """Return float32: bytes divided by 255, others with their own rounding at 0 and 1 clipped."""
+    if given.dtype == torch.uint8:
+        return given.float() / 255
+    return (clip_rounding(given) if given.is_floating_point() else given).float()
 
 
 def from_arrays(name: str, x: np.ndarray, y: Sequence[int] | np.ndarray) -> ArrayImages:
@@ -144,13 +150,11 @@ def from_arrays(name: str, x: np.ndarray, y: Sequence[int] | np.ndarray) -> Arra
         )
     if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
         raise InputError(f"expected x as uint8 or floating point in {name}, got {pixels.dtype}")
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"expected y as a vector of integers in {name}, got {labels.dtype} {labels.shape}"
-        )
     if pixels.shape[3] in (1, 3):
         pixels = pixels.transpose(0, 3, 1, 2)
     # Files may hold big-endian or long floating point numbers, which torch does not know.
-    pixels = pixels.astype(np.uint8 if pixels.dtype == np.uint8 else np.float32)
-    contiguous = torch.from_numpy(np.ascontiguousarray(pixels))
-    return ArrayImages(name, contiguous, torch.from_numpy(labels.astype(np.int64)))
+    half = pixels.dtype.itemsize == 2
+    kept = pixels.dtype if pixels.dtype == np.uint8 else np.float16 if half else np.float32
+    if labels.dtype.kind in "iuf":
+        labels = labels.astype(labels.dtype.newbyteorder("="))
+    return ArrayImages(name, torch.from_numpy(np.ascontiguousarray(pixels, kept)), labels)

@@ -7,14 +7,16 @@ from bandlimiter.data import arrays, cifar10, folders, foolbox_samples
 from bandlimiter.data.image_set import ImageSet
 from bandlimiter.errors import ConfigurationError
 
-SOURCES: dict[str, Callable[[str, int], ImageSet]] = {
-    "sample": lambda rest, size: arrays.load_sample(),
-    "cifar10": lambda rest, size: cifar10.load_cifar10(Path(rest)),
-    "imagefolder": lambda rest, size: folders.load_imagefolder(Path(rest), size),
-    "npz": lambda rest, size: arrays.load_npz(Path(rest)),
-    "foolbox": lambda rest, size: foolbox_samples.load_foolbox(rest),
+SOURCES: dict[str, Callable[[str, int | None, int], ImageSet]] = {
+    "sample": lambda rest, size, channels: arrays.load_sample(),
+    "cifar10": lambda rest, size, channels: cifar10.load_cifar10(Path(rest)),
+    "imagefolder": lambda rest, size, channels: folders.load_imagefolder(
+        Path(rest), size, channels
+    ),
+    "npz": lambda rest, size, channels: arrays.load_npz(Path(rest)),
+    "foolbox": lambda rest, size, channels: foolbox_samples.load_foolbox(rest),
 }
-"""The part of a name before the colon -> a loader for the part after it and a size."""
+"""The part of a name before the colon -> a loader for the part after it, a size and channels."""
 
 
 def load_data(
@@ -23,7 +25,8 @@ def load_data(
     subset: int | None = None,
     seed: int = 0,
     *,
-    size: int = 224,
+    size: int | None = None,
+    channels: int = 3,
 ) -> ImageSet:
     """Return the images called ``name``.
 
@@ -32,19 +35,26 @@ def load_data(
     name
         ``sample`` (packaged, 500 CIFAR-10 test images), ``cifar10:PATH`` (the python
         batches, torchvision's folder, or the npm package's PNG batches; the test set),
-        ``imagefolder:PATH`` (a folder a class, ImageNet preprocessing), ``npz:FILE`` (keys
+        ``imagefolder:PATH`` (a folder a class), ``npz:FILE`` (keys
         ``x`` and ``y``), ``foolbox:imagenet`` and the like (Foolbox's 20 samples).
     limit
         Take the first ``limit`` images.
     subset
         Take ``subset`` images at random, drawn by ``seed``.
     size
-        Height and width of images from files; other sources have sizes of their own.
+        Height and width of images from ``imagefolder:``: they are scaled and cropped to the
+        centre, from 64 pixels on with ImageNet's margin (see `bandlimiter.data.files`). Where
+        omitted they stay as they are, and must be of one size. Other sources have sizes of
+        their own.
+    channels
+        Of images from ``imagefolder:``, 3 (gray files as RGB) or 1 (of colour the luma).
 
     Raises
     ------
     ConfigurationError
-        For an unknown name, or a limit or subset out of range.
+        For an unknown name, or a limit, subset, size or number of channels out of range.
+    InputError
+        For arrays of the wrong kind, or image files of several sizes where none is asked for.
     LoadError
         For files that are missing or not what the name promises.
     """
@@ -54,4 +64,7 @@ def load_data(
             "expected data of sample, cifar10:PATH, imagefolder:PATH, npz:FILE, foolbox:NAME; "
             f"got {name!r}"
         )
-    return SOURCES[source](rest, size).limited(limit, subset, seed)
+    images = SOURCES[source](rest, size, channels).limited(limit, subset, seed)
+    if isinstance(images, folders.FolderImages):
+        images.require_one_size()
+    return images

@@ -77,7 +77,7 @@ def read_adversarial(path: Path) -> "SavedImages":
             f"{tuple(images.shape)} {images.dtype} and {tuple(ids.shape)}"
         )
     try:
-        require_images(images)
+        images = require_images(images)
     except InputError as error:
         raise InputError(f"in {path}: {error}") from error
     if len(ids.unique()) < len(ids):

@@ -44,8 +44,7 @@ class Judge:
 
     def count_classes(self, images: torch.Tensor) -> int:
         """See `Target.count_classes`."""
-        require_images(images)
-        return self.target.count_classes(images)
+        return self.target.count_classes(require_images(images))
 
     def clean(
         self,
@@ -55,7 +54,7 @@ class Judge:
         plain: torch.Tensor | None = None,
     ) -> CleanBatch:
         """Check a batch and let both models answer it; ``plain`` [N] where that is known."""
-        require_images(images)
+        images = require_images(images)
         keys = [f"{key}/clean" for key in ids.tolist()]
         return CleanBatch(
             images,

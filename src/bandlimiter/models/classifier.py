@@ -24,7 +24,8 @@ class Classifier:
     module
         [N, C, H, W] pixels in [0, 1] -> logits [N, classes]; in eval mode.
     input_size
-        Height and width that it was made for; None where any will do or nobody said.
+        Height and width that it was made for; None where any will do or nobody said. Of a
+        user's own module what it states itself, see `bandlimiter.models.inputs.stated_size`.
     paper_data
         ``"cifar10"`` or ``"imagenet"`` where the paper's figures for that data are the ones
         to compare with; None where it has none.

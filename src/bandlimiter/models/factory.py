@@ -10,6 +10,7 @@ from torch import nn
 from bandlimiter.errors import BandlimiterError, ConfigurationError, LoadError
 from bandlimiter.models.checkpoints import load_weights
 from bandlimiter.models.classifier import Classifier
+from bandlimiter.models.inputs import stated_size
 
 
 def load_factory(name: str, weights: Path | None) -> Classifier | None:
@@ -40,7 +41,7 @@ def load_factory(name: str, weights: Path | None) -> Classifier | None:
         )
     if weights is not None:
         load_weights(model, weights)
-    return Classifier(name, model.eval())
+    return Classifier(name, model.eval(), input_size=stated_size(model))
 
 
 def _find(module_name: str, function_name: str, name: str) -> Callable[[], object]:

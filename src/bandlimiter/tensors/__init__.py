@@ -2,6 +2,8 @@
 
 from bandlimiter.tensors.arrays import as_float64
 from bandlimiter.tensors.checks import (
+    as_labels,
+    clip_rounding,
     require_images,
     require_inputs,
     require_labels,
@@ -25,6 +27,8 @@ __all__ = [
     "Normalise",
     "answers_differ",
     "as_float64",
+    "as_labels",
+    "clip_rounding",
     "find_logits",
     "find_normaliser",
     "generator",

@@ -38,6 +38,7 @@ def reproduce(
     model: options.Model = "sample",
     weights: options.Weights = None,
     data: options.Data = None,
+    size: options.Size = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,6 +102,7 @@ def reproduce(
             model=model != "sample",
             weights=weights,
             data=data,
+            size=size,
             limit=limit,
             attack=attack,
             values=values,
@@ -136,6 +138,7 @@ def reproduce(
                 model=model,
                 weights=weights,
                 data=data,
+                size=size,
                 radius=radius,
                 scale=scale,
                 seed=seed,

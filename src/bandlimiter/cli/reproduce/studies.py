@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bandlimiter.cli.files import make_folder, write_json
+from bandlimiter.cli.images import ModelImages
 from bandlimiter.cli.progress import rows_progress
 from bandlimiter.cli.setup import build_defended, default_data
-from bandlimiter.data import load_data
 from bandlimiter.draw.canvas import new_figure
 from bandlimiter.draw.sweeps import draw_experiment
 from bandlimiter.errors import ConfigurationError
@@ -36,7 +36,7 @@ class Asked:
     executor: Executor
 
 
-def run_study(asked: Asked, *, data: str | None, **built: Any) -> dict[str, Any]:
+def run_study(asked: Asked, *, data: str | None, size: int | None, **built: Any) -> dict[str, Any]:
     """Run an experiment; ``built`` are `build_defended`'s arguments.
 
     Returns
@@ -62,8 +62,8 @@ def run_study(asked: Asked, *, data: str | None, **built: Any) -> dict[str, Any]
     make_folder(asked.out / asked.what)
     defended = build_defended(**built)
     data = data or default_data(defended.classifier)
-    size = defended.classifier.input_size or 224
-    images = load_data(data, asked.limit, None, built["seed"], size=size)
+    shown = ModelImages(defended.classifier, size)
+    images = shown.load(data, asked.limit, None, built["seed"])
     with rows_progress() as progress:
         study = Study(
             defended.classifier.module,
@@ -78,6 +78,7 @@ def run_study(asked: Asked, *, data: str | None, **built: Any) -> dict[str, Any]
                 **defended.settings,
                 "threads": asked.executor.threads,
                 "data": data,
+                "size": shown.size,
                 "limit": asked.limit,
                 "limits": dict(asked.limits),
             },

@@ -22,14 +22,8 @@ _MOST = 200_000
 def trace(
     model: options.Model = "sample",
     weights: options.Weights = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="sample, cifar10:PATH, imagefolder:PATH, npz:FILE (keys x, y), foolbox:NAME. "
-            "Default: sample, for models of CIFAR-10.",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
+    data: options.Data = None,
+    size: options.Size = None,
     scale: Annotated[
         float | None,
         typer.Option(
@@ -194,7 +188,7 @@ def trace(
             seed=seed,
             device=device,
         )
-        images = ends.Images(defended, data)
+        images = ends.Images(defended, data, size)
         task = run.Task(defended, images.start(image, start), out, seed)
         if end is not None:
             task.end = images.by_file(end)

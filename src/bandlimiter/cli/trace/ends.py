@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from bandlimiter.attacks import Target, build_attack
+from bandlimiter.cli.images import ModelImages
 from bandlimiter.cli.progress import waiting
 from bandlimiter.cli.setup import Defended, default_data
-from bandlimiter.data import ImageSet, load_data
-from bandlimiter.data.files import read_image
+from bandlimiter.data import ImageSet
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors import Key, generator, require_images
 
@@ -48,11 +48,14 @@ class Images:
         The model.
     data
         The set's name; None is the packaged one.
+    size
+        Of image files; see `ModelImages`.
     """
 
-    def __init__(self, defended: Defended, data: str | None) -> None:
+    def __init__(self, defended: Defended, data: str | None, size: int | None) -> None:
         self._classifier, self._device = defended.classifier, defended.device
-        self._name, self._loaded = data, None if data is None else self._load(data)
+        self._shown = ModelImages(defended.classifier, size)
+        self._loaded = None if data is None else self._shown.load(data)
 
     @property
     def name(self) -> str | None:
@@ -71,7 +74,7 @@ class Images:
 
     def by_file(self, path: Path) -> Point:
         """Read an image file."""
-        x = read_image(path, self._classifier.input_size)
+        x = self._shown.read(path)
         return Point(path.name, str(path), x.double(), str(path))
 
     def by_number(self, number: int) -> Point:
@@ -88,8 +91,7 @@ class Images:
                 f"expected an image number from 0 to {len(images) - 1} in {images.name}, got "
                 f"{number}"
             )
-        x = images.images(number, number + 1)
-        require_images(x)
+        x = require_images(images.images(number, number + 1))
         key = int(images.ids[number])
         name = f"image {number}"
         label = int(images.labels[number])
@@ -106,8 +108,7 @@ class Images:
         images, target = self._images(), Target(self._classifier.module)
         for start in range(0, len(images), _BATCH):
             stop = min(start + _BATCH, len(images))
-            x = images.images(start, stop).to(self._device)
-            require_images(x)
+            x = require_images(images.images(start, stop).to(self._device))
             target.count_classes(x)
             right = (target.predict(x).cpu() == images.labels[start:stop]).nonzero()
             if len(right):
@@ -119,11 +120,8 @@ class Images:
 
     def _images(self) -> ImageSet:
         if self._loaded is None:
-            self._loaded = self._load(default_data(self._classifier))
+            self._loaded = self._shown.load(default_data(self._classifier))
         return self._loaded
-
-    def _load(self, name: str) -> ImageSet:
-        return load_data(name, size=self._classifier.input_size or 224)
 
 
 def adversarial_point(

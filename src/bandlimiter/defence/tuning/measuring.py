@@ -11,6 +11,7 @@ from bandlimiter.results import Difference, Rate, paired_difference, rate
 from bandlimiter.tensors import (
     ChunkLimit,
     Key,
+    as_labels,
     map_chunks,
     model_logits,
     place_of,
@@ -98,11 +99,9 @@ class CleanImages:
         stop: Stop | None = None,
         keys: Sequence[Key] | None = None,
     ) -> None:
-        self.labels = torch.as_tensor(labels).cpu()
-        if self.labels.ndim != 1 or len(self.labels) == 0:
-            raise InputError(
-                f"expected labels [N] of at least one image, got shape {tuple(self.labels.shape)}"
-            )
+        self.labels = as_labels(labels).cpu()
+        if len(self.labels) == 0:
+            raise InputError("expected labels of at least one image, got none")
         if isinstance(images, torch.Tensor) and len(images) != len(self.labels):
             raise InputError(
                 f"expected a label an image, got {len(images)} images and {len(self.labels)} labels"
