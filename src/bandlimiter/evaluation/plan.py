@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from bandlimiter.attacks import Attack
-from bandlimiter.data import ArrayImages, ImageSet
+from bandlimiter.data import Given, as_images
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.preflight import (
     require_names,
+    require_number,
     require_protocol,
     require_ready,
     resolve_attacks,
@@ -70,7 +71,7 @@ class Plan:
 def plan_run(
     model: nn.Module,
     defence: nn.Module,
-    data: ImageSet | tuple[torch.Tensor, torch.Tensor],
+    data: Given,
     attacks: Sequence[str | Attack],
     *,
     protocol: str,
@@ -98,7 +99,8 @@ def plan_run(
     require_protocol(protocol)
     require_names(others or {}, rivals)
     early = resolve_stop(defence, stop, alpha)
-    images = data if isinstance(data, ImageSet) else ArrayImages("given", *data)
+    epsilon = require_number(epsilon)
+    images = as_images(data)
     first = images.images(0, 1)
     knowing = resolve_threat(threat, adaptive or Adaptive(), epsilon, first.shape[1:])
     if quick and knowing is not None:

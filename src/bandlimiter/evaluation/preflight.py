@@ -137,6 +137,16 @@ def require_names(others: Mapping[str, nn.Module], rivals: Sequence[str]) -> Non
             )
 
 
+def require_number(epsilon: float) -> float:
+    """Return the budget as a float; refuse (ConfigurationError) what is no single number."""
+    try:
+        return float(epsilon)
+    except (TypeError, ValueError, RuntimeError):
+        raise ConfigurationError(
+            f"expected one epsilon, like 8 / 255, got {epsilon!r}; call evaluate once for each"
+        ) from None
+
+
 def require_protocol(protocol: str) -> None:
     """Refuse an unknown protocol."""
     if protocol not in (*PROTOCOLS, "both"):

@@ -6,11 +6,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from bandlimiter.attacks import Attack
-from bandlimiter.data import ImageSet
+from bandlimiter.data import Given
 from bandlimiter.errors import InputError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.adversarial_sets import write_sets
@@ -48,7 +47,7 @@ class Evaluation:
 def evaluate(
     model: nn.Module,
     defence: nn.Module,
-    data: ImageSet | tuple[torch.Tensor, torch.Tensor],
+    data: Given,
     attacks: Sequence[str | Attack] = ("fgsm", "pgd", "deepfool", "cw"),
     *,
     protocol: str = "both",
@@ -84,8 +83,9 @@ def evaluate(
     defence
         The defended one, for example ``PostAverage(model, radius=6)``.
     data
-        Images and labels: a set from `load_data`, or two tensors, x [N, ...] pixels in
-        [0, 1] and y [N] class indices.
+        Images and labels: a set from `load_data`; two tensors, x [N, ...] pixels in
+        [0, 1] and y [N] class indices; a ``DataLoader`` that does not shuffle, or a ``Dataset``,
+        which are read once, in order. See `bandlimiter.data.as_images`.
     attacks
         On the plain model: names (``fgsm``, ``pgd``, ``deepfool``, ``cw``) or `Attack`
         objects.

@@ -56,12 +56,12 @@ def require_images(images: torch.Tensor) -> torch.Tensor:
 
 
 def clip_rounding(images: torch.Tensor) -> torch.Tensor:
-    """Return floating point images, those that rounding alone put outside [0, 1] clipped."""
-    if images.numel() == 0:
+    """Return floating point images, with those values clipped that rounding put outside [0, 1]."""
+    if images.numel() == 0 or (images.min() >= 0 and images.max() <= 1):
         return images
     slack = max(torch.finfo(images.dtype).eps, _FEW_ROUNDINGS)
-    beyond = max(float(images.max()) - 1, -float(images.min()))
-    return images.clamp(0, 1) if 0 < beyond <= slack else images
+    near = (images >= -slack) & (images <= 1 + slack)
+    return torch.where(near, images.clamp(0, 1), images)
 
 
 def require_inputs(x: torch.Tensor) -> None:
