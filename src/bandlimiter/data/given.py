@@ -114,7 +114,7 @@ def _order(data: Any) -> list[int] | None:
     Refuses what draws its order at random.
     """
     batches = getattr(data, "batch_sampler", None)
-    sampler = batches or getattr(data, "sampler", None)
+    sampler = getattr(data, "sampler", None) if batches is None else batches
     dataset = data if sampler is None else getattr(data, "dataset", data)
     if isinstance(dataset, torch_data.IterableDataset):
         return None
