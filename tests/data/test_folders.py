@@ -17,6 +17,7 @@ from bandlimiter.errors import InputError, LoadError
 
 datasets = pytest.importorskip("torchvision.datasets", reason="needs torchvision")
 IMG_EXTENSIONS = datasets.folder.IMG_EXTENSIONS
+listed = datasets.folder.make_dataset
 
 PIXEL = b"P6 1 1 255\n"
 """A picture of one pixel, but for its three bytes."""

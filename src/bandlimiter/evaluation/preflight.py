@@ -143,7 +143,8 @@ def require_number(epsilon: float) -> float:
         return float(epsilon)
     except (TypeError, ValueError, RuntimeError):
         raise ConfigurationError(
-            f"expected one epsilon, like 8 / 255, got {epsilon!r}; call evaluate once for each"
+            f"expected one epsilon, like 8 / 255, got {' '.join(repr(epsilon).split())}; of "
+            "several, call evaluate once for each"
         ) from None
 
 

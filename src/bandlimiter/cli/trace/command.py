@@ -194,7 +194,7 @@ def trace(
             task.end = images.by_file(end)
         else:
             task.find_end(attack, budget, quick=quick, length=length, random=random)
-        task.settings["data"] = images.name
+        task.settings |= {"data": images.name, "size": images.size}
         if plane:
             other = None if third is None else images.by_name(third)
             document = task.run_plane(

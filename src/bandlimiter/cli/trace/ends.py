@@ -62,6 +62,11 @@ class Images:
         """The set's name; None where no image of a set was asked for."""
         return None if self._loaded is None else self._loaded.name
 
+    @property
+    def size(self) -> int | None:
+        """Height and width that image files are brought to; None where they stay as they are."""
+        return self._shown.size
+
     def start(self, number: int | None, path: Path | None) -> Point:
         """Return the image by number or file; without either the first one that is right."""
         if path is not None:
