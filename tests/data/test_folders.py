@@ -10,12 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from bandlimiter import load_data
+from bandlimiter.data import as_images
 from bandlimiter.data.folders import EXTENSIONS
 from bandlimiter.errors import InputError, LoadError
 
 datasets = pytest.importorskip("torchvision.datasets", reason="needs torchvision")
+transforms = pytest.importorskip("torchvision.transforms", reason="needs torchvision")
 IMG_EXTENSIONS = datasets.folder.IMG_EXTENSIONS
 listed = datasets.folder.make_dataset
 
@@ -207,3 +210,8 @@ def test_the_whole_is_torchvision_s_image_folder(folder):
     ours = load_data(f"imagefolder:{folder}")
     assert ours.labels.tolist() == theirs.targets
     assert ours.class_count == len(theirs.classes)
+    theirs.transform = transforms.ToTensor()
+    assert (
+        as_images(theirs).fingerprint() == as_images(DataLoader(theirs, batch_size=3)).fingerprint()
+    )
+    assert torch.equal(as_images(theirs).images(0, 4), ours.images(0, 4))

@@ -30,6 +30,9 @@ def write(folder: Path) -> None:
             np.savez(file, x=pixels, y=np.array(labels))
     _write_cifar10(folder / "FOLDER", pixels, labels)
     Image.fromarray(pixels[0].transpose(1, 2, 0)).save(folder / "photo.png")
+    for label in range(10):
+        (folder / "photos" / str(label)).mkdir(parents=True)
+        shutil.copy(folder / "photo.png", folder / "photos" / str(label))
     write_adversarial(
         folder / "adversarial.safetensors", photos.images(0, FEW), photos.ids, attack="none"
     )

@@ -22,7 +22,7 @@ FREE = {
     *("curve", "data", "device", "draw", "epsilon"),
     *("find_directions", "folder", "image", "images", "most_loss", "norm"),
     *("out", "plane", "protocol", "quick", "radius", "randomness"),
-    *("runs", "sampler", "save_adversarial", "scale", "seed", "stage"),
+    *("runs", "sampler", "save_adversarial", "scale", "seed", "size", "stage"),
     *("stop", "tables", "threads", "threat", "vote", "what"),
 }
 """Options that cost nothing once the others are small."""

@@ -51,6 +51,7 @@ NORMALISE = Normalise([0.5] * 3, [0.2] * 3)
     [
         (timm_like(), 48),
         (Net(default_cfg={"input_size": [3, 40, 40]}), 40),
+        (Net(input_size=(1, 28, 28)), 28),
         (Net(image_size=56), 56),
         (Net(image_size=(56, 56)), 56),
         (Net(config=Said(image_size=72)), 72),

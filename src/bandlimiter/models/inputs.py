@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from bandlimiter.tensors import find_logits, generator, place_of
+from bandlimiter.tensors import generator, model_logits, place_of
 
 
 def stated_size(model: nn.Module) -> int | None:
     """Return the height and width that a model, or the network inside it, says it takes.
 
-    That is the ``input_size`` (C, H, W) in timm's ``pretrained_cfg`` or ``default_cfg``, or an
-    ``image_size`` of the module (torchvision's ViT) or of its ``config`` (Hugging Face). What
-    the network inside says counts where images reach it in the size in which they came: behind
-    a normaliser or in a wrapper it does, behind a resize it does not.
+    That is the ``input_size`` (C, H, W) in timm's ``pretrained_cfg`` or ``default_cfg`` or of the
+    module, or an ``image_size`` of the module (torchvision's ViT) or of its ``config`` (Hugging
+    Face). What the network inside says counts where images reach it as large as they came: behind
+    a normaliser or in a wrapper they do, behind a resize they do not.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def refusal(model: nn.Module, channels: int, height: int, width: int) -> str | N
     x = torch.rand(1, channels, height, width, generator=generator(0, "probe"))
     try:
         with torch.no_grad():
-            logits = find_logits(model(x.to(device, dtype)))
+            logits = model_logits(model, x.to(device, dtype), check=False)
     except Exception as error:  # noqa: BLE001  (models refuse a shape in many ways)
         return (str(error).splitlines() or [type(error).__name__])[0]
     # A view(-1, ...) takes an image of three channels for three images.
@@ -55,6 +55,9 @@ def _said(module: nn.Module) -> int | None:
         facts = getattr(module, name, None)
         if isinstance(facts, Mapping) and facts.get("input_size") is not None:
             return _square(facts["input_size"])
+    shape = getattr(module, "input_size", None)  # one number is mostly a vector's length
+    if isinstance(shape, tuple | list) and len(shape) == 3:
+        return _square(shape)
     size = getattr(module, "image_size", None)
     return _square(getattr(getattr(module, "config", None), "image_size", size))
 
