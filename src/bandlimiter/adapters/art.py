@@ -20,7 +20,7 @@ from bandlimiter.adapters.labels import Array, read_labels, read_targets
 from bandlimiter.attacks import Target
 from bandlimiter.defence import Certificate, PostAverage, certify
 from bandlimiter.errors import ConfigurationError, InputError, LoadError, MissingExtraError
-from bandlimiter.tensors import generator, place_of
+from bandlimiter.tensors import generator, place_of, require_autograd, slope, with_graph
 
 try:
     from art.estimators.classification import PyTorchClassifier
@@ -134,8 +134,8 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
         Raises
         ------
         InputError
-            (a ValueError) for inputs or labels of another form, and for a vote without a
-            gradient.
+            (a ValueError) for inputs or labels of another form, and for a vote or a model
+            without a gradient.
         """
         targets = read_targets(y, len(x), self.nb_classes).to(self.device)
 
@@ -166,8 +166,8 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
         Raises
         ------
         InputError
-            (a ValueError) for inputs or labels of another form, and for a vote without a
-            gradient.
+            (a ValueError) for inputs or labels of another form, and for a vote or a model
+            without a gradient.
         """
         chosen = range(self.nb_classes) if label is None else [label]
         columns = [read_labels(one, len(x), self.nb_classes).to(self.device) for one in chosen]
@@ -205,20 +205,18 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
         self, x: Array, sums: Callable[[torch.Tensor], Iterable[torch.Tensor]]
     ) -> torch.Tensor:
         """Differentiate each of the sums over images of their scores: [N, sums, *shape]."""
+        if self.defence.vote == "majority":
+            raise InputError(
+                f"expected a vote with a gradient, got {self.defence.vote!r}; attack it "
+                "without gradients, or attack another vote"
+            )
+        require_autograd()
         inputs = self._tensor(x).detach().clone().requires_grad_()
         total: list[torch.Tensor] = []
         for _ in range(self.draws):
             with torch.enable_grad():
-                scores = self._scores(inputs)
-                if not scores.requires_grad:
-                    raise InputError(
-                        f"expected a vote with a gradient, got {self.defence.vote!r}; attack it "
-                        "without gradients, or attack another vote"
-                    )
-                # By inputs alone: the parameters' own gradients are left as they are.
-                slopes = [
-                    torch.autograd.grad(one, inputs, retain_graph=True)[0] for one in sums(scores)
-                ]
+                scores = with_graph(self._scores, inputs, self.defence)
+                slopes = [slope(one, inputs, again=True) for one in sums(scores)]
             total.append(torch.stack(slopes, dim=1))
         return torch.stack(total).mean(dim=0)
 

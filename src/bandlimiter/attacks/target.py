@@ -9,8 +9,8 @@ from torch import nn
 from bandlimiter.attacks.answers import Answers, Randomness
 from bandlimiter.attacks.ledger import Ledger
 from bandlimiter.attacks.losses import Loss, cross_entropy, margin
-from bandlimiter.errors import BandlimiterError, InputError, NoGradientError
-from bandlimiter.tensors import ChunkLimit, Key, map_chunks
+from bandlimiter.errors import BandlimiterError, InputError
+from bandlimiter.tensors import ChunkLimit, Key, map_chunks, require_autograd, slope, with_graph
 
 _SURE = 3.0
 """How many times as probable a wrong class is on average before nearly every draw names it."""
@@ -24,7 +24,8 @@ class Target:
     Works on any module from pixels to logits, plain or defended. Inputs keep their own
     precision, and are cast to the model's where it is called. An `InputError` comes
     where its logits hold NaN, a `NoGradientError` where a gradient is asked for and none can
-    be had.
+    be had, a `ConfigurationError` where one is asked for inside `torch.inference_mode`, or
+    through weights that were made there.
 
     ``names`` [N], where a method takes them, name the images: evaluations are then counted
     for each, and the n-th random draw around an image depends on its name and n alone.
@@ -60,7 +61,8 @@ class Target:
         self.gradients = 0
         self.randomness = randomness or Randomness()
         self._answers = Answers(model, self.randomness.draws)
-        self._slopes = Answers(differentiable or model, self.randomness.draws)
+        self._followed = model if differentiable is None else differentiable
+        self._slopes = Answers(self._followed, self.randomness.draws)
         self._stands_in = differentiable is not None
         self._limit = ChunkLimit("auto")
         self._heartbeat = heartbeat
@@ -176,14 +178,13 @@ class Target:
         drawn = self._ledger.draws(names, len(x))
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
-            part = x[start:stop].detach().requires_grad_()
+            part = _leaf(x[start:stop])
             logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
-            losses = loss(logits, labels[start:stop])
-            slope = torch.autograd.grad(losses.sum(), part)[0]
-            return logits.detach(), losses.detach(), slope
+            losses = loss(logits, _normal(labels[start:stop]))
+            return logits.detach(), losses.detach(), slope(losses.sum(), part)
 
-        logits, losses, slope = self._differentiate(one_pass, x, names)
-        return logits, losses, slope
+        logits, losses, gradients = self._differentiate(one_pass, x, names)
+        return logits, losses, gradients
 
     def loss_gradient(
         self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
@@ -233,14 +234,11 @@ class Target:
         drawn = self._ledger.draws(names, len(x))
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
-            part = x[start:stop].detach().requires_grad_()
-            own = labels[start:stop, None]
+            part = _leaf(x[start:stop])
+            own, others = _normal(labels[start:stop, None]), _normal(rivals[start:stop])
             logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
-            margins = logits.gather(1, rivals[start:stop]) - logits.gather(1, own)
-            slopes = [
-                torch.autograd.grad(margins[:, r].sum(), part, retain_graph=True)[0]
-                for r in range(margins.shape[1])
-            ]
+            margins = logits.gather(1, others) - logits.gather(1, own)
+            slopes = [slope(margins[:, r].sum(), part, again=True) for r in range(others.shape[1])]
             return margins.detach(), torch.stack(slopes, dim=1)
 
         margins, gradients = self._differentiate(one_pass, x, names)
@@ -278,20 +276,24 @@ class Target:
             self._beat()
             return result
 
+        require_autograd()
         with torch.enable_grad():
             found = map_chunks(run, len(x), self._limit, x)
         self._ledger.add(names, gradients=times)
         return found
 
     def _with_graph(self, x: torch.Tensor, drawn: Sequence[Key] | None) -> torch.Tensor:
-        logits = self._slopes.mean(x, drawn)
-        if not logits.requires_grad:
-            raise NoGradientError(
-                "expected a model with a gradient for this attack, got one without (a forward "
-                "under no_grad, or a majority vote)"
-            )
-        return logits
+        return with_graph(lambda at: self._slopes.mean(at, drawn), x, self._followed)
 
     def _beat(self) -> None:
         if self._heartbeat:
             self._heartbeat(self)
+
+
+def _leaf(x: torch.Tensor) -> torch.Tensor:
+    return _normal(x.detach()).requires_grad_()
+
+
+def _normal(values: torch.Tensor) -> torch.Tensor:
+    """Return values that autograd takes: a copy of those made inside `torch.inference_mode`."""
+    return values.clone() if values.is_inference() else values

@@ -15,7 +15,7 @@ from bandlimiter.attacks import APGD, Target
 from bandlimiter.attacks.losses import margin
 from bandlimiter.errors import BandlimiterError, NoGradientError
 from bandlimiter.results import CASCADE, Row, Status
-from bandlimiter.tensors import Key, answers_differ, model_logits, place_of
+from bandlimiter.tensors import Key, answers_differ, place_of
 
 _STEP = 0.5 / 255
 """Pixels: long enough to see a change of float32 logits, short enough to be nearly straight."""
@@ -65,14 +65,15 @@ def check_answers(target: Target, about: str, x: torch.Tensor) -> list[Finding]:
     ]
 
 
-@torch.enable_grad()
 def has_gradient(module: nn.Module, x: torch.Tensor) -> bool:
-    """Whether the module's logits at x [N, ...] can be differentiated."""
-    x = x.detach().to(*place_of(module)).requires_grad_()
+    """Whether a gradient leads from the module's logits at x [N, ...] back to x."""
+    device, dtype = place_of(module)
+    first = torch.zeros(len(x), dtype=torch.int64, device=device)
     try:
-        return model_logits(module, x).requires_grad
-    except (BandlimiterError, RuntimeError):  # as inference copies refuse
+        Target(module).loss_gradient(x.to(device, dtype), first)
+    except (BandlimiterError, RuntimeError):  # whatever else is wrong is said elsewhere
         return False
+    return True
 
 
 def check_gradients(
@@ -90,10 +91,13 @@ def check_gradients(
     """
     try:
         logits, before, slope = target.ascend(x, labels, margin, names)
-    except NoGradientError:
+    except NoGradientError as error:
+        why = "" if error.__cause__ is None else f" ({str(error.__cause__).partition(chr(10))[0]})"
         return [
             Finding(
-                "no-gradient", about, "no gradient can be had: only queries tell anything of it"
+                "no-gradient",
+                about,
+                f"no gradient can be had{why}: only queries tell anything of it",
             )
         ]
     findings = []

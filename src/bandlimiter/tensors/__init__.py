@@ -11,6 +11,7 @@ from bandlimiter.tensors.checks import (
 )
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
+from bandlimiter.tensors.gradients import require_autograd, slope, with_graph
 from bandlimiter.tensors.independence import answers_differ, require_independent
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
 from bandlimiter.tensors.outputs import (
@@ -36,6 +37,7 @@ __all__ = [
     "map_chunks",
     "model_logits",
     "place_of",
+    "require_autograd",
     "require_images",
     "require_independent",
     "require_inputs",
@@ -43,4 +45,6 @@ __all__ = [
     "require_no_nan",
     "require_no_overflow",
     "resolve_device",
+    "slope",
+    "with_graph",
 ]

@@ -91,7 +91,7 @@ def map_chunks(
         try:
             parts.append(function(start, stop))
         except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-            if stop - start == 1 or not _is_out_of_memory(error):
+            if stop - start == 1 or not is_out_of_memory(error):
                 raise
             failed = True
         # Outside the handler: there the traceback still holds the tensors that did not fit.
@@ -108,7 +108,8 @@ def _automatic(x: torch.Tensor) -> int:
     return max(1, min(_AUTO_INPUTS[kind], _AUTO_ELEMENTS[kind] // elements))
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, on any device."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error)
