@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from bandlimiter.defence import PostAverage, certify
-from bandlimiter.errors import ConfigurationError, InputError
+from bandlimiter.errors import ConfigurationError, InputError, NoGradientError
 
 pytest.importorskip("art", reason="needs pip install 'bandlimiter[art]'")
 
@@ -277,6 +277,32 @@ def test_refusals(sample, attacked):
     )
     with pytest.raises(InputError, match="vote with a gradient, got 'majority'"):
         stepped.loss_gradient(x, y)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_model_without_a_gradient_is_said_to_be_one(mlp, frozen):
+    """Whatever its weights want; inside inference_mode there is none either."""
+
+    class Detour(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp
+
+        def forward(self, x):
+            return self.net(torch.from_numpy(x.detach().numpy().round(2)))
+
+    x, y = np.full((2, 6), 0.5), np.array([0, 1])
+    faces = [
+        PostAverageClassifier(PostAverage(model, 0.1, directions=1, scale=1.0).eval(), (6,))
+        for model in (Detour().eval().requires_grad_(not frozen), mlp)
+    ]
+    with pytest.raises(NoGradientError, match="with a gradient"):
+        faces[0].loss_gradient(x, y)
+    with pytest.raises(NoGradientError, match="with a gradient"):
+        faces[0].class_gradient(x)
+    with torch.inference_mode(), pytest.raises(ConfigurationError, match="inference_mode"):
+        faces[1].loss_gradient(x, y)
+    assert all(weight.grad is None for weight in mlp.parameters())
 
 
 def test_no_place_for_art_s_settings_is_said_in_one_line():

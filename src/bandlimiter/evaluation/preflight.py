@@ -16,14 +16,15 @@ from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.adversarial_sets import SavedImages
 from bandlimiter.evaluation.judge import Judge
 from bandlimiter.results import NONE, OURS
-from bandlimiter.tensors import place_of, require_independent, require_labels
+from bandlimiter.tensors import place_of, require_autograd, require_independent, require_labels
 
 THREATS = ("transfer", "adaptive", "both")
 """What attacks know of the defence."""
 
 
 def require_ready(model: nn.Module, defence: nn.Module) -> None:
-    """Refuse what is no module, and a model in training mode."""
+    """Refuse what is no module, a model in training mode, and `torch.inference_mode` around."""
+    require_autograd()
     for role, module in (("model", model), ("defence", defence)):
         if not isinstance(module, nn.Module):
             raise ConfigurationError(
