@@ -6,6 +6,7 @@ from torch import nn
 
 from bandlimiter.attacks import Attack, Target
 from bandlimiter.attacks.base import grade
+from bandlimiter.attacks.losses import CROSS_ENTROPY, MARGIN
 from bandlimiter.errors import ConfigurationError, InputError
 
 
@@ -77,15 +78,15 @@ def test_nan_in_one_pixel_and_the_unchanged_image_count_as_not_found():
     assert torch.equal(result.images, x)
 
 
-@pytest.mark.parametrize("method", ["loss_gradient", "rival_margin"])
-def test_a_model_without_a_gradient_is_said_to_be_one(method):
+@pytest.mark.parametrize("loss", [CROSS_ENTROPY, MARGIN])
+def test_a_model_without_a_gradient_is_said_to_be_one(loss):
     class Frozen(FirstPixel):
         @torch.no_grad()
         def forward(self, x):
             return super().forward(x)
 
     with pytest.raises(InputError, match="with a gradient"):
-        getattr(Target(Frozen()), method)(X, Y)
+        Target(Frozen()).ascend(X, Y, loss)
 
 
 def test_bad_images_and_budgets_are_refused():
@@ -108,7 +109,7 @@ def test_evaluations_are_counted_for_each_image_by_name():
     names = ["a", "b", "c", "d", "e"]
     target.logits(X, names)
     target.ascend(X[1:3], Y[1:3], names=names[1:3])
-    target.verdict(X[2:], Y[2:], names[2:])
+    target.repeated(X[2:], names[2:])
     queries, gradients = target.spent(names)
     assert queries.tolist() == [1, 1, 2, 2, 2]
     assert gradients.tolist() == [0, 1, 1, 0, 0]

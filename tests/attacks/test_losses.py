@@ -2,10 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bandlimiter.attacks.goals import Goal
 from bandlimiter.attacks.losses import (
+    CROSS_ENTROPY,
+    DLR,
     LOSSES,
     cross_entropy,
     difference_of_logits_ratio,
@@ -63,11 +67,48 @@ def test_dlr_of_two_classes_is_the_margin():
 
 
 def test_equal_logits_give_numbers():
+    label = torch.tensor([2])
     for loss in LOSSES.values():
-        z = torch.zeros(1, 5, requires_grad=True)
-        value = loss(z, torch.tensor([2]))
-        assert torch.isfinite(value).all()
-        assert torch.isfinite(torch.autograd.grad(value.sum(), z)[0]).all()
+        for goal in (Goal(label), Goal(label, torch.tensor([4]))):
+            z = torch.zeros(1, 5, requires_grad=True)
+            value = goal.raised(loss, z)
+            assert torch.isfinite(value).all()
+            assert torch.isfinite(torch.autograd.grad(value.sum(), z)[0]).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10**6), classes=st.integers(4, 9))
+def test_targeted_dlr_is_equation_7(seed, classes):
+    logits, labels = random_logits(seed, classes)
+    wanted = (labels + 1 + seed % (classes - 1)) % classes
+    expected = []
+    for row, label, to in zip(logits.tolist(), labels.tolist(), wanted.tolist(), strict=True):
+        first, _, third, fourth = sorted(row, reverse=True)[:4]
+        expected.append(-(row[label] - row[to]) / (first - (third + fourth) / 2))
+    found = Goal(labels, wanted).raised(DLR, logits)
+    # As above: 1e-12 under the fraction.
+    torch.testing.assert_close(
+        found, torch.tensor(expected, dtype=torch.float64), rtol=1e-8, atol=0
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_targeted_dlr_of_few_classes_is_the_targeted_margin(classes):
+    logits, labels = random_logits(0, classes=classes)
+    goal = Goal(labels, (labels + 1) % classes)
+    assert torch.equal(goal.raised(DLR, logits), goal.margin(logits))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_targeted_margin_is_above_zero_exactly_at_the_target(classes, seed):
+    logits, labels = random_logits(seed, classes)
+    goal = Goal(labels, (labels + 1) % classes)
+    reached = goal.reached(logits.argmax(dim=1))
+    assert torch.equal(goal.margin(logits) > 0, reached)
+    assert torch.equal(reached, logits.argmax(dim=1) == (labels + 1) % classes)
+    expected = F.log_softmax(logits, dim=1)[torch.arange(len(labels)), (labels + 1) % classes]
+    torch.testing.assert_close(goal.raised(CROSS_ENTROPY, logits), expected)
 
 
 @pytest.mark.parametrize("loss", [margin, difference_of_logits_ratio])

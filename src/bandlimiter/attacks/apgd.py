@@ -49,6 +49,7 @@ class APGD(Attack):
     quick: bool = False
     name: str = "apgd"
     protocol = "fixed"
+    targeted = True
 
     def __post_init__(self) -> None:
         ball(self.norm)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from bandlimiter.attacks.goals import Goal, require_wanted
 from bandlimiter.attacks.problem import Problem
 from bandlimiter.attacks.target import Target
 from bandlimiter.errors import ConfigurationError
@@ -15,6 +16,9 @@ from bandlimiter.tensors import Key, as_labels, require_images
 # A perturbation of exactly epsilon comes back longer by rounding when it is read off as a
 # difference of float32 pixels: at most one unit in the last place of 1.0.
 _ROUNDING = 2.0**-23
+
+TARGETED = ("fgsm", "pgd", "cw", "apgd", "apgd-dlr", "square", "transfer")
+"""The names of the attacks here that can be given target classes: all but DeepFool."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,17 @@ class AttackResult:
     images
         [N, ...] in [0, 1]: the attack's image where it fools the model, else the original.
     found
-        [N] bool: the attack changed the image, and the model's prediction is not the label
-        (of a model with random answers: in the stated share of predictions, see `Randomness`).
+        [N] bool: the attack changed the image, and the model's prediction is not the label,
+        or is the target where one was given (of a model with random answers: in the stated
+        share of predictions, see `Randomness`).
     labels
         [N] the model's prediction where something was found, else the given label; of a
         model with random answers the most frequent one.
     wrong
         [N] float64, the share of the predictions of the attack's image that are wrong.
+    reached
+        [N] float64, the share of them that are a success: the target; without one, as
+        ``wrong``.
     linf, l2
         [N] float64 lengths of the perturbation, in pixels; 0 where nothing was found.
     within
@@ -45,6 +53,7 @@ class AttackResult:
     found: torch.Tensor
     labels: torch.Tensor
     wrong: torch.Tensor
+    reached: torch.Tensor
     linf: torch.Tensor
     l2: torch.Tensor
     within: torch.Tensor
@@ -69,6 +78,8 @@ class Attack(ABC):
         others made. (The same attack on the defended model is ``"adaptive"`` there.)
     norm
         In which its budget is: ``"linf"`` or ``"l2"``, both in pixels.
+    targeted
+        Whether it can be given target classes: whether `run` goes by the problem's `Goal`.
     """
 
     name: str
@@ -76,6 +87,7 @@ class Attack(ABC):
     norm: str = "linf"
     quick: bool = False
     threat: str = "transfer"
+    targeted: bool = False
 
     @abstractmethod
     def run(self, problem: Problem) -> torch.Tensor:
@@ -83,11 +95,13 @@ class Attack(ABC):
 
     def __call__(
         self,
-        target: Target,
+        classifier: Target,
+        /,
         images: torch.Tensor,
         labels: torch.Tensor,
         *,
         epsilon: float,
+        target: torch.Tensor | None = None,
         ids: Sequence[Key] | None = None,
         seed: int = 0,
     ) -> AttackResult:
@@ -95,14 +109,17 @@ class Attack(ABC):
 
         Parameters
         ----------
-        target
-            The classifier.
+        classifier
+            What is attacked.
         images
-            [N, ...] pixels in [0, 1], which the target classifies as ``labels``.
+            [N, ...] pixels in [0, 1], which it classifies as ``labels``.
         labels
             [N] int64.
         epsilon
             Budget in pixels, in the attack's norm, above 0.
+        target
+            [N] class indices, none of them the image's label: then a prediction is a success
+            if it is the target, and another wrong class is none.
         ids
             Names for the random draws; the positions in the batch where omitted.
         seed
@@ -111,28 +128,52 @@ class Attack(ABC):
         Raises
         ------
         InputError
-            For images that are none, NaN or outside [0, 1].
+            For images that are none, NaN or outside [0, 1]; for targets that are not one
+            class index per image other than its label.
         ConfigurationError
-            For a budget that is not above 0.
+            For a budget that is not above 0, and for a target where `targeted` is False.
         """
         images, labels = require_images(images), as_labels(labels)
         if not epsilon > 0:
             raise ConfigurationError(f"expected epsilon above 0, got {epsilon}")
+        wanted = None
+        if target is not None:
+            require_targeted([self])
+            wanted = require_wanted(target, labels, classifier.count_classes(images))
         names = list(range(len(images))) if ids is None else list(ids)
-        before = target.spent(names)
-        candidates = self.run(Problem(target, images, labels, epsilon, names, seed))
-        graded = grade(target, images, labels, candidates, epsilon, ids=names, norm=self.norm)
+        before = classifier.spent(names)
+        problem = Problem(classifier, images, labels, epsilon, names, seed, wanted)
+        graded = grade(
+            classifier,
+            images,
+            problem.goal,
+            self.run(problem),
+            epsilon,
+            ids=names,
+            norm=self.norm,
+        )
         queries, gradients = (
             (after - start).to(labels.device)
-            for after, start in zip(target.spent(names), before, strict=True)
+            for after, start in zip(classifier.spent(names), before, strict=True)
         )
         return replace(graded, queries=queries, gradients=gradients)
 
 
+def require_targeted(attacks: Sequence[Attack]) -> None:
+    """Refuse (ConfigurationError) attacks that cannot be given target classes."""
+    without = [attack.name for attack in attacks if not attack.targeted]
+    if without:
+        raise ConfigurationError(
+            f"expected attacks with a targeted form ({', '.join(TARGETED)}), got "
+            f"{', '.join(without)}; leave {'it' if len(without) == 1 else 'them'} out, or the "
+            "targets"
+        )
+
+
 def grade(
-    target: Target,
+    classifier: Target,
     images: torch.Tensor,
-    labels: torch.Tensor,
+    goal: Goal | torch.Tensor,
     candidates: torch.Tensor,
     epsilon: float,
     *,
@@ -141,15 +182,18 @@ def grade(
 ) -> AttackResult:
     """Clip candidates to [0, 1], predict them again and measure them.
 
-    Also judges adversarial images that others made. A candidate with NaN counts as not
+    Also judges adversarial images that others made. ``goal`` says what counts: labels [N] that
+    are to be left, or a `Goal`. A candidate with NaN counts as not
     found, and so does one that is the original.
     """
     shape = (-1, *[1] * (images.ndim - 1))
     broken = torch.isnan(candidates.flatten(1)).any(dim=1).view(shape)
     clipped = torch.where(broken, images, candidates.clamp(0, 1))
-    predicted, wrong = target.verdict(clipped, labels, ids)
+    goal = Goal.of(goal)
+    predicted = classifier.repeated(clipped, ids)
+    reached = goal.reached(predicted).double().mean(dim=0)
     changed = (clipped != images).flatten(1).any(dim=1)
-    found = changed & (wrong >= target.randomness.broken_share)
+    found = changed & (reached >= classifier.randomness.broken_share)
     kept = torch.where(found.view(shape), clipped, images)
     difference = (kept.double() - images.double()).flatten(1)
     lengths = {"linf": difference.abs().amax(dim=1), "l2": difference.norm(dim=1)}
@@ -157,11 +201,12 @@ def grade(
     return AttackResult(
         images=kept,
         found=found,
-        labels=torch.where(found, predicted, labels),
-        wrong=wrong,
+        labels=torch.where(found, predicted.mode(dim=0).values, goal.labels),
+        wrong=(predicted != goal.labels).double().mean(dim=0),
+        reached=reached,
         linf=lengths["linf"],
         l2=lengths["l2"],
         within=found & (lengths[norm] <= epsilon + slack),
-        queries=torch.ones_like(labels),
-        gradients=torch.zeros_like(labels),
+        queries=torch.ones_like(goal.labels),
+        gradients=torch.zeros_like(goal.labels),
     )

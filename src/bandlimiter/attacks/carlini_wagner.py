@@ -7,6 +7,7 @@ import torch
 from typing_extensions import override
 
 from bandlimiter.attacks.base import Attack
+from bandlimiter.attacks.losses import MARGIN
 from bandlimiter.attacks.problem import Problem
 
 
@@ -14,7 +15,8 @@ from bandlimiter.attacks.problem import Problem
 class MinimalCarliniWagner(Attack):
     """C&W in L2, with Foolbox 1.8's settings.
 
-    Minimises |x' - x|^2 + c * max(0, z_label - z_rival) by Adam over w with
+    Minimises |x' - x|^2 + c * max(0, z_label - z_rival), with a target
+    |x' - x|^2 + c * max(0, z_rival - z_target), by Adam over w with
     x' = (tanh(w) + 1) / 2. The constant c starts at ``constant``, grows tenfold while no
     adversarial point is found and is bisected after that, ``searches`` rounds in all. A
     round ends for an image whose loss has not fallen by 1e-4 of itself within a tenth of
@@ -28,6 +30,7 @@ class MinimalCarliniWagner(Attack):
     quick: bool = False
     name = "cw"
     protocol = "minimal"
+    targeted = True
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:
@@ -77,12 +80,12 @@ def _penalised(
     """Return points, losses, whether they are adversarial, and the gradient in w."""
     tanh = torch.tanh(w)
     x = (tanh + 1) / 2
-    margin, gradient = problem.target.rival_margin(x, problem.labels, problem.ids)
+    _, margin, gradient = problem.ascend(x, MARGIN)
     hit = margin > 0
     shape = (-1, *[1] * (w.ndim - 1))
     difference = x - origin
     loss = difference.flatten(1).square().sum(dim=1) + constant * (-margin).clamp_min(0)
-    # Where the label is already beaten only the distance pulls.
+    # Where the goal is reached already only the distance pulls.
     weight = torch.where(margin < 0, -constant, 0).view(shape)
     slope = 2 * difference + weight * gradient
     return x, loss, hit, slope * (1 - tanh.square()) / 2

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from bandlimiter.attacks.base import Attack, AttackResult, grade
+from bandlimiter.attacks.base import Attack, AttackResult, grade, require_targeted
+from bandlimiter.attacks.goals import Goal, require_wanted
 from bandlimiter.attacks.target import Target
 from bandlimiter.errors import ConfigurationError, NoGradientError
-from bandlimiter.tensors import Key
+from bandlimiter.tensors import Key, require_images
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,13 @@ class CascadeResult:
 
 def run_cascade(
     attacks: Sequence[Attack],
-    target: Target,
+    classifier: Target,
+    /,
     images: torch.Tensor,
     labels: torch.Tensor,
     *,
     epsilon: float,
+    target: torch.Tensor | None = None,
     ids: Sequence[Key] | None = None,
     seed: int = 0,
 ) -> CascadeResult:
@@ -50,7 +53,7 @@ def run_cascade(
     ----------
     attacks
         In this order; an image leaves with the first that breaks it within the budget.
-    target, images, labels, epsilon, ids, seed
+    classifier, images, labels, epsilon, target, ids, seed
         As for an `Attack`.
 
     Raises
@@ -60,12 +63,16 @@ def run_cascade(
     NoGradientError
         Where no attack of the cascade could run.
     ConfigurationError
-        For a cascade of no attacks.
+        For a cascade of no attacks; as an `Attack`.
     """
     if not attacks:
         raise ConfigurationError("expected at least one attack, got none")
+    if target is not None:
+        require_targeted(attacks)
+        require_images(images)
+        target = require_wanted(target, labels, classifier.count_classes(images))
     names = list(range(len(images))) if ids is None else list(ids)
-    before = target.spent(names)
+    before = classifier.spent(names)
     stages: list[str | None] = [None] * len(images)
     without: list[str] = []
     total: AttackResult | None = None
@@ -75,7 +82,15 @@ def run_cascade(
             break
         own = [names[i] for i in left.tolist()]
         try:
-            found = attack(target, images[left], labels[left], epsilon=epsilon, ids=own, seed=seed)
+            found = attack(
+                classifier,
+                images[left],
+                labels[left],
+                epsilon=epsilon,
+                target=None if target is None else target[left],
+                ids=own,
+                seed=seed,
+            )
         except NoGradientError:
             without.append(attack.name)
             continue
@@ -89,16 +104,16 @@ def run_cascade(
             f"{', '.join(without)}; add square"
         )
     seeming = total.within.nonzero().flatten()
-    if target.randomness.redraws > 1 and len(seeming):
+    if classifier.randomness.redraws > 1 and len(seeming):
         own = [names[i] for i in seeming.tolist()]
-        given = images[seeming], labels[seeming], total.images[seeming]
-        found = grade(target, *given, epsilon, ids=own, norm=attacks[0].norm)
+        given = images[seeming], Goal(labels, target)[seeming], total.images[seeming]
+        found = grade(classifier, *given, epsilon, ids=own, norm=attacks[0].norm)
         total = _merged(total, seeming, found)
         for i in seeming[~found.within].tolist():
             stages[i] = None
     queries, gradients = (
         (after - start).to(labels.device)
-        for after, start in zip(target.spent(names), before, strict=True)
+        for after, start in zip(classifier.spent(names), before, strict=True)
     )
     return CascadeResult(replace(total, queries=queries, gradients=gradients), stages, without)
 

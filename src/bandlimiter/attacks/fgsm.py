@@ -17,6 +17,7 @@ class FGSM(Attack):
 
     name = "fgsm"
     protocol = "fixed"
+    targeted = True
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:
@@ -38,6 +39,7 @@ class MinimalFGSM(Attack):
     quick: bool = False
     name = "fgsm"
     protocol = "minimal"
+    targeted = True
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:

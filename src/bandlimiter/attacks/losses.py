@@ -1,11 +1,10 @@
-"""Losses that an attack raises: each maps logits [N, classes] and labels [N] to [N]."""
+"""Losses that an attack raises: from logits [N, classes] and labels [N], and targets, to [N]."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -38,4 +37,40 @@ def difference_of_logits_ratio(logits: torch.Tensor, labels: torch.Tensor) -> to
     return margin(logits, labels) / (largest[:, 0] - largest[:, 2] + 1e-12)
 
 
-LOSSES: dict[str, Loss] = {"ce": cross_entropy, "dlr": difference_of_logits_ratio}
+def targeted_difference_of_logits_ratio(
+    logits: torch.Tensor, labels: torch.Tensor, wanted: torch.Tensor
+) -> torch.Tensor:
+    """Return how far the target lies above the label, over the spread of the largest logits.
+
+    The targeted DLR loss (Croce and Hein 2020, eq. 7), -(z_label - z_wanted) / (z_1 - (z_3 +
+    z_4) / 2) with z_k the k-th largest. With fewer than four classes, which have no fourth
+    logit, by how much the target beats all others.
+    """
+    if logits.shape[1] < 4:
+        return -margin(logits, wanted)
+    largest = logits.topk(4, dim=1).values
+    ahead = logits.gather(1, wanted[:, None]) - logits.gather(1, labels[:, None])
+    return ahead[:, 0] / (largest[:, 0] - largest[:, 2:].mean(dim=1) + 1e-12)
+
+
+class Loss(NamedTuple):
+    """A loss in its two forms; both rise on the way to success.
+
+    Attributes
+    ----------
+    leaving
+        Of logits and labels: rises as the label is left.
+    approaching
+        Of logits, labels and targets: rises as the target is approached.
+    """
+
+    leaving: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    approaching: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+CROSS_ENTROPY = Loss(cross_entropy, lambda logits, _, wanted: -cross_entropy(logits, wanted))
+MARGIN = Loss(margin, lambda logits, _, wanted: -margin(logits, wanted))
+DLR = Loss(difference_of_logits_ratio, targeted_difference_of_logits_ratio)
+
+LOSSES = {"ce": CROSS_ENTROPY, "dlr": DLR}
+"""What APGD can raise, by name."""

@@ -22,6 +22,7 @@ class PGD(Attack):
     quick: bool = False
     name = "pgd"
     protocol = "fixed"
+    targeted = True
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:
@@ -53,6 +54,7 @@ class MinimalPGD(Attack):
     quick: bool = False
     name: str = "pgd"
     protocol = "minimal"
+    targeted = True
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:
@@ -100,7 +102,7 @@ class MinimalPGD(Attack):
             going = part.select(active)
             x = _BALL.project(x + epsilon * self.rate * gradient.sign(), going.images, epsilon)
             if step < self.steps:  # one pass tells whether to stop and where to go on
-                hit, gradient = going.fooled_and_gradient(x)
+                hit, gradient = going.confirmed_and_gradient(x)
             else:
                 hit = going.confirmed(x, going.logits(x))
             if hit.any():

@@ -1,11 +1,12 @@
 """What an attack is given: images, labels and rules, with a name for each image."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from bandlimiter.attacks.losses import Loss, cross_entropy
+from bandlimiter.attacks.goals import Goal
+from bandlimiter.attacks.losses import CROSS_ENTROPY, Loss
 from bandlimiter.attacks.target import Target
 from bandlimiter.tensors import Key, generator
 
@@ -28,6 +29,8 @@ class Problem:
         One name an image; random draws depend on it and on ``seed``, not on the batch.
     seed
         The run's seed.
+    wanted
+        [N] the classes that a targeted attack is to reach; None where any wrong one will do.
     """
 
     target: Target
@@ -36,6 +39,12 @@ class Problem:
     epsilon: float
     ids: Sequence[Key]
     seed: int
+    wanted: torch.Tensor | None = None
+
+    @property
+    def goal(self) -> Goal:
+        """What counts as success."""
+        return Goal(self.labels, self.wanted)
 
     def uniform(self, *purpose: Key) -> torch.Tensor:
         """Draw uniform numbers in [-1, 1), one stream an image: like ``images``."""
@@ -50,32 +59,42 @@ class Problem:
         return self.target.logits(x, self.ids)
 
     def fooled(self, x: torch.Tensor) -> torch.Tensor:
-        """[N] bool: the target's prediction for x is not the image's label."""
-        return self.target.fooled(x, self.labels, self.ids)
+        """[N] bool: the target's prediction for x is a success."""
+        return self.target.fooled(x, self.goal, self.ids)
+
+    def margins(self, x: torch.Tensor) -> torch.Tensor:
+        """Return by how much the answers at x are a success: [N], above 0 where they are."""
+        return self.goal.margin(self.logits(x))
 
     def ascend(
-        self, x: torch.Tensor, loss: Loss = cross_entropy
+        self, x: torch.Tensor, loss: Loss = CROSS_ENTROPY
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return logits, losses and gradients at x; see `Target.ascend`."""
-        return self.target.ascend(x, self.labels, loss, self.ids)
+        return self.target.ascend(x, self.goal, loss, self.ids)
 
     def confirmed(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """Return whether images may leave at x, where `ascend` gave ``logits``: [N] bool."""
-        return self.target.confirmed(x, self.labels, logits, self.ids)
+        return self.target.confirmed(x, self.goal, logits, self.ids)
 
     def loss_gradient(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of the cross-entropy at x: [N, ...]."""
+        """Return the gradient of the cross-entropy, as it rises towards success: [N, ...]."""
         return self.ascend(x)[2]
 
-    def fooled_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return `fooled` and `loss_gradient` from one pass."""
-        return self.target.fooled_and_gradient(x, self.labels, self.ids)
+    def confirmed_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `confirmed` [N] bool and `loss_gradient` [N, ...] from one pass."""
+        logits, _, gradient = self.ascend(x)
+        return self.confirmed(x, logits), gradient
 
     def select(self, index: torch.Tensor) -> "Problem":
         """Return the problem for the images numbered in ``index``: [n] int64."""
-        ids = [self.ids[i] for i in index.tolist()]
-        images, labels = self.images[index], self.labels[index]
-        return Problem(self.target, images, labels, self.epsilon, ids, self.seed)
+        goal = self.goal[index]
+        return replace(
+            self,
+            images=self.images[index],
+            labels=goal.labels,
+            wanted=goal.wanted,
+            ids=[self.ids[i] for i in index.tolist()],
+        )
 
     def _drawn(self, draw: Callable[..., torch.Tensor], purpose: Sequence[Key]) -> torch.Tensor:
         shape = self.images.shape[1:]

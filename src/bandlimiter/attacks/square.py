@@ -7,7 +7,6 @@ from typing_extensions import override
 
 from bandlimiter.attacks.balls import ball
 from bandlimiter.attacks.base import Attack
-from bandlimiter.attacks.losses import margin
 from bandlimiter.attacks.problem import Problem
 from bandlimiter.attacks.square_moves import MOVES
 from bandlimiter.errors import ConfigurationError, InputError
@@ -46,6 +45,7 @@ class Square(Attack):
     quick: bool = False
     name: str = "square"
     protocol = "fixed"
+    targeted = True
 
     def __post_init__(self) -> None:
         ball(self.norm)
@@ -123,7 +123,7 @@ class _Search:
         index = rows.nonzero().flatten()
         part = problem.select(index)
         self._spent[index] += 1
-        return margin(part.logits(x[index]), part.labels)
+        return part.margins(x[index])
 
     def _side(self, problem: Problem, proposal: int) -> int:
         """Return the side of the squares of the proposal numbered ``proposal``, from 0."""

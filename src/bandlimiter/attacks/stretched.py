@@ -25,7 +25,7 @@ class Stretched(Attack):
     def __init__(self, search: Attack) -> None:
         self.search = search
         self.name = search.name
-        self.quick = search.quick
+        self.quick, self.targeted = search.quick, search.targeted
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:

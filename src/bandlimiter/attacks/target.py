@@ -7,10 +7,19 @@ import torch
 from torch import nn
 
 from bandlimiter.attacks.answers import Answers, Randomness
+from bandlimiter.attacks.goals import Goal
 from bandlimiter.attacks.ledger import Ledger
-from bandlimiter.attacks.losses import Loss, cross_entropy, margin
+from bandlimiter.attacks.losses import CROSS_ENTROPY, Loss
 from bandlimiter.errors import BandlimiterError, InputError
-from bandlimiter.tensors import ChunkLimit, Key, map_chunks, require_autograd, slope, with_graph
+from bandlimiter.tensors import (
+    ChunkLimit,
+    Key,
+    map_chunks,
+    require_autograd,
+    slope,
+    usable,
+    with_graph,
+)
 
 _SURE = 3.0
 """How many times as probable a wrong class is on average before nearly every draw names it."""
@@ -27,6 +36,7 @@ class Target:
     be had, a `ConfigurationError` where one is asked for inside `torch.inference_mode`, or
     through weights that were made there.
 
+    A ``goal``, where a method takes one, is a `Goal`, or labels [N] that are to be left.
     ``names`` [N], where a method takes them, name the images: evaluations are then counted
     for each, and the n-th random draw around an image depends on its name and n alone.
 
@@ -76,15 +86,15 @@ class Target:
     def beaten(self, margins: torch.Tensor) -> torch.Tensor:
         """Return whether an attack may stop at answers of these margins: [N] -> [N] bool.
 
-        Where another class comes first; of means over draws, where it is `_SURE` times as
-        probable, as single answers scatter around the mean.
+        Above 0; of means over draws, where the class that beats the other is `_SURE` times as
+        probable, as single answers scatter around the mean. See `Goal.margin`.
         """
         return margins >= math.log(_SURE) if self.averages else margins > 0
 
     def confirmed(
         self,
         x: torch.Tensor,
-        labels: torch.Tensor,
+        goal: Goal | torch.Tensor,
         logits: torch.Tensor,
         names: Sequence[Key] | None = None,
     ) -> torch.Tensor:
@@ -94,12 +104,13 @@ class Target:
         function than the answers, and where answers are random: the luckiest of many noisy
         answers is mostly luck.
         """
-        hit = self.beaten(margin(logits, labels))
+        goal = Goal.of(goal)
+        hit = self.beaten(goal.margin(logits))
         if not (self.averages or self._stands_in) or not hit.any():
             return hit
         rows = hit.nonzero().flatten()
         own = None if names is None else [names[i] for i in rows.tolist()]
-        hit[rows] = self.beaten(margin(self.logits(x[rows], own), labels[rows]))
+        hit[rows] = self.beaten(goal[rows].margin(self.logits(x[rows], own)))
         return hit
 
     def spent(self, names: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,30 +129,18 @@ class Target:
         return self.logits(x, names).argmax(dim=1)
 
     def fooled(
-        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
+        self, x: torch.Tensor, goal: Goal | torch.Tensor, names: Sequence[Key] | None = None
     ) -> torch.Tensor:
-        """[N] bool: the prediction is not the label."""
-        return self.predict(x, names) != labels
+        """[N] bool: the prediction is not the label; with a target, it is the target."""
+        return Goal.of(goal).reached(self.predict(x, names))
 
     @torch.no_grad()
-    def verdict(
-        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict ``redraws`` times, each with a draw of its own.
-
-        Returns
-        -------
-        labels, wrong
-            [N] the most frequent prediction, and [N] float64, the share that is not the label.
-        """
-        predictions = torch.stack(
-            [
-                self._asked(self._answers.once, x, names, 1).argmax(dim=1)
-                for _ in range(self.randomness.redraws)
-            ]
-        )
-        wrong = (predictions != labels).double().mean(dim=0)
-        return predictions.mode(dim=0).values, wrong
+    def repeated(self, x: torch.Tensor, names: Sequence[Key] | None = None) -> torch.Tensor:
+        """Predict ``redraws`` times, each with a draw of its own: [N, ...] -> [redraws, N]."""
+        answers = [
+            self._asked(self._answers.once, x, names, 1) for _ in range(self.randomness.redraws)
+        ]
+        return torch.stack(answers).argmax(dim=2)
 
     def count_classes(self, x: torch.Tensor) -> int:
         """Return the number of logits for inputs like x: [N, ...].
@@ -167,43 +166,31 @@ class Target:
     def ascend(
         self,
         x: torch.Tensor,
-        labels: torch.Tensor,
-        loss: Loss = cross_entropy,
+        goal: Goal | torch.Tensor,
+        loss: Loss = CROSS_ENTROPY,
         names: Sequence[Key] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return logits [N, classes], losses [N] and the losses' gradients [N, ...], in one pass.
 
-        ``loss`` maps logits and labels to [N]. A gradient holds a random draw constant.
+        ``loss`` in the form that rises towards the goal. A gradient holds a random draw constant.
         """
+        goal = Goal.of(goal).usable()
         drawn = self._ledger.draws(names, len(x))
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = _leaf(x[start:stop])
             logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
-            losses = loss(logits, _normal(labels[start:stop]))
+            losses = goal[start:stop].raised(loss, logits)
             return logits.detach(), losses.detach(), slope(losses.sum(), part)
 
         logits, losses, gradients = self._differentiate(one_pass, x, names)
         return logits, losses, gradients
 
     def loss_gradient(
-        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
+        self, x: torch.Tensor, goal: Goal | torch.Tensor, names: Sequence[Key] | None = None
     ) -> torch.Tensor:
-        """Gradient of the cross-entropy with respect to x: [N, ...]."""
-        return self.ascend(x, labels, names=names)[2]
-
-    def fooled_and_gradient(
-        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return where x may be left as adversarial, [N] bool, and `loss_gradient` [N, ...]."""
-        logits, _, gradient = self.ascend(x, labels, names=names)
-        return self.confirmed(x, labels, logits, names), gradient
-
-    def rival_margin(
-        self, x: torch.Tensor, labels: torch.Tensor, names: Sequence[Key] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return max over other classes of z_class - z_label: [N], and its gradient [N, ...]."""
-        return self.ascend(x, labels, margin, names)[1:]
+        """Gradient of the cross-entropy, in the form that rises towards the goal: like x."""
+        return self.ascend(x, goal, names=names)[2]
 
     def margin_gradients(
         self,
@@ -235,7 +222,7 @@ class Target:
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = _leaf(x[start:stop])
-            own, others = _normal(labels[start:stop, None]), _normal(rivals[start:stop])
+            own, others = usable(labels[start:stop, None]), usable(rivals[start:stop])
             logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
             margins = logits.gather(1, others) - logits.gather(1, own)
             slopes = [slope(margins[:, r].sum(), part, again=True) for r in range(others.shape[1])]
@@ -291,9 +278,4 @@ class Target:
 
 
 def _leaf(x: torch.Tensor) -> torch.Tensor:
-    return _normal(x.detach()).requires_grad_()
-
-
-def _normal(values: torch.Tensor) -> torch.Tensor:
-    """Return values that autograd takes: a copy of those made inside `torch.inference_mode`."""
-    return values.clone() if values.is_inference() else values
+    return usable(x.detach()).requires_grad_()

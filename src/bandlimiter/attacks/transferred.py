@@ -1,5 +1,7 @@
 """An attack that runs on one model and is judged on another."""
 
+from dataclasses import replace
+
 import torch
 from typing_extensions import override
 
@@ -25,7 +27,7 @@ class Transferred(Attack):
     def __init__(self, attack: Attack, source: Target) -> None:
         self._attack, self._source = attack, source
         self.name, self.protocol = "transfer", attack.protocol
-        self.norm, self.quick = attack.norm, attack.quick
+        self.norm, self.quick, self.targeted = attack.norm, attack.quick, attack.targeted
 
     @override
     def run(self, problem: Problem) -> torch.Tensor:
@@ -33,9 +35,6 @@ class Transferred(Attack):
         right = self._source.predict(problem.images, problem.ids) == problem.labels
         index = right.nonzero().flatten()
         if len(index):
-            part = problem.select(index)
-            inner = Problem(
-                self._source, part.images, part.labels, part.epsilon, part.ids, part.seed
-            )
-            candidates[index] = self._attack.run(inner)
+            part = replace(problem.select(index), target=self._source)
+            candidates[index] = self._attack.run(part)
         return candidates

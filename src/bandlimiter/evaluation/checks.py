@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bandlimiter.attacks import APGD, Target
-from bandlimiter.attacks.losses import margin
+from bandlimiter.attacks.losses import MARGIN
 from bandlimiter.errors import BandlimiterError, NoGradientError
 from bandlimiter.results import CASCADE, Row, Status
 from bandlimiter.tensors import Key, answers_differ, place_of
@@ -90,7 +90,7 @@ def check_gradients(
     before, it gives both ends of a step the same random draws.
     """
     try:
-        logits, before, slope = target.ascend(x, labels, margin, names)
+        logits, before, slope = target.ascend(x, labels, MARGIN, names)
     except NoGradientError as error:
         why = "" if error.__cause__ is None else f" ({str(error.__cause__).partition(chr(10))[0]})"
         return [
@@ -124,7 +124,7 @@ def check_gradients(
         return findings
     # The function that the gradient is of: under a majority vote it is not the answer.
     moved = (x + _STEP * slope.sign()).clamp(0, 1)
-    after = (again or target).ascend(moved, labels, margin, names)[1]
+    after = (again or target).ascend(moved, labels, MARGIN, names)[1]
     rising = after - before > 0.1 * _STEP * steepness
     if rising.double().mean() < 0.5:
         findings.append(

@@ -11,7 +11,7 @@ from bandlimiter.tensors.checks import (
 )
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
-from bandlimiter.tensors.gradients import require_autograd, slope, with_graph
+from bandlimiter.tensors.gradients import require_autograd, slope, usable, with_graph
 from bandlimiter.tensors.independence import answers_differ, require_independent
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
 from bandlimiter.tensors.outputs import (
@@ -46,5 +46,6 @@ __all__ = [
     "require_no_overflow",
     "resolve_device",
     "slope",
+    "usable",
     "with_graph",
 ]

@@ -21,6 +21,11 @@ def require_autograd() -> None:
         )
 
 
+def usable(values: torch.Tensor) -> torch.Tensor:
+    """Return values that autograd takes: a copy of those made inside `torch.inference_mode`."""
+    return values.clone() if values.is_inference() else values
+
+
 def with_graph(
     ask: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, model: nn.Module
 ) -> torch.Tensor:
