@@ -2,8 +2,9 @@
 
 from bandlimiter.attacks.answers import Randomness
 from bandlimiter.attacks.apgd import APGD
-from bandlimiter.attacks.base import Attack, AttackResult
+from bandlimiter.attacks.base import Attack, AttackResult, require_targeted
 from bandlimiter.attacks.cascade import CascadeResult, run_cascade
+from bandlimiter.attacks.goals import Goal
 from bandlimiter.attacks.pgd import PGD, MinimalPGD
 from bandlimiter.attacks.problem import Problem
 from bandlimiter.attacks.registry import ATTACKS, PROTOCOLS, build_attack
@@ -19,6 +20,7 @@ __all__ = [
     "Attack",
     "AttackResult",
     "CascadeResult",
+    "Goal",
     "MinimalPGD",
     "Problem",
     "Randomness",
@@ -26,5 +28,6 @@ __all__ = [
     "Target",
     "Transferred",
     "build_attack",
+    "require_targeted",
     "run_cascade",
 ]

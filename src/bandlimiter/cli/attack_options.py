@@ -45,6 +45,15 @@ Threat = Annotated[
         rich_help_panel="Attacks",
     ),
 ]
+Targets = Annotated[
+    str | None,
+    typer.Option(
+        help="Targeted attacks: least-likely (the class of the plain model's smallest logit), next "
+        "(label + 1), or a file: .csv with columns image and target, or .npy with a class for each "
+        "image's number. Default: any wrong class is a success.",
+        rich_help_panel="Attacks",
+    ),
+]
 Quick = Annotated[
     bool,
     typer.Option(

@@ -21,6 +21,7 @@ def evaluate(
     subset: options.Subset = None,
     threat: attack_options.Threat = None,
     epsilon: attack_options.Epsilon = "8/255",
+    targets: attack_options.Targets = None,
     quick: attack_options.Quick = False,
     rival: attack_options.Rival = None,
     attack: attack_options.Attack = None,
@@ -89,7 +90,6 @@ def evaluate(
 
       bandlimiter evaluate --model cifar-resnet56 --weights FILE --data cifar10:DIR
     """
-    from bandlimiter.attacks import ATTACKS
     from bandlimiter.cli.images import ModelImages
     from bandlimiter.cli.progress import rows_progress
     from bandlimiter.cli.setup import (
@@ -99,8 +99,8 @@ def evaluate(
         resolve_alpha,
         sped_up,
     )
+    from bandlimiter.evaluation import default_attacks, read_adversarial, resolve_stop
     from bandlimiter.evaluation import evaluate as run
-    from bandlimiter.evaluation import read_adversarial, resolve_stop
 
     with own_stdout():
         budget = options.parse_epsilon(epsilon)
@@ -124,7 +124,7 @@ def evaluate(
                 "the defence, which is no attack on it"
             )
         saved = [read_adversarial(path) for path in adversarial or []]
-        names = attack or ([] if saved else list(ATTACKS))
+        names = attack or ([] if saved else default_attacks(targeted=targets is not None))
         defended = build_defended(
             model,
             weights,
@@ -158,6 +158,7 @@ def evaluate(
                 protocol=protocol,
                 epsilon=budget,
                 threat=knows,
+                targets=targets,
                 adaptive=adaptive,
                 rivals=rival or [],
                 out=out,

@@ -6,7 +6,7 @@ from bandlimiter.evaluation.adversarial_sets import (
     read_adversarial,
     write_adversarial,
 )
-from bandlimiter.evaluation.preflight import resolve_stop
+from bandlimiter.evaluation.preflight import default_attacks, resolve_stop
 from bandlimiter.evaluation.run import Evaluation, evaluate
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Adaptive",
     "Evaluation",
     "SavedImages",
+    "default_attacks",
     "evaluate",
     "read_adversarial",
     "resolve_stop",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bandlimiter.attacks import Attack, AttackResult, CascadeResult
+from bandlimiter.attacks import Attack, AttackResult, CascadeResult, Goal
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class CleanBatch:
-    """A batch of the Clean set with both models' answers, all of length N."""
+    """A batch of the Clean set with both models' answers, all of length N.
+
+    ``targets`` [N] are the classes that targeted attacks are to reach; None for untargeted
+    ones. An image whose label is its target is not attacked.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -34,11 +38,19 @@ class CleanBatch:
     plain: torch.Tensor
     defended: torch.Tensor
     other_seeds: list[tuple[int, ...]]
+    targets: torch.Tensor | None = None
 
     def right(self, threat: str) -> torch.Tensor:
-        """Return which images the model under attack classifies correctly: [n] int64."""
+        """Return which images are attacked, [n] int64: the model under attack has them right."""
         answers = self.defended if threat == "adaptive" else self.plain
-        return (answers == self.labels).nonzero().flatten()
+        attacked = answers == self.labels
+        if self.targets is not None:
+            attacked &= self.targets != self.labels
+        return attacked.nonzero().flatten()
+
+    def goal(self, rows: torch.Tensor) -> Goal:
+        """Return what attacks on some of the images are to reach."""
+        return Goal(self.labels, self.targets)[rows]
 
 
 @dataclass(frozen=True)

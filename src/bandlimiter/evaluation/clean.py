@@ -32,8 +32,7 @@ class CleanAnswers:
             pixels = self._pixels(judge) if known is None else known.images
             where = list(self.positions)
             labels, ids = self._images.labels[where], self._images.ids[where]
-            plain = None if known is None else known.plain
-            self._batches[name] = judge.clean(pixels, labels, ids, plain=plain)
+            self._batches[name] = judge.clean(pixels, labels, ids, known)
         return self._batches[name]
 
     def _pixels(self, judge: Judge) -> torch.Tensor:

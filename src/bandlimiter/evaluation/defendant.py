@@ -68,17 +68,13 @@ class Defendant:
         """[N, ...] -> [N], with fresh draws named by ``keys``."""
         return self._labels(self.module, images, keys)
 
-    def wrong(
-        self, images: torch.Tensor, labels: torch.Tensor, keys: Sequence[Key]
-    ) -> torch.Tensor | None:
-        """Return the share of repeated predictions that are wrong: [N]; None if not random."""
-        if not self.random:
-            return None
+    def repeated(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        """Return predictions [redraws, N], each with draws of its own."""
         repeats = [
-            self._labels(self.module, images, [f"{key}/again{i}" for key in keys]) != labels
+            self._labels(self.module, images, [f"{key}/again{i}" for key in keys])
             for i in range(self.randomness.redraws)
         ]
-        return torch.stack(repeats).double().mean(dim=0)
+        return torch.stack(repeats)
 
     def other_seeds(self, images: torch.Tensor) -> list[tuple[int, ...]]:
         """Return the labels [N][seeds] under other direction seeds, empty where there are none."""

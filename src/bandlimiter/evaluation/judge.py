@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from bandlimiter.attacks import Attack, Target, run_cascade
+from bandlimiter.attacks import Attack, Goal, Target, run_cascade
 from bandlimiter.evaluation.cases import Attacked, CleanBatch, Trial
 from bandlimiter.evaluation.defendant import Defendant
+from bandlimiter.evaluation.targets import Targets
 from bandlimiter.results import CASCADE, Row
-from bandlimiter.tensors import place_of, require_images
+from bandlimiter.tensors import Key, place_of, require_images
 
 _Outcome = dict[str, object]
 """The part of a `Row` that an attack decides."""
@@ -27,11 +28,21 @@ class Judge:
         Budget in pixels.
     seed
         Of the attacks' draws.
+    targets
+        How target classes are chosen; None for untargeted attacks.
     """
 
-    def __init__(self, target: Target, defendant: Defendant, *, epsilon: float, seed: int) -> None:
+    def __init__(
+        self,
+        target: Target,
+        defendant: Defendant,
+        *,
+        epsilon: float,
+        seed: int,
+        targets: Targets | None = None,
+    ) -> None:
         self.target, self.defendant = target, defendant
-        self.epsilon, self.seed = epsilon, seed
+        self.epsilon, self.seed, self.targets = epsilon, seed, targets
         self._device, self._dtype = place_of(target.model)
 
     def place(self, images: torch.Tensor) -> torch.Tensor:
@@ -51,18 +62,21 @@ class Judge:
         images: torch.Tensor,
         labels: torch.Tensor,
         ids: torch.Tensor,
-        plain: torch.Tensor | None = None,
+        known: CleanBatch | None = None,
     ) -> CleanBatch:
-        """Check a batch and let both models answer it; ``plain`` [N] where that is known."""
+        """Check a batch and let both models answer it; ``known`` by another judge already."""
         images = require_images(images)
+        labels = labels.to(images.device)
+        plain, targets = self._plain(images, labels, ids) if known is None else _plain_of(known)
         keys = [f"{key}/clean" for key in ids.tolist()]
         return CleanBatch(
             images,
-            labels.to(images.device),
+            labels,
             ids,
-            self.target.predict(images) if plain is None else plain,
+            plain,
             self.defendant.labels(images, keys),
             self.defendant.other_seeds(images),
+            targets,
         )
 
     def attack_plain(self, attack: Attack, batch: CleanBatch) -> Attacked | None:
@@ -70,11 +84,13 @@ class Judge:
         right = batch.right(attack.threat)
         if not len(right):
             return None
+        goal = batch.goal(right)
         result = attack(
             self.target,
             batch.images[right],
-            batch.labels[right],
+            goal.labels,
             epsilon=self.epsilon,
+            target=goal.wanted,
             ids=batch.ids[right.cpu()].tolist(),
             seed=self.seed,
         )
@@ -87,12 +103,14 @@ class Judge:
         right = batch.right("adaptive")
         if not len(right):
             return None
+        goal = batch.goal(right)
         found = run_cascade(
             attacks,
             target,
             batch.images[right],
-            batch.labels[right],
+            goal.labels,
             epsilon=self.epsilon,
+            target=goal.wanted,
             ids=batch.ids[right.cpu()].tolist(),
             seed=self.seed,
         )
@@ -109,6 +127,7 @@ class Judge:
                 {
                     "image": int(batch.ids[i]),
                     "label": int(batch.labels[i]),
+                    "target": None if batch.targets is None else int(batch.targets[i]),
                     "attack": trial.name,
                     "protocol": trial.protocol,
                     "threat": trial.threat,
@@ -157,27 +176,56 @@ class Judge:
         if not len(found):
             return []
         result, adaptive = attacked.result, attacked.trial.threat == "adaptive"
-        images, labels = result.images[found], batch.labels[attacked.right[found]]
+        images, goal = result.images[found], batch.goal(attacked.right[found])
         names = batch.ids[attacked.right[found].cpu()].tolist()
         keys = [f"{name}/{attacked.trial.name}/{attacked.trial.protocol}" for name in names]
         plain = self.target.predict(images) if adaptive else result.labels[found]
+        shares: tuple[torch.Tensor, torch.Tensor] | None
         if adaptive:
             defended = result.labels[found]
-            wrong = result.wrong[found] if self.defendant.random else None
+            shares = result.wrong[found], result.reached[found]
         else:
             defended = self.defendant.labels(images, keys)
-            wrong = self.defendant.wrong(images, labels, keys)
+            shares = self._shares(images, goal, keys) if self.defendant.random else None
         others = self.defendant.other_seeds(images)
         return [
             {
                 "plain_adversarial": int(plain[i]),
                 "defended_adversarial": int(defended[i]),
-                "wrong": None if wrong is None else float(wrong[i]),
-                "broken_share": None if wrong is None else self.defendant.randomness.broken_share,
                 "other_seeds_adversarial": others[i],
+                **self._random_answers(shares, goal, i),
             }
             for i in range(len(images))
         ]
+
+    def _shares(
+        self, images: torch.Tensor, goal: Goal, keys: Sequence[Key]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return how often repeated answers of the defence are wrong, and at the goal: [n] each."""
+        repeats = self.defendant.repeated(images, keys)
+        wrong, reached = repeats != goal.labels, goal.reached(repeats)
+        return wrong.double().mean(dim=0), reached.double().mean(dim=0)
+
+    def _random_answers(
+        self, shares: tuple[torch.Tensor, torch.Tensor] | None, goal: Goal, i: int
+    ) -> _Outcome:
+        """Say what only random answers leave open: how often they are wrong, and at the target."""
+        if shares is None or not self.defendant.random:
+            return {}
+        wrong, reached = shares
+        return {
+            "wrong": float(wrong[i]),
+            "reached": None if goal.wanted is None else float(reached[i]),
+            "broken_share": self.defendant.randomness.broken_share,
+        }
+
+    def _plain(
+        self, images: torch.Tensor, labels: torch.Tensor, ids: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the plain model's answers [N], and the target classes that follow from them."""
+        logits = self.target.logits(images)
+        targets = None if self.targets is None else self.targets.of(logits, labels, ids)
+        return logits.argmax(dim=1), targets
 
     def _normalised_lengths(
         self, images: torch.Tensor, adversarial: torch.Tensor
@@ -202,6 +250,10 @@ def _costs(attacked: Attacked) -> list[_Outcome]:
         }
         for i in range(len(attacked.right))
     ]
+
+
+def _plain_of(known: CleanBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+    return known.plain, known.targets
 
 
 _NOTHING: _Outcome = {

@@ -61,6 +61,7 @@ def line_up(
             ),
             epsilon=setup.epsilon,
             seed=setup.seed,
+            targets=setup.targets,
         )
         for name, module in modules.items()
     ]

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from bandlimiter.attacks import Attack
+from bandlimiter.attacks import Attack, require_targeted
 from bandlimiter.data import Given, as_images
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
@@ -23,6 +24,7 @@ from bandlimiter.evaluation.preflight import (
 )
 from bandlimiter.evaluation.programme import cut
 from bandlimiter.evaluation.setup import Setup
+from bandlimiter.evaluation.targets import resolve_targets
 from bandlimiter.results.runs import Shard, run_name
 from bandlimiter.tensors import ChunkLimit, place_of
 
@@ -89,6 +91,7 @@ def plan_run(
     settings: dict[str, Any] | None = None,
     kept: bool = True,
     exhibits: int = EXHIBITS,
+    targets: str | Path | torch.Tensor | None = None,
     kind: str = "evaluation",
 ) -> Plan:
     """Resolve and check what `evaluate` was asked for.
@@ -107,11 +110,15 @@ def plan_run(
         knowing = knowing.quickened()
     if save_adversarial and not kept:
         raise ConfigurationError("expected a folder (out) to save adversarial images to")
+    chosen = [] if threat == "adaptive" else resolve_attacks(attacks, protocol, quick)
+    wanted = resolve_targets(targets, images)
+    if wanted is not None:
+        require_targeted(chosen)
     setup = Setup(
         model,
         defence,
         images,
-        tuple([] if threat == "adaptive" else resolve_attacks(attacks, protocol, quick)),
+        tuple(chosen),
         knowing,
         epsilon=epsilon,
         seed=seed,
@@ -122,6 +129,7 @@ def plan_run(
         others=dict(others or {}),
         keep_images=save_adversarial,
         exhibits=exhibits if kept else 0,
+        targets=wanted,
     )
     size = _shard_size(shard_images, first, model)
     facts = {**(settings or {}), **_facts(setup, protocol, threat)}
@@ -140,6 +148,7 @@ def _facts(setup: Setup, protocol: str, threat: str) -> dict[str, Any]:
         "protocol": protocol,
         "threat": threat,
         "adaptive": None if knowing is None else asdict(knowing),
+        "targets": None if setup.targets is None else setup.targets.said,
         "rivals": list(setup.rivals),
         "others": list(setup.others),
         "seed": setup.seed,

@@ -7,7 +7,7 @@ from typing import cast, get_args
 import torch
 from torch import nn
 
-from bandlimiter.attacks import PROTOCOLS, Attack, build_attack
+from bandlimiter.attacks import ATTACKS, PROTOCOLS, Attack, build_attack
 from bandlimiter.data import ImageSet
 from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.defence.stopping import require_level
@@ -107,6 +107,8 @@ def require_fitting(
     """Refuse images that the model does not take, and labels or attacks of other images."""
     classes = judge.count_classes(first)
     require_labels(images.labels, len(images), classes)
+    if judge.targets is not None:
+        judge.targets.require_below(classes)
     if images.class_count not in (None, classes):
         raise InputError(
             f"expected a folder for each of the model's {classes} classes in {images.name}, got "
@@ -153,6 +155,11 @@ def require_protocol(protocol: str) -> None:
     """Refuse an unknown protocol."""
     if protocol not in (*PROTOCOLS, "both"):
         raise ConfigurationError(f"expected protocol minimal, fixed or both; got {protocol!r}")
+
+
+def default_attacks(*, targeted: bool) -> list[str]:
+    """Return the names of all attacks on the plain model, or of those with a targeted form."""
+    return [name for name in ATTACKS if not targeted or build_attack(name, "fixed").targeted]
 
 
 def resolve_attacks(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> list[Attack]:

@@ -17,6 +17,7 @@ from bandlimiter.evaluation.bench import EvaluationBench
 from bandlimiter.evaluation.executors import Executor, InProcess, run_shards
 from bandlimiter.evaluation.inspection import conclude
 from bandlimiter.evaluation.plan import Plan, plan_run
+from bandlimiter.evaluation.preflight import default_attacks
 from bandlimiter.evaluation.probe import MOST_SLICES, ChangedError
 from bandlimiter.evaluation.probing import probing
 from bandlimiter.evaluation.progress import Progress, Teller
@@ -48,11 +49,12 @@ def evaluate(
     model: nn.Module,
     defence: nn.Module,
     data: Given,
-    attacks: Sequence[str | Attack] = ("fgsm", "pgd", "deepfool", "cw"),
+    attacks: Sequence[str | Attack] | None = None,
     *,
     protocol: str = "both",
     epsilon: float = 8 / 255,
     threat: str = "both",
+    targets: str | Path | torch.Tensor | None = None,
     adaptive: Adaptive | None = None,
     rivals: Sequence[str] = (),
     others: Mapping[str, nn.Module] | None = None,
@@ -88,7 +90,8 @@ def evaluate(
         which are read once, in order. See `bandlimiter.data.as_images`.
     attacks
         On the plain model: names (``fgsm``, ``pgd``, ``deepfool``, ``cw``) or `Attack`
-        objects.
+        objects. Where omitted all four, or with ``targets`` those that have a targeted form
+        (not ``deepfool``).
     protocol
         For attacks given by name: ``"minimal"`` (the paper's: the smallest perturbation
         found, counted if within epsilon), ``"fixed"`` (the full budget) or ``"both"``.
@@ -96,6 +99,12 @@ def evaluate(
         Budget in pixels: L-inf, in (0, 1]; for ``adaptive`` in its norm.
     threat
         ``"transfer"``, ``"adaptive"`` or ``"both"``.
+    targets
+        Where omitted, any wrong class is a success. Else only one class per image is:
+        ``"least-likely"`` (of the plain model's smallest logit on the clean image), ``"next"``
+        (the label plus one, the last class's being 0), [N] class indices in the order of
+        ``data``, or a file of them (``.csv``, ``.npy``). An image whose label is its target is
+        not attacked.
     adaptive
         How the defended model itself is attacked; the defaults of `Adaptive` where omitted.
     rivals
@@ -140,13 +149,14 @@ def evaluate(
     Raises
     ------
     ConfigurationError
-        For settings out of range, unknown names, the same attack twice, two defences of one
-        name, a model in training mode or whose answers depend on the batch, a scale that was
-        misread (see `PostAverage.require_fitting`), an ``out`` that holds another run or is in
-        use, or models that cannot be sent to other processes.
+        For settings out of range, unknown names, the same attack twice, targets for an attack
+        without a targeted form, two defences of one name, a model in training mode or whose
+        answers depend on the batch, a scale that was misread (see
+        `PostAverage.require_fitting`), an ``out`` that holds another run or is in use, or models
+        that cannot be sent to other processes.
     InputError
         Where the first image lies outside [0, 1], has a shape that the model does not take, or
-        gives NaN; for labels out of range, saved images that belong to none of these, a
+        gives NaN; for labels or targets out of range, saved images that belong to none of these, a
         defence without a gradient where no stage of the cascade can do without. What befalls
         later images only is kept in their rows, as ``error``; this comes where no image is left.
     """
@@ -154,7 +164,7 @@ def evaluate(
         model,
         defence,
         data,
-        attacks,
+        default_attacks(targeted=targets is not None) if attacks is None else attacks,
         protocol=protocol,
         epsilon=epsilon,
         threat=threat,
@@ -168,6 +178,7 @@ def evaluate(
         save_adversarial=save_adversarial,
         shard_images=shard_images,
         settings=settings,
+        targets=targets,
         kept=out is not None,
     )
     return carry_out(plan, None if out is None else Path(out), executor, progress)

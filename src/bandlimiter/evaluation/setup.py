@@ -12,6 +12,7 @@ from bandlimiter.defence import Stop
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.fingerprints import of_attack, of_code, of_images, of_place
 from bandlimiter.evaluation.programme import Entry, programme
+from bandlimiter.evaluation.targets import Targets
 from bandlimiter.evaluation.values import hash_of
 from bandlimiter.results import NONE, OURS
 
@@ -21,8 +22,9 @@ class Setup:
     """Models, images, attacks and rules of a run; see `evaluate` for what they mean.
 
     ``others`` are more defences by name, ``rivals`` names of some that are built; ``adaptive``
-    is None where nothing attacks the defences; ``keep_images`` and ``exhibits`` (images to
-    show, an attack and slice) say what is kept beside rows.
+    is None where nothing attacks the defences, ``targets`` where attacks are untargeted;
+    ``keep_images`` and ``exhibits`` (images to show, an attack and slice) say what is kept
+    beside rows.
     """
 
     model: nn.Module
@@ -39,6 +41,7 @@ class Setup:
     others: Mapping[str, nn.Module] = field(default_factory=dict)
     keep_images: bool = False
     exhibits: int = 0
+    targets: Targets | None = None
 
     @property
     def defences(self) -> list[str]:
@@ -65,6 +68,7 @@ class Setup:
             "images": of_images(self.images),
             "attacks": [of_attack(attack) for attack in self.attacks],
             "adaptive": None if self.adaptive is None else asdict(self.adaptive),
+            "targets": None if self.targets is None else self.targets.said,
             "defences": self.defences,
             "epsilon": self.epsilon,
             "seed": self.seed,

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bandlimiter.report.paper import TABLE1, PaperRow, is_paper_s_defence
 from bandlimiter.report.side_by_side import side_by_side
+from bandlimiter.report.targeted import target_tables
 from bandlimiter.results.names import attack_name
 
 _PROTOCOLS = {
@@ -45,8 +46,10 @@ def result_tables(document: dict[str, Any]) -> Group:
         ]
         if results:
             paper = is_paper_s_defence(settings) and protocol == "minimal"
+            if document.get("targeted"):
+                title += "; targeted, so an image counts only at its target"
             tables.append(_table(title, results, TABLE1[settings["paper_data"]] if paper else {}))
-    return Group(Text(head), *tables, side_by_side(document))
+    return Group(Text(head), *tables, side_by_side(document), *target_tables(document))
 
 
 def _table(title: str, results: list[dict[str, Any]], paper: dict[str, PaperRow]) -> Table:

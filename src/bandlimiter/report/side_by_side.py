@@ -8,13 +8,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-_COLUMNS = {
+HEADINGS = {
     "clean": "clean",
     "minimal": "smallest\nfound",
     "fixed": "whole\nbudget",
     "saved": "given\nimages",
     "adaptive": "knowing\nattacks",
 }
+"""What people read above each kind of attack."""
 
 _MEANINGS = {
     "minimal": "smallest found: perturbations of the plain model, the paper's protocol",
@@ -34,12 +35,13 @@ def side_by_side(document: dict[str, Any]) -> Group:
         As `results.summarise` makes it.
     """
     lines = document["side_by_side"]
-    columns = [column for column in _COLUMNS if any(column in line for line in lines)]
+    columns = [column for column in HEADINGS if any(column in line for line in lines)]
     meanings = [_MEANINGS[column] for column in columns if column in _MEANINGS]
     if any(f"{column}_difference" in line for line in lines for column in columns):
         meanings.append(_DIFFERENCES.format(ours=escape(lines[0]["defence"])))
+    attack = "targeted attack" if document.get("targeted") else "attack"
     table = Table(
-        title="\naccuracy: images right under every attack of a kind, 95 % intervals",
+        title=f"\naccuracy: images right under every {attack} of a kind, 95 % intervals",
         caption="; ".join(meanings),
         caption_justify="left",
         title_justify="left",
@@ -50,9 +52,9 @@ def side_by_side(document: dict[str, Any]) -> Group:
     )
     table.add_column("defence", no_wrap=True)
     for column in columns:
-        table.add_column(_COLUMNS[column], justify="right")
+        table.add_column(HEADINGS[column], justify="right")
     for line in lines:
-        table.add_row(escape(line["defence"]), *(_cell(line, column) for column in columns))
+        table.add_row(escape(line["defence"]), *(cell(line, column) for column in columns))
         if any(f"{column}_difference" in line for column in columns):
             cells = (_difference(line, column) for column in columns)
             table.add_row("  difference", *cells, style="dim")
@@ -110,7 +112,8 @@ def _ends(interval: list[float | None] | None, unit: float) -> str:
     return f" ({low}-{high})"
 
 
-def _cell(line: dict[str, Any], column: str) -> str:
+def cell(line: dict[str, Any], column: str) -> str:
+    """Return a rate above its interval; a dash where there is none."""
     if line.get(column) is None:
         return "-"
     low, high = line[f"{column}_interval"]

@@ -43,7 +43,7 @@ def _ratio(rows: Sequence[Row], plain: dict[int, float]) -> dict[str, Any]:
 
 
 def _of(rows: Sequence[Row]) -> dict[str, Any]:
-    attacked = [row for row in rows if row.defended_clean == row.label]
+    attacked = [row for row in rows if row.attacked]
     lengths = sorted(row.linf if row.found else math.inf for row in attacked)
     budgets = [epsilon / 255 for epsilon in CURVE]
     return {

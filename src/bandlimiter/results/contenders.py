@@ -28,12 +28,12 @@ class Grid:
         self._lost: dict[tuple[str, str], set[int]] = defaultdict(set)
         for row in rows:
             if row.error is not None:
-                self._lost[row.defence, _column(row)].add(row.image)
+                self._lost[row.defence, column_of(row)].add(row.image)
                 if row.defence == OURS and not row.adaptive:
-                    self._lost[NONE, _column(row)].add(row.image)
+                    self._lost[NONE, column_of(row)].add(row.image)
                 continue
             self._note(row.defence, "clean", row.image, row.defended_clean == row.label)
-            column = _column(row)
+            column = column_of(row)
             self._note(row.defence, column, row.image, row.defended_right)
             if row.defence == OURS and not row.adaptive:
                 self._note(NONE, column, row.image, row.plain_right)
@@ -100,5 +100,6 @@ def _difference(column: str, ours: dict[int, bool], other: dict[int, bool]) -> d
     return {f"{column}_difference": value, f"{column}_difference_interval": [low, high]}
 
 
-def _column(row: Row) -> str:
+def column_of(row: Row) -> str:
+    """Return which of `COLUMNS` an attack belongs to."""
     return "adaptive" if row.adaptive else row.protocol

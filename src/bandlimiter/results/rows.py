@@ -25,6 +25,7 @@ class Status(StrEnum):
     """
 
     MISCLASSIFIED = "misclassified"  # clean, by the attacked model: not attacked
+    NO_TARGET = "no target"  # its label is the target: not attacked
     NOT_FOUND = "not found"  # the attack found nothing: the original stays in the set
     BEYOND_BUDGET = "beyond the budget"  # found, but farther than epsilon: the original stays
     DEFENDED = "defended"  # within the budget, and the defended model is right
@@ -35,7 +36,9 @@ class Status(StrEnum):
 class Row(BaseModel):
     """One image under one attack.
 
-    Lengths are of the perturbation that the attack found; 0 where it found none. An attack of
+    Lengths are of the perturbation that the attack found; 0 where it found none. A targeted
+    attack finds an image only where the attacked model gives it the target class; the defended
+    model may then be right, at the target, or wrong elsewhere. An attack of
     threat ``adaptive`` was on the defended model, any other on the plain one.
     """
 
@@ -77,6 +80,10 @@ class Row(BaseModel):
     other_seeds_clean: tuple[int, ...] = ()
     other_seeds_adversarial: tuple[int, ...] = ()
     """Labels under other direction seeds, of the clean and of the found image (fixed draws)."""
+    target: int | None = None
+    """The class that a targeted attack was to reach; None where any wrong one would do."""
+    reached: float | None = None
+    """Share of repeated predictions of the found image that are the target (random answers)."""
     error: str | None = None
     """Why there is no answer; labels are then -1, and the row counts in no rate."""
 
@@ -88,6 +95,8 @@ class Row(BaseModel):
         attacked = self.defended_clean if self.adaptive else self.plain_clean
         if attacked != self.label:
             return Status.MISCLASSIFIED
+        if self.target == self.label:
+            return Status.NO_TARGET
         if not self.found:
             return Status.NOT_FOUND
         if not self.within_budget:
@@ -116,6 +125,26 @@ class Row(BaseModel):
         if self.adversarial:
             return self.status is Status.DEFENDED
         return self.defended_clean == self.label
+
+    @property
+    def attacked(self) -> bool:
+        """Whether there was something to attack: an image that is right, and not at its target."""
+        return self.status not in (Status.FAILED, Status.MISCLASSIFIED, Status.NO_TARGET)
+
+    @property
+    def plain_at_target(self) -> bool:
+        """Whether the plain model gives the attack's image its target class."""
+        known = self.adversarial and self.target is not None
+        return known and self.plain_adversarial == self.target
+
+    @property
+    def defended_at_target(self) -> bool:
+        """Whether the defended model does; where answers are random, in the stated share."""
+        if not self.adversarial or self.target is None:
+            return False
+        if self.reached is not None and self.broken_share is not None:
+            return self.reached >= self.broken_share
+        return self.defended_adversarial == self.target
 
     def right_under_seed(self, number: int) -> bool:
         """Whether it would be right there with another direction seed, one of ``other_seeds_*``."""

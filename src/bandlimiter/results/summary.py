@@ -9,6 +9,7 @@ from bandlimiter.results.budgets import smallest_budgets
 from bandlimiter.results.contenders import Grid, contenders
 from bandlimiter.results.rows import OURS, Row, Status
 from bandlimiter.results.statistics import mcnemar, rate, rate_entries
+from bandlimiter.results.targeted import targeted_entry, targeted_lines
 from bandlimiter.results.verdict import verdict
 
 
@@ -31,7 +32,8 @@ def summarise(
     -------
     dict
         ``settings``, ``clean``, ``results`` (one entry an attack, protocol and threat),
-        ``worst_case``, ``side_by_side`` (a line for each defence), ``smallest_budgets``
+        ``worst_case``, ``side_by_side`` (a line for each defence), ``targeted`` (how often
+        targeted attacks reach their targets, see `targeted_lines`), ``smallest_budgets``
         (where they were searched for), ``failed`` (images without an answer to some attack,
         which count in none of its rates), ``warnings``, ``verdict``. Each rate stands beside
         its Wilson 95 % interval under the same key with ``_interval``; a rate of nothing is
@@ -50,6 +52,7 @@ def summarise(
         "results": [_result(group) for group in groups.values()],
         "worst_case": grid.worst_case(),
         "side_by_side": contenders(grid),
+        "targeted": targeted_lines([*rows, *failed]),
         "smallest_budgets": smallest_budgets(rows),
         "failed": _failed(failed),
         "warnings": list(warnings),
@@ -115,6 +118,7 @@ def _result(rows: Sequence[Row]) -> dict[str, Any]:
         "mean_queries": _mean(row.queries for row in rows if row.queries is not None),
         "mean_gradients": _mean(row.gradients for row in rows if row.gradients is not None),
         "other_seeds": _other_seeds(rows),
+        "targeted": targeted_entry(rows),
     }
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bandlimiter.results.rows import NONE, OURS
+from bandlimiter.results.targeted import targeted_verdict
 
 _NOTHING = "No attack found an adversarial image within the budget, so nothing was tested."
 
@@ -19,9 +20,13 @@ def verdict(document: dict[str, Any]) -> str:
     Parameters
     ----------
     document
-        ``results``, ``side_by_side``, ``worst_case`` and ``warnings`` as `summarise` makes them.
+        ``results``, ``side_by_side``, ``worst_case``, ``targeted`` and ``warnings`` as
+        `summarise` makes them.
     """
-    parts = [_brought_back(document), _attacked(document), _caveat(document)]
+    if document["targeted"] is None:
+        parts = [_brought_back(document), _attacked(document), _caveat(document)]
+    else:
+        parts = [targeted_verdict(document)]
     said = " ".join(part for part in parts if part) or _NOTHING
     return " ".join(part for part in (said, _failed(document), _warned(document)) if part)
 

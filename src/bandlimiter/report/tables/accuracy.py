@@ -30,7 +30,7 @@ def side_by_side_table(study: Study) -> Table:
     kinds = _kinds(lines)
     return Table(
         "side-by-side",
-        "Accuracy: images right under every attack of a kind",
+        f"Accuracy: images right under every {study.attack_word} of a kind",
         [Column("defence", "defence", text=True), *(_column(kind) for kind in kinds)],
         [
             [study.shown(line["defence"]), *(Measured.of(line, kind) for kind in kinds)]

@@ -29,6 +29,10 @@ _NOTE = (
     "#adv: images that fool the plain model within the budget. Defence rate: the share of these "
     "that the defence has right. 95 % intervals."
 )
+_TARGETED = (
+    "#adv: images to which the plain model, within the budget, gives their target class. Defence "
+    "rate: the share of these that the defence has right. 95 % intervals."
+)
 
 
 def attack_name(attack: str, quick: bool = False) -> str:
@@ -45,7 +49,7 @@ def knowing_table(study: Study) -> Table:
     """Return what attacks on the defences themselves left, and what broke how many images."""
     results = [
         (study.shown(name), result)
-        for name, document in _documents(study, plain=True).items()
+        for name, document in documents(study, plain=True).items()
         for result in document["results"]
         if result["threat"] == "adaptive"
     ]
@@ -96,14 +100,14 @@ def budget_table(study: Study) -> Table:
 def _protocol_table(study: Study, protocol: str) -> Table:
     paper = _paper(study) if protocol == "minimal" else {}
     rows: list[list[Cell]] = []
-    for name, document in _documents(study).items():
+    for name, document in documents(study).items():
         for result in document["results"]:
             if result["protocol"] == protocol and result["threat"] != "adaptive":
                 rows.append(_result(study.shown(name), document, result))
                 if name == OURS and result["attack"] in paper:
                     rows.append(_paper_row(result["attack"], paper[result["attack"]]))
     name, title = _TABLES[protocol]
-    return Table(name, title, _COLUMNS, rows, _NOTE)
+    return Table(name, title, _COLUMNS, rows, _TARGETED if study.targeted else _NOTE)
 
 
 def _result(name: str, document: Mapping[str, Any], result: Mapping[str, Any]) -> list[Cell]:
@@ -151,7 +155,8 @@ def _knowing(result: Mapping[str, Any]) -> Sequence[Cell]:
     ]
 
 
-def _documents(study: Study, *, plain: bool = False) -> Mapping[str, Mapping[str, Any]]:
+def documents(study: Study, *, plain: bool = False) -> Mapping[str, Mapping[str, Any]]:
+    """Return each defence's document; with ``plain``, that of the plain model under attack too."""
     if not study.judges:
         return {}
     if plain and any(row.defence == NONE for row in study.rows):

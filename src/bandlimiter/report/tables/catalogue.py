@@ -5,6 +5,7 @@ from bandlimiter.report.tables.attacks import attack_tables, budget_table, knowi
 from bandlimiter.report.tables.facts import failure_table, settings_table, timing_table
 from bandlimiter.report.tables.study import Study
 from bandlimiter.report.tables.table import Table
+from bandlimiter.report.tables.targeted import target_table
 
 
 def tables_of(study: Study) -> list[Table]:
@@ -14,6 +15,7 @@ def tables_of(study: Study) -> list[Table]:
         difference_table(study),
         *attack_tables(study),
         knowing_table(study),
+        target_table(study),
         budget_table(study),
         *class_tables(study),
         failure_table(study),

@@ -106,6 +106,16 @@ class Study:
             return {OURS: self.document}
         return {name: self.document_of(name) for name in self.defences}
 
+    @property
+    def targeted(self) -> bool:
+        """Whether its attacks were to reach target classes, and no other success counts."""
+        return any(row.target is not None for row in self.everything)
+
+    @property
+    def attack_word(self) -> str:
+        """What its tables call an attack."""
+        return "targeted attack" if self.targeted else "attack"
+
     def shown(self, defence: str) -> str:
         """Return a defence's name as readers should see it: a sweep's own point has its value."""
         if defence == NONE:

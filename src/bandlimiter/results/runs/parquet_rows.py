@@ -37,9 +37,14 @@ COLUMNS = {
     "broken_share": "float64?",
     "other_seeds_clean": "int64[]",
     "other_seeds_adversarial": "int64[]",
+    "target": "int64?",
+    "reached": "float64?",
     "error": "string?",
 }
 """Column -> type in format 1: ``?`` may be null, ``[]`` is a list. Others are another format."""
+
+_LATER = ("target", "reached")
+"""Columns that rows of older versions lack: null there."""
 
 
 def rows_to_parquet(rows: Sequence[Row], labels: Mapping[str, Any]) -> bytes:
@@ -83,6 +88,7 @@ def rows_from_parquet(data: bytes, labels: Mapping[str, Any]) -> list[Row]:
     except (pa.ArrowException, OSError) as error:
         raise LoadError(f"expected a Parquet file of rows: {_line(error)}") from error
     check_labels((table.schema.metadata or {}).get(LABELS.encode()), labels)
+    table = _with_later(table)
     _check_columns(table.schema)
     try:
         return [Row.model_validate(row) for row in table.to_pylist()]
@@ -91,6 +97,18 @@ def rows_from_parquet(data: bytes, labels: Mapping[str, Any]) -> list[Row]:
         raise LoadError(f"expected rows, got one with a bad {first['loc']}: {first['msg']}") from (
             error
         )
+
+
+def _with_later(table: Any) -> Any:
+    """Fill in the columns that older versions did not write."""
+    import pyarrow as pa
+
+    for name in _LATER:
+        if name not in table.schema.names:
+            place, column = list(COLUMNS).index(name), _schema().field(name)
+            empty = pa.nulls(len(table), column.type)
+            table = table.add_column(min(place, table.num_columns), column, empty)
+    return table
 
 
 def _check_columns(schema: Any) -> None:
