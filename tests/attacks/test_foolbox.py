@@ -73,3 +73,18 @@ def test_unknown_names_are_listed():
         build_attack("pgdd", "minimal")
     with pytest.raises(ConfigurationError, match="minimal, fixed"):
         build_attack("pgd", "maximal")
+
+
+def test_targeted_pgd(right):
+    """Short of the budget, so that some images reach their target and some do not."""
+    target, model, x, y = right
+    wanted = (y + 1) % 10
+    attack = foolbox.attacks.LinfPGD(random_start=False, rel_stepsize=1 / 10, steps=10)
+    goal = foolbox.criteria.TargetedMisclassification(wanted)
+    _, theirs, success = attack(model, x, goal, epsilons=1.5 / 255)
+    ours = PGD(steps=10, rate=1 / 10, random_start=False)(
+        target, x, y, epsilon=1.5 / 255, target=wanted
+    )
+    assert torch.equal(ours.found, success)
+    assert 0 < int(success.sum()) < len(x)
+    assert differing(ours.images[ours.found], theirs[ours.found]) < 1e-2

@@ -86,6 +86,19 @@ def test_evaluate_prints_one_json_document_and_nothing_else(tmp_path):
     assert len(read_rows(out)) == 3 * (2 + 1) + 3
 
 
+def test_targeted_attacks_say_so(tmp_path):
+    (tmp_path / "t.csv").write_text("image,target\n" + "".join(f"{i},0\n" for i in range(9)))
+    common = ("evaluate", "--limit", 3, "--directions", 1, "--quick", "--threat", "adaptive")
+    result = run(*common, "--json", "--targets", tmp_path / "t.csv", "--stage", "apgd")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["settings"]["targets"].startswith("given ")
+    assert [line["defence"] for line in document["targeted"]] == ["post-averaging", "none"]
+    assert "untargeted attacks leave is not shown" in document["verdict"]
+    told = run(*common, "--targets", "next", "--stage", "apgd")
+    assert "target reached (next)" in told.stdout
+
+
 def test_saved_images_are_judged_again_by_the_command(tmp_path):
     common = ("evaluate", "--subset", 4, "--directions", 2, "--json")
     transfer = ("--threat", "transfer")
@@ -209,6 +222,9 @@ def require_one_line(arguments, message):
     ("arguments", "message"),
     [
         (["--data", "npz:{}/missing.npz"], "found none"),
+        (["--targets", "next", "--attack", "deepfool"], "fgsm, pgd, cw, apgd"),
+        (["--targets", "second"], "least-likely, next, or a file"),
+        (["--targets", "{}/missing.csv"], "a file of targets that exists"),
         (["--data", "npz:{}/range.npz"], "pixels in [0, 1]"),
         (["--data", "npz:{}/nan.npz"], "without NaN"),
         (["--data", "npz:{}/labels.npz"], "labels from 0 to 9"),

@@ -14,6 +14,10 @@ spent in truth, the base's last look included::
 
 prints, for each budget, the share of images that each attack breaks with its 95 % interval,
 how much larger ours is with Tango's paired interval, evaluations an image, and seconds.
+``--targets`` compares targeted PGD and APGD with ART's instead, PGD of equal steps of 2.5
+budgets in all::
+
+    python tools/attacks/peers.py --model sample --data sample --limit 50 --targets least-likely
 """
 
 import argparse
@@ -26,11 +30,12 @@ import torch
 from torch import nn
 
 from bandlimiter import load_data, load_model
-from bandlimiter.attacks import APGD, Problem, Square, Target
+from bandlimiter.attacks import APGD, PGD, Attack, Goal, Problem, Square, Target
 from bandlimiter.attacks.base import grade
+from bandlimiter.evaluation.targets import RULES, Targets
 from bandlimiter.results import paired_difference, rate
 
-Candidates = Callable[[nn.Module, torch.Tensor, torch.Tensor, float], torch.Tensor]
+Candidates = Callable[[nn.Module, torch.Tensor, Goal, float], torch.Tensor]
 
 
 class Counted(nn.Module):
@@ -46,7 +51,7 @@ class Counted(nn.Module):
         return self.model(x)
 
 
-# --- the attacks: each maps a model, images, labels and a budget to candidates -----------
+# --- the attacks: each maps a model, images, a goal and a budget to candidates ------------
 
 
 def our_square(args: argparse.Namespace) -> Candidates:
@@ -57,18 +62,22 @@ def our_apgd(args: argparse.Namespace) -> Candidates:
     return _ours(APGD(args.steps, norm=args.norm), args)
 
 
-def _ours(attack: Square | APGD, args: argparse.Namespace) -> Candidates:
-    return lambda model, x, y, epsilon: attack.run(
-        Problem(Target(model), x, y, epsilon, range(len(x)), args.seed)
+def our_pgd(args: argparse.Namespace) -> Candidates:
+    return _ours(PGD(args.steps, rate=2.5 / args.steps), args)
+
+
+def _ours(attack: Attack, args: argparse.Namespace) -> Candidates:
+    return lambda model, x, goal, epsilon: attack.run(
+        Problem(Target(model), x, goal.labels, epsilon, range(len(x)), args.seed, goal.wanted)
     )
 
 
 def art_square(args: argparse.Namespace) -> Candidates:
     from art.attacks.evasion import SquareAttack
 
-    def run(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epsilon: float) -> torch.Tensor:
+    def run(model: nn.Module, x: torch.Tensor, goal: Goal, epsilon: float) -> torch.Tensor:
         attack = SquareAttack(
-            _art_classifier(model, x, y),
+            _art_classifier(model, x),
             norm=_art_norm(args),
             max_iter=args.queries - 1,
             eps=epsilon,
@@ -76,7 +85,7 @@ def art_square(args: argparse.Namespace) -> Candidates:
             nb_restarts=1,
             verbose=False,
         )
-        return _art_candidates(attack, x, y)
+        return _art_candidates(attack, x, goal)
 
     return run
 
@@ -84,9 +93,10 @@ def art_square(args: argparse.Namespace) -> Candidates:
 def art_apgd(args: argparse.Namespace) -> Candidates:
     from art.attacks.evasion import AutoProjectedGradientDescent
 
-    def run(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epsilon: float) -> torch.Tensor:
+    def run(model: nn.Module, x: torch.Tensor, goal: Goal, epsilon: float) -> torch.Tensor:
         attack = AutoProjectedGradientDescent(
-            _art_classifier(model, x, y),
+            _art_classifier(model, x),
+            targeted=goal.wanted is not None,
             norm=_art_norm(args),
             eps=epsilon,
             eps_step=2 * epsilon,
@@ -96,7 +106,27 @@ def art_apgd(args: argparse.Namespace) -> Candidates:
             loss_type="cross_entropy",
             verbose=False,
         )
-        return _art_candidates(attack, x, y)
+        return _art_candidates(attack, x, goal)
+
+    return run
+
+
+def art_pgd(args: argparse.Namespace) -> Candidates:
+    from art.attacks.evasion import ProjectedGradientDescentPyTorch
+
+    def run(model: nn.Module, x: torch.Tensor, goal: Goal, epsilon: float) -> torch.Tensor:
+        attack = ProjectedGradientDescentPyTorch(
+            _art_classifier(model, x),
+            targeted=goal.wanted is not None,
+            norm=np.inf,
+            eps=epsilon,
+            eps_step=2.5 * epsilon / args.steps,
+            max_iter=args.steps,
+            num_random_init=1,
+            batch_size=128,
+            verbose=False,
+        )
+        return _art_candidates(attack, x, goal)
 
     return run
 
@@ -105,7 +135,7 @@ def _art_norm(args: argparse.Namespace) -> float:
     return np.inf if args.norm == "linf" else 2
 
 
-def _art_classifier(model: nn.Module, x: torch.Tensor, y: torch.Tensor):
+def _art_classifier(model: nn.Module, x: torch.Tensor):
     from art.estimators.classification import PyTorchClassifier
 
     return PyTorchClassifier(
@@ -118,8 +148,9 @@ def _art_classifier(model: nn.Module, x: torch.Tensor, y: torch.Tensor):
     )
 
 
-def _art_candidates(attack, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    labels = np.eye(attack.estimator.nb_classes, dtype=np.float32)[y.cpu().numpy()]
+def _art_candidates(attack, x: torch.Tensor, goal: Goal) -> torch.Tensor:
+    given = goal.labels if goal.wanted is None else goal.wanted
+    labels = np.eye(attack.estimator.nb_classes, dtype=np.float32)[given.cpu().numpy()]
     return torch.from_numpy(attack.generate(x.cpu().numpy(), labels)).to(x)
 
 
@@ -137,13 +168,24 @@ def authors_apgd(args: argparse.Namespace) -> Candidates:
 
 def _authors(attack: type, args: argparse.Namespace, **settings) -> Candidates:
     norm = {"linf": "Linf", "l2": "L2"}[args.norm]
-    return lambda model, x, y, epsilon: attack(
+    return lambda model, x, goal, epsilon: attack(
         model, norm=norm, eps=epsilon, n_restarts=1, seed=args.seed, **settings
-    ).perturb(x, y)
+    ).perturb(x, goal.labels)
 
 
 SQUARES = {"ours": our_square, "ART": art_square, "pyautoattack": authors_square}
 APGDS = {"ours": our_apgd, "ART": art_apgd, "pyautoattack": authors_apgd}
+TARGETED = {
+    "targeted PGD": {"ours": our_pgd, "ART": art_pgd},
+    "targeted APGD": {"ours": our_apgd, "ART": art_apgd},
+}
+
+DEFAULTS = {
+    "square": [2 / 255, 8 / 255],
+    "gradient": [0.5 / 255, 1 / 255, 2 / 255, 8 / 255],
+    "targets": [1 / 255, 2 / 255, 3 / 255],
+}
+"""Budgets."""
 
 
 # --- the comparison ----------------------------------------------------------------------
@@ -155,22 +197,24 @@ def _classes(model: nn.Module, x: torch.Tensor) -> int:
 
 
 def correct_images(model: nn.Module, args: argparse.Namespace):
-    """Return those of the first ``limit`` images that the model gets right, and their labels."""
+    """Return those of the first ``limit`` images that the model gets right, and the goal."""
     data = load_data(args.data, args.limit)
     x, y = data.images(0, len(data)), data.labels
-    right = Target(model).predict(x) == y
-    return x[right], y[right]
+    logits = Target(model).logits(x)
+    wanted = Targets(args.targets).of(logits, y, data.ids) if args.targets else None
+    right = logits.argmax(dim=1) == y
+    return x[right], Goal(y, wanted)[right]
 
 
 def compare(
     title: str,
     makers: dict[str, Callable[[argparse.Namespace], Candidates]],
     epsilon: float,
-    problem: tuple[nn.Module, torch.Tensor, torch.Tensor],
+    problem: tuple[nn.Module, torch.Tensor, Goal],
     args: argparse.Namespace,
 ) -> None:
-    """Run one kind of attack three ways at one budget, and print a line for each."""
-    model, x, y = problem
+    """Run one kind of attack in several ways at one budget, and print a line for each."""
+    model, x, goal = problem
     broken: dict[str, torch.Tensor] = {}
     for name, make in makers.items():
         random.seed(args.seed)
@@ -178,9 +222,9 @@ def compare(
         torch.manual_seed(args.seed)
         counted = Counted(model)
         started = time.perf_counter()
-        candidates = make(args)(counted, x.clone(), y, epsilon)
+        candidates = make(args)(counted, x.clone(), goal, epsilon)
         seconds = time.perf_counter() - started
-        found = grade(Target(counted), x, y, candidates.detach(), epsilon, norm=args.norm)
+        found = grade(Target(counted), x, goal, candidates.detach(), epsilon, norm=args.norm)
         broken[name] = found.within
         success = rate(int(found.within.sum()), len(x))
         print(
@@ -203,21 +247,29 @@ def _against(broken: dict[str, torch.Tensor], name: str) -> str:
 
 def main(args: argparse.Namespace) -> None:
     model = load_model(args.model, args.weights).module.eval().requires_grad_(False)
-    x, y = correct_images(model, args)
+    x, goal = correct_images(model, args)
     print(
         f"{args.model}: {len(x)} of {args.limit} images that it gets right, {args.norm}, "
         f"{args.queries} queries, {args.steps} steps, seed {args.seed}, "
+        f"targets {args.targets}, "
         f"{torch.get_num_threads()} threads"
     )
     print(
         f"{'attack':<14}{'budget':>11}  {'by':<14}{'success':<22}{'ours is larger by':<24}"
         f"{'evaluations':>10}{'seconds':>9}"
     )
-    problem = (model, x, y)
-    for epsilon in args.epsilon or [2 / 255, 8 / 255]:
-        compare("Square", SQUARES, epsilon, problem, args)
-    for epsilon in args.gradient_epsilon or [0.5 / 255, 1 / 255, 2 / 255, 8 / 255]:
-        compare("APGD", APGDS, epsilon, problem, args)
+    problem = (model, x, goal)
+    gradient = args.gradient_epsilon or DEFAULTS["targets" if args.targets else "gradient"]
+    if args.targets:
+        kinds = [(title, makers, gradient) for title, makers in TARGETED.items()]
+    else:
+        kinds = [
+            ("Square", SQUARES, args.epsilon or DEFAULTS["square"]),
+            ("APGD", APGDS, gradient),
+        ]
+    for title, makers, budgets in kinds:
+        for epsilon in budgets:
+            compare(title, makers, epsilon, problem, args)
 
 
 def pixels(text: str) -> float:
@@ -237,5 +289,6 @@ if __name__ == "__main__":
     parser.add_argument("--norm", choices=("linf", "l2"), default="linf")
     parser.add_argument("--epsilon", type=pixels, action="append", help="for Square; repeat")
     parser.add_argument("--gradient-epsilon", type=pixels, action="append", help="for APGD; repeat")
+    parser.add_argument("--targets", choices=RULES, help="compare targeted attacks")
     parser.add_argument("--seed", type=int, default=0)
     main(parser.parse_args())

@@ -49,6 +49,26 @@ def test_schema_is_that_of_rows() -> None:
         assert COLUMNS[name] == expected + null, name
 
 
+def _bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def test_rows_of_older_versions_have_no_target() -> None:
+    """They were written without the columns for it; any other that is missing is refused."""
+    data = rows_to_parquet([row(4), row(5, target=2, reached=0.5)], MINE)
+    table = pq.read_table(pa.BufferReader(data))
+    for older in (["target", "reached"], ["target"], ["reached"]):
+        expected = [row(4), row(5, target=2, reached=0.5)]
+        gone = dict.fromkeys(older)
+        assert rows_from_parquet(_bytes(table.drop_columns(older)), MINE) == [
+            one.model_copy(update=gone) for one in expected
+        ]
+    with pytest.raises(LoadError, match="wrong is missing"):
+        rows_from_parquet(_bytes(table.drop_columns(["target", "wrong"])), MINE)
+
+
 def test_another_reader_sees_plain_columns() -> None:
     table = pq.read_table(
         pa.BufferReader(rows_to_parquet([row(4, other_seeds_clean=(1, 2))], MINE))
@@ -61,9 +81,7 @@ def test_another_reader_sees_plain_columns() -> None:
 
 def _changed(change: Any, **labels: Any) -> bytes:
     table = pq.read_table(pa.BufferReader(rows_to_parquet([row(0)], MINE | labels)))
-    sink = pa.BufferOutputStream()
-    pq.write_table(change(table), sink)
-    return bytes(sink.getvalue().to_pybytes())
+    return _bytes(change(table))
 
 
 @pytest.mark.parametrize(
