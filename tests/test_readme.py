@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import torch
 
 from tests.guide import files
 from tests.guide.pages import PAGES, python_blocks
@@ -72,6 +73,11 @@ def certificates(found: Found) -> None:
     assert (certificate.radius > 0).all()
 
 
+def attacks(found: Found) -> None:
+    assert found["reached"].within.all()
+    assert torch.equal(found["reached"].labels, (found["labels"] + 1) % 10)
+
+
 CHECKS: dict[str, Callable[[Found], None]] = {
     "README.md": readme,
     "docs/index.md": start,
@@ -82,6 +88,7 @@ CHECKS: dict[str, Callable[[Found], None]] = {
     "docs/speed.md": speed,
     "docs/adapters.md": adapters,
     "docs/certificates.md": certificates,
+    "docs/attacks.md": attacks,
 }
 
 
