@@ -276,6 +276,6 @@ def test_targets_that_are_none_are_refused(wanted, message):
 
 def test_targets_of_any_whole_kind_will_do():
     expected = attacked(PGD(steps=3), 0.05)
-    for dtype in (torch.int32, torch.uint8):
+    for dtype in (torch.int32, torch.uint8, torch.uint16):
         found = PGD(steps=3)(Target(Pixels()), X, Y, epsilon=0.05, target=WANTED.to(dtype))
         assert torch.equal(found.images, expected.images)

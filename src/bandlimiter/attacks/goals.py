@@ -80,13 +80,13 @@ def require_wanted(wanted: object, labels: torch.Tensor, classes: int) -> torch.
             f"expected {len(labels)} targets, one class index per image, got shape "
             f"{tuple(wanted.shape)} and {wanted.dtype}"
         )
+    wanted = wanted.to(labels.device, torch.int64)
     low, high = int(wanted.min()), int(wanted.max())
     if low < 0 or high >= classes:
         raise InputError(
             f"expected targets from 0 to {classes - 1}, as the model has {classes} outputs; got "
             f"targets from {low} to {high}"
         )
-    wanted = wanted.to(labels.device, torch.int64)
     own = (wanted == labels).nonzero().flatten()
     if len(own):
         raise InputError(
