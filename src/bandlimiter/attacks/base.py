@@ -161,7 +161,7 @@ class Attack(ABC):
 
 def require_targeted(attacks: Sequence[Attack]) -> None:
     """Refuse (ConfigurationError) attacks that cannot be given target classes."""
-    without = [attack.name for attack in attacks if not attack.targeted]
+    without = list(dict.fromkeys(attack.name for attack in attacks if not attack.targeted))
     if without:
         raise ConfigurationError(
             f"expected attacks with a targeted form ({', '.join(TARGETED)}), got "
