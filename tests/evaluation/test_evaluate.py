@@ -72,7 +72,7 @@ def test_the_tables_keys(evaluation):
     tables = evaluation[0].tables
     assert set(tables) == {
         *("settings", "clean", "results", "worst_case", "verdict"),
-        *("side_by_side", "smallest_budgets", "failed", "warnings"),
+        *("side_by_side", "targeted", "smallest_budgets", "failed", "warnings"),
     }
     assert {"accuracy", "defended_accuracy"} <= set(tables["clean"])
     for result in tables["results"]:

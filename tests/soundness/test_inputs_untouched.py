@@ -80,7 +80,7 @@ MEMBERS = {
 WITH_GRADIENT = ("gradient", "art", "evaluate", "fgsm", "pgd", "deepfool", "cw", "apgd")
 
 
-UNKNOWN_TO_ONNX = ("torchvision's Normalize", "a ReLU on a view", "answers in one memory")
+UNKNOWN_TO_ONNX = ("torchvision's Normalize", "a ReLU on a view", "an erased row")
 
 
 def answers(model, call):

@@ -16,6 +16,7 @@ from bandlimiter.evaluation.setup import Setup
 from bandlimiter.evaluation.trials import Done, Heartbeat, Trials
 from bandlimiter.results import NONE
 from bandlimiter.results.runs import Arrays, Harvest, Shard
+from bandlimiter.tensors import require_images
 
 _EXHIBITED = 3
 """How many slices, from the first on, have images to show."""
@@ -43,7 +44,7 @@ class EvaluationBench:
         self._setup = setup
         first = setup.images.images(probe, probe + 1)
         self._judges = line_up(setup, first, heartbeat)
-        placed = self._judges[0].place(first)
+        placed = self._judges[0].place(require_images(first))
         for module in (setup.model, *(judge.defendant.module for judge in self._judges)):
             require_sound(module, placed)
         require_fitting(self._judges[0], setup.images, setup.attacks, placed)
