@@ -63,7 +63,10 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 def is_affine_where_it_says(graph: Graph, x: torch.Tensor) -> None:
-    """call(x + d) - call(x) = call.linear(d), with all sources moved at once; no more bends."""
+    """call(x + d) - call(x) = call.linear(d), with all sources moved at once; no more bends.
+
+    And |call(x)| <= call.absolute(|x|), the size of what it adds up.
+    """
     registers = {0: x}
     for step in graph.steps:
         registers[step.target] = value = step.apply(registers)
@@ -71,6 +74,9 @@ def is_affine_where_it_says(graph: Graph, x: torch.Tensor) -> None:
         if not isinstance(step, AffineStep):
             continue
         at = [registers[source] for source in step.sources]
+        # Equal where nothing cancels, but for the rounding of both.
+        bound = step.call.absolute(*(part.abs() for part in at))
+        assert (value.abs() <= (1 + 1e-12) * bound).all(), step.name
         moves = [inputs(len(x), part.shape[1:], 2 + n) for n, part in enumerate(at)]
         moved = step.call(*(part + move for part, move in zip(at, moves, strict=True)))
         # The difference cancels: rounding is relative to what is subtracted.

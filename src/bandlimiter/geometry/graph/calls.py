@@ -77,16 +77,18 @@ class Call:
     @property
     def absolute(self) -> "Call":
         """The same with every constant's modulus and no differences: |call(x)| <= absolute(|x|)."""
-        arithmetic = self.function in _ARITHMETIC
 
         def modulus(part: Any) -> Any:
             if isinstance(part, PerInput):
                 return PerInput(part.row.abs())
             if isinstance(part, torch.Tensor) and part.is_floating_point():
                 return part.abs()
-            return abs(part) if arithmetic and isinstance(part, (int, float)) else part
+            return part
 
         args, kwargs = tree_map(modulus, (self.args, self.kwargs))
+        if self.function in _ARITHMETIC:
+            args = tuple(_positive(part) for part in args)
+            kwargs = {name: _positive(part) for name, part in kwargs.items()}
         if self.function in _NORMS:  # x - mean is a difference
             args = (*args[:3], -args[3], *args[4:])
         return Call(_AS_SUMS.get(self.function, self.function), args, kwargs, self.pick)
@@ -138,13 +140,23 @@ _SUMS: dict[Callable[..., Any], tuple[int, ...]] = {
 """Which arguments are summed or put together: what is constant among them falls away."""
 
 
+def _reversed_sum(x: torch.Tensor, other: Any, alpha: Any = 1) -> torch.Tensor:
+    return other + alpha * x
+
+
+def _bicubic_moduli(x: torch.Tensor, size: Any, *rest: Any) -> torch.Tensor:
+    """Weights of a bicubic interpolation are of both signs; their moduli sum to 1.375 squared."""
+    return 2 * x.amax((2, 3), keepdim=True).expand(-1, -1, *size)
+
+
 _NORMS = (aten.native_batch_norm.default, aten._native_batch_norm_legit_no_training.default)
 
 _AS_SUMS: dict[Callable[..., Any], Callable[..., Any]] = {
     aten.sub.Tensor: aten.add.Tensor,
     aten.sub.Scalar: aten.add.Scalar,
-    aten.rsub.Scalar: aten.add.Scalar,
+    aten.rsub.Scalar: _reversed_sum,
     aten.neg.default: aten.alias.default,
+    aten.upsample_bicubic2d.default: _bicubic_moduli,
 }
 _ARITHMETIC = {
     aten.add.Tensor,
@@ -158,7 +170,8 @@ _ARITHMETIC = {
     aten.div.Scalar,
     aten.constant_pad_nd.default,
 }
-"""Where plain numbers are factors, terms or fillings, and not axes or sizes."""
+"""Where plain numbers are factors, terms or fillings, and not axes or sizes; those in lists
+say how much is padded."""
 
 
 def _emptied(argument: Any, nothing: Any) -> Any:
@@ -171,3 +184,7 @@ def _zero_constant(part: Any) -> Any:
     if isinstance(part, torch.Tensor):
         return torch.zeros_like(part)
     return 0 if isinstance(part, (int, float)) else part
+
+
+def _positive(part: Any) -> Any:
+    return abs(part) if isinstance(part, (int, float)) else part

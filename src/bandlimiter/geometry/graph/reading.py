@@ -7,16 +7,11 @@ import torch
 from torch import nn
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.geometry.graph.calls import Call
+from bandlimiter.geometry.graph.agreement import agrees, examples
 from bandlimiter.geometry.graph.modules import InputWidth, RunningModules
 from bandlimiter.geometry.graph.recording import Recorder
 from bandlimiter.geometry.graph.running import exact_and_apart
 from bandlimiter.geometry.graph.steps import Graph
-from bandlimiter.tensors import generator
-
-AGREEMENT = 1e-9
-"""How far the graph may be from the module, relative to the largest output: both compute in
-float64, in another order of summation."""
 
 
 def read_graph(module: nn.Module, shape: tuple[int, ...]) -> Graph:
@@ -49,7 +44,12 @@ def read_graph(module: nn.Module, shape: tuple[int, ...]) -> Graph:
         recorder, result = _recorded(own, shape)
         result, left_off, finish = recorder.softmax.get(result, (result, None, None))
         graph = Graph(tuple(_needed(recorder, result)), recorder.shapes, result, left_off)
-        _require_agreement(graph, finish, own, shape)
+        if not agrees(graph, finish, own, shape):
+            raise ConfigurationError(
+                "expected a network whose answer for an input is a fixed function of that input, "
+                "but a second run with another input differs from what was read; does its forward "
+                "look at numbers, draw random ones, or mix the inputs of a batch?"
+            )
     return graph
 
 
@@ -76,7 +76,7 @@ def _copied(module: nn.Module) -> nn.Module:
 
 
 def _recorded(module: nn.Module, shape: tuple[int, ...]) -> tuple[Recorder, int]:
-    x = _examples(2, shape)
+    x = examples(2, shape)
     with RunningModules(module) as modules:
         recorder = Recorder(x, modules)
         try:
@@ -113,35 +113,3 @@ def _require_finite(module: nn.Module) -> None:
                 f"expected finite weights, but the layer {layer or 'given'} holds NaN or infinite "
                 "ones"
             )
-
-
-def _require_agreement(
-    graph: Graph, finish: Call | None, module: nn.Module, shape: tuple[int, ...]
-) -> None:
-    """Compare the graph on several inputs with the module on one of them, a new one, alone."""
-    x = _examples(3, shape)
-    try:
-        expected = module(x[2:].clone())
-        found = graph(x) if finish is None else finish(graph(x))
-        agree = found.shape == (3, *expected.shape[1:]) and _close(found[2:], expected)
-    except Exception:  # noqa: BLE001  (what runs on two inputs and on no other number of them)
-        agree = False
-    if not agree:
-        raise ConfigurationError(
-            "expected a network whose answer for an input is a fixed function of that input, but "
-            "a second run with another input differs from what was read; does its forward look "
-            "at numbers, draw random ones, or mix the inputs of a batch?"
-        )
-
-
-def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    if found.shape != expected.shape:
-        return False
-    if expected.numel() == 0 or not torch.isfinite(expected).all():
-        return True  # sums that overflow are told where they matter
-    scale = max(float(expected.abs().max()), 1e-300)
-    return float((found - expected).abs().max()) <= AGREEMENT * scale
-
-
-def _examples(count: int, shape: tuple[int, ...]) -> torch.Tensor:
-    return torch.randn(count, *shape, generator=generator(0, "read", *shape), dtype=torch.float64)
