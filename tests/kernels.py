@@ -30,41 +30,40 @@ SUMS = {
 """What kernels do in orders of their own. One addition or product is the same on all."""
 
 
-class OtherKernels(nn.Module):
-    """Does what ``module`` does, but for rounding that is drawn anew at each call.
+class Rounding(TorchDispatchMode):
+    """Within it, every sum is off by rounding that is drawn anew each time.
 
     Parameters
     ----------
-    module
-        It is run as it is, and seen from outside as the same operations.
     roundings
         How many machine epsilons of its terms' moduli a sum is off, at most.
     """
 
-    def __init__(self, module: nn.Module, roundings: float = 4, seed: int = 0) -> None:
+    def __init__(self, roundings: float = 4, seed: int = 0) -> None:
         super().__init__()
-        self.module = module
         self._roundings, self._rng = roundings, np.random.default_rng(seed)
-
-    def forward(self, x):
-        with _Rounding(self._roundings, self._rng):
-            return self.module(x)
-
-
-class _Rounding(TorchDispatchMode):
-    def __init__(self, roundings: float, rng: np.random.Generator) -> None:
-        super().__init__()
-        self._roundings, self._rng = roundings, rng
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func in SUMS:
-            sums = result if isinstance(result, torch.Tensor) else result[0]
+        sums = result[0] if isinstance(result, tuple) else result
+        if func in SUMS and sums.is_floating_point():
             pick = None if sums is result else 0
             with _disable_current_modes():  # whoever watches operations sees none of this
                 terms = Call(func, args, kwargs or {}, pick).absolute()
                 parts = torch.from_numpy(self._rng.uniform(-1, 1, sums.shape)).to(sums)
                 sums += self._roundings * torch.finfo(sums.dtype).eps * parts * terms
         return result
+
+
+class OtherKernels(nn.Module):
+    """Does what ``module`` does, but for `Rounding`; seen from outside as the same operations."""
+
+    def __init__(self, module: nn.Module, roundings: float = 4, seed: int = 0) -> None:
+        super().__init__()
+        self.module, self._rounding = module, Rounding(roundings, seed)
+
+    def forward(self, x):
+        with self._rounding:
+            return self.module(x)

@@ -8,6 +8,7 @@ from bandlimiter import PostAverage
 from bandlimiter.defence.stopping import draw_orders
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import INPUT_SAMPLERS, SAMPLERS
+from tests.kernels import OtherKernels
 
 
 class Counting(nn.Module):
@@ -45,6 +46,40 @@ def test_exact_never_changes_a_label(hard, vote, randomness):
     assert early.decided.all()
     assert early.samples.double().mean() < 25 < int(full.samples[0])  # of 31
     assert early.samples.max() > early.samples.min()  # hard images cost more
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("vote", ["softmax", "majority"])
+@pytest.mark.parametrize("randomness", ["fixed", "fresh"])
+def test_exact_changes_no_label_where_each_pass_rounds_otherwise(mlp, vote, randomness, dtype):
+    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    model, x = OtherKernels(mlp.to(dtype)), x.to(dtype)
+
+    def predict(stop):
+        settings = {"directions": 3, "scale": 1.0, "vote": vote, "randomness": randomness}
+        return PostAverage(model, 0.5, **settings).predict(x, stop=stop)
+
+    full, early = predict("never"), predict("exact")
+    two = full.probabilities.topk(2).values
+    assert float((two[:, 0] - two[:, 1]).min()) > 1e-4  # beyond the rounding of float32
+    assert torch.equal(early.labels, full.labels)
+    assert early.decided.all()
+    assert int(early.samples.sum()) < 40 * 19
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_exact_names_one_of_the_largest_where_rounding_alone_decides(mlp, dtype):
+    """Two classes tie on paper, so that which of them leads may change from pass to pass."""
+    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    with torch.no_grad():
+        mlp[2].weight[3], mlp[2].bias[3] = mlp[2].weight[2], mlp[2].bias[2]
+    defended = PostAverage(OtherKernels(mlp.to(dtype)), 0.5, directions=3, scale=1.0)
+    full, early = defended.predict(x.to(dtype)), defended.predict(x.to(dtype), stop="exact")
+    assert (full.labels >= 2).all()
+    announced = full.probabilities.gather(1, early.labels[:, None])[:, 0]
+    # Logits of order one are off by some roundings of their terms, and probabilities by as much.
+    behind = float((full.probabilities.amax(dim=1) - announced).max())
+    assert behind <= 100 * torch.finfo(dtype).eps
 
 
 @pytest.mark.slow

@@ -78,16 +78,18 @@ def has_neighbours(regions: Regions) -> None:
 
 def agrees_with(regions: Regions, network: nn.Module, tolerance: float) -> None:
     """Values at vertices, and maps at random points of the regions, are the network's."""
-    scale = np.abs(regions.weights).max() * np.abs([regions.lower, regions.upper]).max()
-    # What a map's terms sum to before they cancel: rounding is relative to it, and 1e-10
-    # leaves room for the layers in between.
+    size = np.abs([regions.lower, regions.upper]).max()
+    scale = np.abs(regions.weights).max() * size
     scale = max(scale, np.abs(regions.biases).max(), np.abs(regions.values).max())
+    # Room for a few layers' digits; and where these cancel, what enumeration takes for zero.
+    weights, biases = regions.network.absolute.affine_maps(regions.patterns)
+    allowed = max(tolerance * scale, 1e-12 * (weights.max() * size + biases.max()))
     expected = evaluate(network, regions.vertices)
-    np.testing.assert_allclose(regions.values, expected, rtol=0, atol=tolerance * scale)
+    np.testing.assert_allclose(regions.values, expected, rtol=0, atol=allowed)
     points = points_inside(regions)
     expected = evaluate(network, points)
     found = np.einsum("rmn,rn->rm", regions.weights, points) + regions.biases
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=allowed)
 
 
 def points_inside(regions: Regions, seed: int = 0) -> np.ndarray:

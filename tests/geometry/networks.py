@@ -1,5 +1,6 @@
 """Seeded random networks in float64, with every kind of layer that can be read."""
 
+import copy
 import itertools
 from collections.abc import Sequence
 
@@ -109,6 +110,39 @@ def perceptron(
 ) -> nn.Sequential:
     """A random `stack`."""
     return random_weights(stack(widths, activation, bias), seed)
+
+
+class Difference(nn.Module):
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x):
+        return self.first(x) - self.second(x)
+
+
+def reordered(network: nn.Sequential, seed: int) -> nn.Sequential:
+    """The same function with each hidden layer's units in another order: all sums are too.
+
+    Of a `stack` of Linear layers and activations.
+    """
+    rng = np.random.default_rng(seed)
+    network = copy.deepcopy(network)
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    with torch.no_grad():
+        for before, after in itertools.pairwise(layers):
+            order = torch.from_numpy(rng.permutation(before.out_features))
+            before.weight.copy_(before.weight[order])
+            if before.bias is not None:
+                before.bias.copy_(before.bias[order])
+            after.weight.copy_(after.weight[:, order])
+    return network
+
+
+def one_function_twice(seed: int, dim: int = 3, width: int = 30) -> nn.Module:
+    """f(x) - f(x), the second time in another order: nothing on paper, and rounding."""
+    network = perceptron(dim, width, width, 2, seed=seed)
+    return Difference(network, reordered(network, seed))
 
 
 def every_kind(dim: int, seed: int) -> nn.Sequential:

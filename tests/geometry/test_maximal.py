@@ -8,7 +8,15 @@ from torch import nn
 
 from bandlimiter.geometry import enumerate_regions, maximal_regions
 from tests.geometry.checks import is_sound, points_inside
-from tests.geometry.networks import evaluate, hyperplanes, linear, networks, perceptron
+from tests.geometry.networks import (
+    Difference,
+    evaluate,
+    hyperplanes,
+    linear,
+    networks,
+    one_function_twice,
+    perceptron,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 DIMS = [1, 2, 3, 4]
@@ -61,6 +69,20 @@ def test_a_unit_and_its_negative(dim):
     normal = np.linspace(1, 2, dim)
     assert joined(shallow([normal, -normal], [0.1, -0.1], [1.0, -1.0])) == (2, 1)
     assert joined(shallow([normal, -normal], [0.1, -0.1], [1.0, 1.0])) == (2, 2)
+
+
+@pytest.mark.parametrize("dim", DIMS)
+@pytest.mark.parametrize("seed", range(3))
+def test_functions_that_cancel_but_for_rounding(dim, seed):
+    """f - f is zero, its second half summed in another order; f - f + |x_1| bends once."""
+    nothing = one_function_twice(seed, dim, {1: 20, 2: 8, 3: 5, 4: 3}[dim])
+    count, maximal = joined(nothing)
+    assert count > 1
+    assert maximal == 1
+    last = np.zeros((2, dim))
+    last[:, 0] = 1
+    bend = nn.Sequential(linear(np.eye(dim)), nn.LeakyReLU(-1.0), linear(-last))
+    assert joined(Difference(nothing, bend))[1] == 2
 
 
 def smaller_of_two(*signs: float) -> nn.Sequential:

@@ -10,6 +10,7 @@ from scipy.spatial import ConvexHull
 from bandlimiter.errors import InputError
 from bandlimiter.geometry import enumerate_regions
 from bandlimiter.spectrum import asymptotic_power, region_shares, shares
+from tests.geometry.networks import one_function_twice
 from tests.spectrum.networks import frequencies, perceptron
 from tests.spectrum.quadrature import duffy
 
@@ -136,6 +137,17 @@ def test_a_network_that_is_zero_has_no_energy_to_share():
     regions = enumerate_regions(network, -np.ones(2), np.ones(2))
     assert len(regions) > 1
     found = region_shares(regions, frequencies(5, 2, 3, 9))
+    np.testing.assert_array_equal(found.band, np.zeros(len(regions)))
+    np.testing.assert_array_equal(found.kinks, np.zeros(len(regions)))
+    assert found.surface.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_what_cancels_but_for_rounding_has_no_energy_to_share(dim):
+    """f - f bends nowhere, though its second half is summed in another order."""
+    regions = enumerate_regions(one_function_twice(1, dim, 6), -np.ones(dim), np.ones(dim))
+    assert len(regions) > 1
+    found = region_shares(regions, frequencies(5, dim, 3, 9))
     np.testing.assert_array_equal(found.band, np.zeros(len(regions)))
     np.testing.assert_array_equal(found.kinks, np.zeros(len(regions)))
     assert found.surface.sum() == pytest.approx(1)

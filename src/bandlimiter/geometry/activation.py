@@ -1,7 +1,7 @@
 """Activations that are piecewise linear: thresholds, and a line on each piece between them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,6 +35,11 @@ class Activation:
     def is_homogeneous(self) -> bool:
         """Whether sigma(c g) = c sigma(g) for c > 0, as theorem 2.3 needs."""
         return not self.thresholds.any() and not self.intercepts.any()
+
+    @property
+    def absolute(self) -> "Activation":
+        """The same pieces, with the slopes' and intercepts' moduli."""
+        return replace(self, slopes=np.abs(self.slopes), intercepts=np.abs(self.intercepts))
 
     def __call__(self, g: Array) -> Array:
         """Apply the function to each number."""

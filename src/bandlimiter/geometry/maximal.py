@@ -9,10 +9,6 @@ from scipy.sparse.csgraph import connected_components
 
 from bandlimiter.geometry.regions import Regions
 
-RELATIVE = 1e-9
-"""Maps of neighbours that differ by less than this, relative to their largest coefficient,
-are equal. Equality is passed on from neighbour to neighbour."""
-
 
 @dataclass(frozen=True)
 class MaximalRegions:
@@ -38,7 +34,9 @@ def maximal_regions(regions: Regions) -> MaximalRegions:
     """Join regions that share a facet across which the affine map does not change.
 
     Dead units, units whose outgoing weights are zero, and equal units of opposite weights
-    divide space without bending the function. Maximal regions need not be convex.
+    divide space without bending the function. Maximal regions need not be convex. Maps of
+    neighbours are equal that differ by no more than rounding (`Regions.map_changes`), and
+    equality is passed on from neighbour to neighbour.
 
     Examples
     --------
@@ -55,12 +53,8 @@ def maximal_regions(regions: Regions) -> MaximalRegions:
     >>> len(regions), len(maximal_regions(regions))
     (3, 2)
     """
-    maps = np.concatenate([regions.weights, regions.biases[:, :, None]], axis=2)
-    maps = maps.reshape(len(regions), -1)
     left, right = regions.adjacency.T
-    largest = np.abs(maps).max(axis=1, initial=0.0)
-    scale = np.maximum(largest[left], largest[right])
-    equal = np.abs(maps[left] - maps[right]).max(axis=1, initial=0.0) <= RELATIVE * scale
+    equal = ~regions.map_changes.any(axis=(1, 2))
     links = coo_array(
         (np.ones(equal.sum()), (left[equal], right[equal])), shape=(len(regions), len(regions))
     )

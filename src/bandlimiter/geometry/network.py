@@ -5,7 +5,7 @@ registers and writes a new one, so that residual sums need no special case.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,11 @@ class Affine:
         """The register it reads."""
         return (self.source,)
 
+    @property
+    def absolute(self) -> "Affine":
+        """The same with every constant's modulus."""
+        return replace(self, weight=np.abs(self.weight), bias=np.abs(self.bias))
+
 
 @dataclass(frozen=True)
 class Sum:
@@ -49,6 +54,11 @@ class Sum:
     def sources(self) -> tuple[int, ...]:
         """The registers it reads."""
         return self.left, self.right
+
+    @property
+    def absolute(self) -> "Sum":
+        """Itself: it has no constants."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,11 @@ class Bend:
     def sources(self) -> tuple[int, ...]:
         """The register it reads."""
         return (self.source,)
+
+    @property
+    def absolute(self) -> "Bend":
+        """The same with every slope's and intercept's modulus."""
+        return replace(self, activation=self.activation.absolute)
 
     @property
     def bits(self) -> slice:
@@ -162,6 +177,14 @@ class PiecewiseLinear:
         one[-1] = 1
         maps = self._run(unit, one, bend)
         return np.ascontiguousarray(maps[:, :-1].swapaxes(1, 2)), np.ascontiguousarray(maps[:, -1])
+
+    @cached_property
+    def absolute(self) -> "PiecewiseLinear":
+        """The same with every constant's modulus: its maps say what a map's numbers sum up.
+
+        Rounding is relative to that, whatever is left of the sums.
+        """
+        return replace(self, steps=tuple(step.absolute for step in self.steps))
 
     def restricted(self, directions: Array, offset: Array) -> "PiecewiseLinear":
         """Return y -> f(directions @ y + offset): the network on a line, a plane, a face.

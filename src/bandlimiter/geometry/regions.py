@@ -13,6 +13,10 @@ from bandlimiter.tensors import as_float64
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
+ROUNDING = 1e-12
+"""How far two numbers of maps may differ and be equal, relative to what they sum up over the
+network's paths: each path's product is a few hundred roundings off at most."""
+
 
 class Regions:
     """Activation regions of a network in a box; `enumerate_regions` makes them.
@@ -67,10 +71,7 @@ class Regions:
     @cached_property
     def affine_maps(self) -> tuple[Floats, Floats]:
         """Weights [R, m, n] and biases [R, m]: f(x) = weights[r] @ x + biases[r] there."""
-        # A group's intermediate values take (n + 1) * width numbers a region.
-        groups = np.array_split(self.patterns, max(1, len(self) // 2048))
-        maps = [self.network.affine_maps(group) for group in groups]
-        return np.concatenate([m[0] for m in maps]), np.concatenate([m[1] for m in maps])
+        return self._maps_of(self.network)
 
     @property
     def weights(self) -> Floats:
@@ -81,6 +82,19 @@ class Regions:
     def biases(self) -> Floats:
         """[R, m]: the constant of each region's affine map."""
         return self.affine_maps[1]
+
+    @cached_property
+    def map_changes(self) -> Floats:
+        """[pairs, m, n + 1]: how weights and bias change from the first to the second region of
+        each pair of `adjacency`; exactly zero where that is no more than rounding."""
+        left, right = self.adjacency.T
+        maps, sums = (
+            np.concatenate([weights, biases[:, :, None]], axis=2)
+            for weights, biases in (self.affine_maps, self._maps_of(self.network.absolute))
+        )
+        change: Floats = maps[right] - maps[left]
+        change[np.abs(change) <= ROUNDING * np.maximum(sums[left], sums[right])] = 0
+        return change
 
     @cached_property
     def triangulation(self) -> Triangulation:
@@ -183,6 +197,12 @@ class Regions:
             least = np.minimum(shares.min(axis=1), 1 - shares.sum(axis=1))
             deepest[number] = least.argmax()
         return cut.owners[solid[deepest]]
+
+    def _maps_of(self, network: PiecewiseLinear) -> tuple[Floats, Floats]:
+        # A group's intermediate values take (n + 1) * width numbers a region.
+        groups = np.array_split(self.patterns, max(1, len(self) // 2048))
+        maps = [network.affine_maps(group) for group in groups]
+        return np.concatenate([m[0] for m in maps]), np.concatenate([m[1] for m in maps])
 
     def occupancy(self, points: ArrayLike) -> Ids:
         """Return how many of some points [N, n] lie in each region: [R]."""

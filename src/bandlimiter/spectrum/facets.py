@@ -146,7 +146,7 @@ def facet_slopes(regions: Regions) -> Floats:
     slopes = np.empty((len(first), regions.network.outputs))
 
     centres = _centres(regions)
-    change = regions.weights[first[inside]] - regions.weights[second[inside]]
+    change = -regions.map_changes[:, :, :-1]
     across = centres[second[inside]] - centres[first[inside]]
     sign = np.sign(np.einsum("fmn,fn->fm", change, across))
     slopes[inside] = sign * np.linalg.norm(change, axis=2)

@@ -13,7 +13,14 @@ from bandlimiter.geometry import read_graph
 from bandlimiter.geometry.graph.agreement import agrees
 from tests.geometry.checks import refuses
 from tests.geometry.graph.checks import Written, inputs, randomised
-from tests.geometry.networks import linear, perceptron, random_weights, small_integers, stack
+from tests.geometry.networks import (
+    linear,
+    one_function_twice,
+    perceptron,
+    random_weights,
+    small_integers,
+    stack,
+)
 from tests.kernels import OtherKernels
 
 
@@ -23,25 +30,6 @@ def opposite_twins(seed: int) -> nn.Module:
     weight, bias, outgoing = rng.normal(size=(5, 3)), rng.normal(size=5), rng.normal(size=(2, 5))
     last = np.concatenate([outgoing, 1e-13 * rng.normal(size=(2, 5)) - outgoing], axis=1)
     return nn.Sequential(linear(np.tile(weight, (2, 1)), np.tile(bias, 2)), nn.ReLU(), linear(last))
-
-
-def one_function_twice(seed: int) -> nn.Module:
-    """f(x) - f(x), the second time with units in another order: nothing but rounding."""
-    network = perceptron(3, 30, 30, 2, seed=seed)
-    other, order = copy.deepcopy(network), torch.randperm(30)
-    with torch.no_grad():
-        for value in (other[0].weight, other[0].bias, other[2].weight.T):
-            value.copy_(value[order])
-    return Difference(network, other)
-
-
-class Difference(nn.Module):
-    def __init__(self, first: nn.Module, second: nn.Module) -> None:
-        super().__init__()
-        self.first, self.second = first, second
-
-    def forward(self, x):
-        return self.first(x) - self.second(x)
 
 
 def rounding_alone_goes_on(seed: int) -> nn.Module:
