@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from bandlimiter.geometry import enumerate_regions, trace_line
 from bandlimiter.spectrum import facet_transform, line_kinks, line_transform, network_transform

@@ -85,8 +85,11 @@ class Regions:
 
     @cached_property
     def map_changes(self) -> Floats:
-        """[pairs, m, n + 1]: how weights and bias change from the first to the second region of
-        each pair of `adjacency`; exactly zero where that is no more than rounding."""
+        """[pairs, m, n + 1]: by how much weights and bias change between neighbours.
+
+        From the first to the second region of each pair of `adjacency`; exactly zero where that
+        is no more than rounding.
+        """
         left, right = self.adjacency.T
         maps, sums = (
             np.concatenate([weights, biases[:, :, None]], axis=2)

@@ -96,6 +96,18 @@ def test_what_cancels_is_read(build):
         assert len(graph.layers) == len(read_graph(network, (3,)).layers)
 
 
+def test_constants_for_each_input_that_differ_by_rounding_are_read():
+    """As a kernel may round the rows of one product, each in its own way."""
+    weight = inputs(3, (5,))
+
+    def forward(x):
+        return x + F.linear(torch.ones(len(x), 5, dtype=x.dtype), weight)
+
+    graph = read_graph(OtherKernels(Written(forward)), (3,))
+    x = inputs(4, (3,))
+    torch.testing.assert_close(graph(x), forward(x), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("size", [1e-300, 1e-160, 1.0, 1e150])
 def test_what_is_close_to_the_ends_of_float64_is_read(size):
     network = nn.Sequential(linear(size * np.ones((2, 3))), nn.ReLU(), linear([[size, -size]]))

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.graph import vocabulary as known
+from bandlimiter.geometry.graph.agreement import ROUNDING
 from bandlimiter.geometry.graph.calls import Call, PerInput, Slot, expanded, reshaped
 from bandlimiter.geometry.graph.modules import RunningModules
 from bandlimiter.geometry.graph.steps import AffineStep, BendStep, GraphStep, MaxStep
@@ -178,7 +179,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return part
             if per_input and part.ndim in axes and len(part) == self._batch:
                 # Made by the forward for this batch: another batch needs another length.
-                if (part == part[:1]).all():
+                if _alike(part):
                     return PerInput(part[:1].clone())
                 name = func.overloadpacket.__name__.strip("_")
                 raise self._modules.unknown(name, "with constants that differ between inputs")
@@ -218,6 +219,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _keeps_fractions(kwargs: dict[str, Any]) -> bool:
     """Whether a cast is to a floating type: all of these are read as one."""
     return kwargs.get("dtype") is None or bool(kwargs["dtype"].is_floating_point)
+
+
+def _alike(rows: torch.Tensor) -> bool:
+    """Whether all rows are one, but for the rounding that a kernel may give each."""
+    same = rows == rows[:1]
+    if rows.is_floating_point() and not same.all():
+        same |= (rows - rows[:1]).abs() <= ROUNDING * rows.abs().max()
+    return bool(same.all())
 
 
 def _uses_batch_statistics(func: Any, args: Arguments) -> bool:
