@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-all check docs check-defence paper paper-imagenet boundary-study \
+.PHONY: help demo test test-all test-kernels check docs check-defence paper paper-imagenet boundary-study \
 	knowing-study attack-peers \
 	theory check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
 	bench-end-to-end bench-workers bench-regions bench-transforms bench-tracing clean
@@ -20,6 +20,9 @@ test: .venv/.test-ready  ## Run the tests, but for those that kill and continue 
 
 test-all: .venv/.test-ready  ## Run all tests
 	$(PYTEST)
+
+test-kernels: .venv/.test-ready  ## Run what rounding could disturb with other processors' kernels (ARGS=--fast)
+	.venv/bin/python tools/test_kernels.py $(ARGS)
 
 check: .venv/.check-ready  ## Lint, format, types, import rules
 	.venv/bin/ruff check

@@ -1,5 +1,7 @@
 """Small real things that many tests use: the packaged model and images, and tiny networks."""
 
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,8 @@ from torch import nn
 from bandlimiter.data import ImageSet, load_data
 from bandlimiter.models import Classifier, load_model
 
-torch.set_num_threads(1)
+# One thread, so that workers share the processors; tools/test_kernels.py runs with more.
+torch.set_num_threads(int(os.environ.get("TEST_THREADS", "1")))
 
 
 @pytest.fixture(scope="session")
