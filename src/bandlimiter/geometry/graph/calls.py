@@ -141,7 +141,8 @@ _SUMS: dict[Callable[..., Any], tuple[int, ...]] = {
 
 
 def _reversed_sum(x: torch.Tensor, other: Any, alpha: Any = 1) -> torch.Tensor:
-    return other + alpha * x
+    total: torch.Tensor = other + alpha * x
+    return total
 
 
 def _bicubic_moduli(x: torch.Tensor, size: Any, *rest: Any) -> torch.Tensor:
