@@ -85,7 +85,10 @@ def test_post_averaging_a_compiled_bfloat16_copy(sample, photos):
     # A mean of 91 scores is no further off than the worst of them; 2: on other points.
     error = float((defended.probabilities - plain.probabilities).abs().max())
     assert error <= 2 * fast.score_error
-    assert torch.equal(defended.labels, plain.labels)
+    two = plain.probabilities.topk(2).values
+    clear = two[:, 0] - two[:, 1] > 2 * error
+    assert clear.sum() >= 5
+    assert torch.equal(defended.labels[clear], plain.labels[clear])
 
 
 def test_a_network_that_cannot_be_traced_runs_eagerly_and_says_so(caplog):

@@ -68,10 +68,11 @@ def test_it_asks_inside_the_ball_alone_and_returns_the_best_answer(
     length = change.abs().amax(dim=1) if norm == "linf" else change.norm(dim=1)
     # Rounding of float64 pixels.
     assert float(length.max()) <= epsilon * (1 + 1e-12) + 1e-15
-    labels = torch.zeros(queries, dtype=torch.int64)
-    best = margin(model(asked), labels).max()
-    # Exact: the point that is kept is one that was asked about, and none was better.
-    assert torch.equal(margin(model(found), labels[:1])[0], best)
+    label = torch.zeros(1, dtype=torch.int64)
+    best = max(margin(model(one), label) for one in asked.split(1))
+    # Exact, as passes of one image round alike: the point that is kept was asked about, and none
+    # was better.
+    assert torch.equal(margin(model(found), label), best)
 
 
 @pytest.mark.parametrize("shape", SHAPES[2:])

@@ -80,11 +80,13 @@ def test_random_units_are_one_choice_or_one_for_each_key(network, x):
         return defended.predict(same, keys=keys).probabilities
 
     fixed = probabilities("fixed", ["a", "b"])
-    assert torch.equal(fixed[0], fixed[1])
+    # Close, not equal: a kernel may round the rows of a batch in different ways.
+    torch.testing.assert_close(fixed[0], fixed[1], **TOLERANCE)
     assert not torch.equal(fixed, probabilities("fixed", ["a", "b"], seed=1))
     fresh = probabilities("fresh", ["a", "b"])
     assert not torch.equal(fresh[0], fresh[1])
-    assert torch.equal(fresh.flip(0), probabilities("fresh", ["b", "a"]))
+    turned = probabilities("fresh", ["b", "a"])
+    torch.testing.assert_close(fresh.flip(0), turned, **TOLERANCE)
 
 
 def test_the_gradient_holds_the_directions_constant(network, x):

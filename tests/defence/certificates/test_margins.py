@@ -13,6 +13,10 @@ from bandlimiter.tensors import generator
 TOOLS = Path(__file__).parents[3] / "tools" / "certificates"
 ROWS = torch.arange(3)
 
+# Bounds are halved down to 2^-30, for gains that are half of a margin; where a halving is close,
+# the rounding of a batch of another size may decide.
+CLOSE = {"rtol": 0, "atol": 2 * 2.0**-30}
+
 
 class Source:
     """Votes among classes, class 0 with a probability that depends on the stage."""
@@ -79,7 +83,7 @@ def test_company_changes_nothing(evidence):
         EVIDENCE[evidence],
         plan,
     )
-    assert together.bounds[2] == alone.bounds[0]
+    torch.testing.assert_close(together.bounds[2], alone.bounds[0], **CLOSE)
 
 
 def test_classes_without_a_chance_cost_nothing():
@@ -87,7 +91,7 @@ def test_classes_without_a_chance_cost_nothing():
     few = find_margins(alike([0.9, 0.8, 0.7]), ROWS, EVIDENCE["softmax"], Plan(300, 61, 1e-3))
     chances = {"selection": [0.9, 0.8, 0.7], "estimation": [0.9, 0.8, 0.7]}
     many = find_margins(Source(chances, 504), ROWS, EVIDENCE["softmax"], Plan(300, 61, 1e-3))
-    assert torch.equal(few.bounds, many.bounds)
+    torch.testing.assert_close(few.bounds, many.bounds, **CLOSE)
     assert (few.bounds > 0).all()
 
 
