@@ -46,8 +46,8 @@ def require_independent(model: nn.Module, x: torch.Tensor) -> None:
     """
     _require_fixed_statistics(model)
     one = x[:1].detach().to(*place_of(model))
-    alone, first, last = _answers(model, one)
-    again = _answers(model, one)[2]
+    batches = _batches(one)
+    alone, first, last, again = (_answer(model, *each) for each in (*batches, batches[-1]))
     if last is None or again is None:
         return
     if _apart(last, again) > 1:
@@ -65,12 +65,13 @@ def require_independent(model: nn.Module, x: torch.Tensor) -> None:
             )
 
 
-def _answers(model: nn.Module, one: torch.Tensor) -> list[torch.Tensor | None]:
-    """Return the logits of one input [1, ...] alone, before another and behind other ones."""
+def _batches(one: torch.Tensor) -> list[tuple[torch.Tensor, int]]:
+    """Return batches that hold one input [1, ...], each with its place there.
+
+    Alone, before another one, and behind others: other places, and other statistics.
+    """
     others = torch.cat([1 - one, one / 2, 2 * one])
-    # Another place in the batch, and other statistics of it.
-    batches = ((one, 0), (torch.cat([one, one / 2]), 0), (torch.cat([others, one]), -1))
-    return [_answer(model, batch, place) for batch, place in batches]
+    return [(one, 0), (torch.cat([one, one / 2]), 0), (torch.cat([others, one]), -1)]
 
 
 def _answer(model: nn.Module, batch: torch.Tensor, place: int) -> torch.Tensor | None:
@@ -108,9 +109,10 @@ def _is_rounding(model: nn.Module, one: torch.Tensor, difference: float) -> bool
     """
     other = torch.float32 if one.dtype == torch.float64 else torch.float64
     try:
-        answers = _answers(copy.deepcopy(model).to(other), one.to(other))
+        twin = copy.deepcopy(model).to(other)
     except Exception:  # noqa: BLE001  (modules may hold anything, which may not be copied)
         return False
+    answers = [_answer(twin, *each) for each in _batches(one.to(other))]
     known = [answer.double() for answer in answers if answer is not None]
     found = max((float((known[-1] - answer).abs().max()) for answer in known), default=torch.inf)
     coarse, fine = (difference, found) if other == torch.float64 else (found, difference)
