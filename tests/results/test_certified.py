@@ -97,6 +97,7 @@ def test_without_a_folder_rows_are_kept_in_memory():
 def test_rows_are_not_overwritten_and_files_are_no_folders(tmp_path):
     with CertifiedRows(tmp_path) as kept:
         kept.add(ROWS)
+    (tmp_path / "certified.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="already holds a run"):
         CertifiedRows(tmp_path)
     file = tmp_path / "file"
@@ -107,9 +108,43 @@ def test_rows_are_not_overwritten_and_files_are_no_folders(tmp_path):
         CertifiedRows(file / "below")
 
 
+@pytest.mark.parametrize("result", [None, b"", b'{"images": '])
+def test_rows_of_a_run_that_did_not_end_are_set_aside(tmp_path, result):
+    """By a kill or a full disk, at rows or at the document behind them; twice."""
+    for rows in (ROWS[:1], ROWS[:3], ROWS):
+        with CertifiedRows(tmp_path) as kept:
+            kept.add(rows)
+        if result is not None:
+            (tmp_path / "certified.json").write_bytes(result)
+    assert read_certified(tmp_path) == ROWS
+    counts = {path.name: len(path.read_text().splitlines()) for path in tmp_path.glob("rows*")}
+    assert counts == {"rows.jsonl": 4, "rows.jsonl.1": 1, "rows.jsonl.2": 3}
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b'{"image": 0, "label"'])
+def test_rows_without_a_whole_line_are_nobodys_work(tmp_path, torn):
+    (tmp_path / "rows.jsonl").write_bytes(torn)
+    with CertifiedRows(tmp_path) as kept:
+        kept.add(ROWS)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+    assert read_certified(tmp_path) == ROWS
+
+
+def test_two_do_not_write_to_one_file(tmp_path):
+    with CertifiedRows(tmp_path) as kept:
+        kept.add(ROWS[:1])
+        with pytest.raises(ConfigurationError, match="another process writes to"):
+            CertifiedRows(tmp_path)
+        kept.add(ROWS[1:])
+    assert read_certified(tmp_path) == ROWS
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(LoadError, match="found none"):
         read_certified(tmp_path)
     (tmp_path / "rows.jsonl").write_text(ROWS[0].model_dump_json() + '\n{"image": 1}\n')
+    with pytest.raises(LoadError, match="line 2"):
+        read_certified(tmp_path)
+    (tmp_path / "rows.jsonl").write_bytes(ROWS[0].model_dump_json().encode() + b"\n\xff\n")
     with pytest.raises(LoadError, match="line 2"):
         read_certified(tmp_path)

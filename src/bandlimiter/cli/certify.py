@@ -10,7 +10,7 @@ import typer
 from bandlimiter.cli import certify_report, options
 from bandlimiter.cli.files import write_json
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import own_stdout, print_json
+from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def certify(
         Path | None,
         typer.Option(
             help="A new folder for rows (JSON lines, as they come), certified.json and the curve "
-            "(PNG and SVG).",
+            "(PNG and SVG). Rows of a run that did not end are set aside in it.",
             rich_help_panel="Run",
         ),
     ] = None,
@@ -95,7 +95,7 @@ def certify(
     from bandlimiter.cli.images import ModelImages
     from bandlimiter.cli.setup import build_defended, default_data
     from bandlimiter.results.certified import summarise_certified
-    from bandlimiter.results.certified_rows import CertifiedRows
+    from bandlimiter.results.certified_rows import CERTIFIED, CertifiedRows
 
     with own_stdout():
         budget = options.parse_epsilon(epsilon)
@@ -144,12 +144,9 @@ def certify(
             kept.rows, settings, certify_report.reach(defended, images, settings)
         )
         if out is not None:
-            write_json(out / "certified.json", document)
             certify_report.draw(out, kept.rows, document)
-    if as_json:
-        print_json(document)
-    else:
-        certify_report.show(document)
+            write_json(out / CERTIFIED, document)  # last: it says that all is there
+    answer(document, as_json, certify_report.show)
 
 
 def _certified(

@@ -1,9 +1,11 @@
 """Matplotlib, imported late and without a display; pictures as PNG and SVG that repeat."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandlimiter.errors import MissingExtraError
+from bandlimiter.results.files import printable, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +48,14 @@ def save_figure(figure: "Figure", stem: Path) -> list[Path]:
         The files written.
     """
     import matplotlib
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))
+    files = []
     with matplotlib.rc_context({"svg.hashsalt": "bandlimiter"}):
-        figure.savefig(stem.with_suffix(".png"), dpi=160)
-        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-    return [stem.with_suffix(".png"), stem.with_suffix(".svg")]
+        for suffix, options in ((".png", {"dpi": 160}), (".svg", {"metadata": {"Date": None}})):
+            picture = io.BytesIO()
+            figure.savefig(picture, format=suffix[1:], **options)
+            files.append(write_whole(stem.with_suffix(suffix), picture.getvalue()))
+    return files

@@ -14,6 +14,7 @@ from typing_extensions import override
 from bandlimiter.attacks import Attack, Problem
 from bandlimiter.errors import InputError, LoadError
 from bandlimiter.evaluation.programme import Entry
+from bandlimiter.results.files import printable, write_whole
 from bandlimiter.results.runs import RunStore, Shard
 from bandlimiter.tensors import require_images
 
@@ -37,9 +38,7 @@ def write_adversarial(
         Whether that was a quick attack; kept too.
     """
     content = {"images": images.contiguous().cpu(), "ids": ids.to(torch.int64).cpu()}
-    new = path.with_name(f".{path.name}.tmp")
-    new.write_bytes(_ordered(save(content, metadata={"attack": attack, "quick": str(quick)})))
-    new.replace(path)  # whole, or not at all
+    write_whole(path, _ordered(save(content, metadata={"attack": attack, "quick": str(quick)})))
 
 
 def _ordered(data: bytes) -> bytes:
@@ -82,7 +81,7 @@ def read_adversarial(path: Path) -> "SavedImages":
         raise InputError(f"in {path}: {error}") from error
     if len(ids.unique()) < len(ids):
         raise InputError(f"expected each id once in {path}, got some twice")
-    name = facts.get("attack", path.stem)
+    name = printable(facts.get("attack", path.stem))
     return SavedImages(name, images, ids, quick=facts.get("quick") == "True")
 
 

@@ -8,13 +8,14 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import nn
 
 from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.models.checkpoints import read_weights
 from bandlimiter.models.perceptron import ACTIVATIONS, assemble, parts
+from bandlimiter.results.files import write_whole
 
 _KEY = re.compile(r"((?:[A-Za-z_]\w*\.)*)(0|[1-9]\d*)\.(weight|bias)")
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -41,9 +42,9 @@ def save_perceptron(network: nn.Sequential, path: Path | str) -> None:
     _, activation = parts(network)
     state = {key: value.cpu().clone() for key, value in network.state_dict().items()}
     try:
-        save_file(state, path, metadata={"format": "pt", "activation": activation})
-    except (SafetensorError, OSError) as error:
-        raise ConfigurationError(f"cannot write to {path}: {error}") from error
+        write_whole(path, save(state, metadata={"format": "pt", "activation": activation}))
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {path}: {error.strerror}") from error
 
 
 def load_perceptron(path: Path | str) -> nn.Sequential:

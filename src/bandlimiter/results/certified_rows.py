@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
-from bandlimiter.results.lines import ROWS, claim_folder, read_lines
+from bandlimiter.results.files import append
+from bandlimiter.results.lines import claim_folder, open_rows, read_lines
+
+CERTIFIED = "certified.json"
+"""What a finished run has beside its rows; written last."""
 
 
 class CertifiedRow(BaseModel):
@@ -40,29 +44,37 @@ class CertifiedRows:
     Parameters
     ----------
     folder
-        Made where it is missing; None keeps nothing on disk.
+        Made where it is missing; None keeps nothing on disk. Rows of a run that did not end are
+        set aside there as ``rows.jsonl.1`` and so on.
 
     Raises
     ------
     ConfigurationError
-        (a ValueError) where it cannot be made or holds rows already, which are not overwritten.
+        (a ValueError) where it cannot be made, holds a finished run, which is not overwritten, or
+        is in use.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.rows: list[CertifiedRow] = []
-        self._path = None if folder is None else folder / ROWS
-        self._file: TextIO | None = None
+        self._folder = folder
+        self._file: BinaryIO | None = None
         if folder is not None:
-            claim_folder(folder)
+            claim_folder(folder, CERTIFIED)
 
     def add(self, rows: Iterable[CertifiedRow]) -> None:
-        """Append rows and flush them."""
+        """Append rows, all of them or none; durable on return.
+
+        Raises
+        ------
+        OSError
+            Where there is no room.
+        """
         new = list(rows)
+        if self._folder is not None:
+            self._file = self._file or open_rows(self._folder)
+            lines = "".join(row.model_dump_json() + "\n" for row in new)
+            append(self._file.fileno(), lines.encode())
         self.rows.extend(new)
-        if self._path is not None:
-            self._file = self._file or self._path.open("x")
-            self._file.writelines(row.model_dump_json() + "\n" for row in new)
-            self._file.flush()
 
     def __enter__(self) -> "CertifiedRows":
         return self

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandlimiter.errors import LoadError
+from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.results.runs import RunStore, StoredRun
 from tests.results.runs.material import IDENTITY, PLAN, SETTINGS, harvest_of
 
@@ -66,11 +66,6 @@ def _deleted(run: Path) -> None:
 
 def _arrays_deleted(run: Path) -> None:
     (run / "shards" / f"{B}.safetensors").unlink()
-
-
-def _folder_for_file(run: Path) -> None:
-    _deleted(run)
-    (run / "shards" / f"{B}.parquet").mkdir()
 
 
 def _copied_over(run: Path) -> None:
@@ -170,14 +165,28 @@ def test_damage_is_found_and_done_again(
     )
 
 
-def test_a_folder_where_a_file_was_is_named(run: Path) -> None:
-    """What cannot be replaced is not deleted: somebody put it there."""
-    _folder_for_file(run)
-    with opened(run) as store:
-        assert "Is a directory" in store.redone[B]
-        with pytest.raises(OSError, match="finished shards are kept"):
-            store.put(PLAN[1], harvest_of(PLAN[1]))
-        assert [shard.name for shard in store.missing()] == [B]
+@pytest.mark.parametrize("name", [f"shards/{B}.parquet", "run.json", "lock", "attempts.jsonl"])
+def test_a_folder_where_a_file_was_is_named(name: str, run: Path) -> None:
+    """What cannot be replaced is not deleted: somebody put it there. Nor is work done in vain."""
+    (run / name).unlink()
+    (run / name).mkdir()
+    with pytest.raises(
+        ConfigurationError, match=f"expected a file of the run, .*{name} is a folder"
+    ):
+        opened(run)
+    (run / name).rmdir()
+    if name != "run.json":
+        finish(run)
+        assert StoredRun.open(run).state == "done"
+
+
+def test_a_file_where_the_folder_of_shards_was_is_named(run: Path) -> None:
+    shutil.rmtree(run / "shards")
+    (run / "shards").write_bytes(b"")
+    with pytest.raises(
+        ConfigurationError, match="expected a folder of the run, .*shards is a file"
+    ):
+        opened(run)
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,6 +7,7 @@ from bandlimiter.cli import small_network
 from bandlimiter.cli.files import make_folder, write_json
 from bandlimiter.cli.output import own_stdout
 from bandlimiter.cli.regions import study
+from bandlimiter.results.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +99,7 @@ def figure1(
         document["verdict"] = _verdict(document)
         document["files"].append(str(out / "figure1.md"))
         write_json(out / "figure1.json", document)
-        (out / "figure1.md").write_text(experiment_markdown(document))
+        write_whole(out / "figure1.md", experiment_markdown(document))
     return document
 
 

@@ -15,6 +15,7 @@ from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.executors import Executor
 from bandlimiter.evaluation.reproduction import ATTACKS, EXPERIMENTS, Study
 from bandlimiter.report.experiments import experiment_markdown
+from bandlimiter.results.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -99,5 +100,5 @@ def _written(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     files += draw_experiment(document, stem)
     document["files"] = [str(path) for path in files]
     write_json(files[0], document)
-    files[1].write_text(experiment_markdown(document))
+    write_whole(files[1], experiment_markdown(document))
     return document

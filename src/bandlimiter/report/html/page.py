@@ -13,6 +13,7 @@ from bandlimiter.report.html.gallery import Gallery, gallery_of
 from bandlimiter.report.tables import Study, Table, tables_of
 from bandlimiter.report.tables.saying import failures_of, missing_of, verdict_of
 from bandlimiter.report.tables.write import file_names
+from bandlimiter.results.files import write_whole
 
 if TYPE_CHECKING:
     from bandlimiter.results.runs import StoredRun
@@ -52,18 +53,12 @@ def write_page(runs: Sequence[Shown], path: Path) -> Path:
         Where jinja2 or plotly is not installed.
     """
     text = render_page(runs)
-    part = path.with_name(path.name + ".part")
     try:
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        return write_whole(path, text)
     except OSError as error:
         raise ConfigurationError(
             f"expected a file that can be written, got {path} ({error.strerror}); name another one"
         ) from error
-    return path
 
 
 def render_page(runs: Sequence[Shown]) -> str:

@@ -11,6 +11,7 @@ from bandlimiter.report.tables.study import Study
 from bandlimiter.report.tables.to_csv import rows_csv, to_csv
 from bandlimiter.report.tables.to_json import to_json
 from bandlimiter.report.tables.to_latex import to_latex
+from bandlimiter.results.files import write_whole
 
 
 def write_tables(studies: Sequence[Study], folder: Path) -> list[Path]:
@@ -25,6 +26,8 @@ def write_tables(studies: Sequence[Study], folder: Path) -> list[Path]:
     ------
     ConfigurationError
         (a ValueError) where a folder cannot be made.
+    OSError
+        Where a file cannot be written.
     """
     files = []
     for study, name in zip(studies, file_names([study.name for study in studies]), strict=True):
@@ -38,11 +41,13 @@ def write_tables(studies: Sequence[Study], folder: Path) -> list[Path]:
             ) from error
         for table in tables_of(study):
             files += [
-                _write(place / f"{table.name}.csv", to_csv(table)),
-                _write(place / f"{table.name}.tex", to_latex(table)),
-                _write(place / f"{table.name}.json", json.dumps(to_json(table), indent=2) + "\n"),
+                write_whole(place / f"{table.name}.csv", to_csv(table)),
+                write_whole(place / f"{table.name}.tex", to_latex(table)),
+                write_whole(
+                    place / f"{table.name}.json", json.dumps(to_json(table), indent=2) + "\n"
+                ),
             ]
-        files.append(_write(place / "rows.csv", rows_csv([*study.rows, *study.failed])))
+        files.append(write_whole(place / "rows.csv", rows_csv([*study.rows, *study.failed])))
     return files
 
 
@@ -63,8 +68,3 @@ def file_names(names: Sequence[str]) -> list[str]:
             number, own = number + 1, f"{base}-{number}"
         safe.append(own)
     return safe
-
-
-def _write(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8", newline="")
-    return path

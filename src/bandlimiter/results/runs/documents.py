@@ -52,8 +52,11 @@ def read_documents(folder: Path) -> dict[str, dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise LoadError(f"expected a JSON document in {path}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise LoadError(
+            f"expected a JSON document in {path}, it is damaged ({error}); the run's command, "
+            "given again, writes its result anew"
+        ) from error
     if not isinstance(document, dict):
         raise LoadError(f"expected a JSON object in {path}, got another value")
     return document

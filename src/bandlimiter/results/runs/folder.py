@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.results.runs.files import sync_folder
-from bandlimiter.results.runs.layout import HOLDER, LOCK, OWN, RUN, SHARDS, temporary
+from bandlimiter.results.files import sync_folder, temporary
+from bandlimiter.results.runs.layout import HOLDER, LOCK, OWN, RUN, SHARDS
 
 _BEFORE_RUN = {LOCK, HOLDER, *(temporary(Path(name)).name for name in (HOLDER, RUN))}
 """What a crash before ``run.json`` can leave."""
@@ -18,8 +18,8 @@ def claim_folder(folder: Path) -> None:
     Raises
     ------
     ConfigurationError
-        If it is a file or a symbolic link, has links inside, holds files but no run, is read-only
-        or cannot be made.
+        If it is a file or a symbolic link, has links or folders where files of a run are, holds
+        files but no run, is read-only or cannot be made.
     """
     if folder.is_symlink():
         # The link may lead elsewhere tomorrow, and two names for a run are one too many.
@@ -39,7 +39,7 @@ def claim_folder(folder: Path) -> None:
             f"expected a new or empty folder for the run, {folder} holds {others[0]!r} but no run; "
             "name another one"
         )
-    _refuse_links(folder)
+    _refuse_others(folder)
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -64,14 +64,23 @@ def _made(folder: Path) -> set[str]:
         ) from error
 
 
-def _refuse_links(folder: Path) -> None:
+def _refuse_others(folder: Path) -> None:
     """What is written through a link may land anywhere, and what is read come from anywhere."""
     for path in (*(folder / name for name in OWN), *_inside(folder / SHARDS)):
-        if path.is_symlink():
+        wanted = "a folder" if path.name == SHARDS else "a file"
+        if (found := _what(path)) not in (None, wanted):
             raise ConfigurationError(
-                f"expected a run of plain files, {path} is a symbolic link; put the file in its "
-                "place, or remove it"
+                f"expected {wanted} of the run, {path} is {found}; put back what was there, or "
+                "remove it"
             )
+
+
+def _what(path: Path) -> str | None:
+    if path.is_symlink():
+        return "a symbolic link"
+    if not path.exists():
+        return None
+    return "a folder" if path.is_dir() else "a file"
 
 
 def _runs(folder: Path, depth: int) -> list[Path]:

@@ -23,11 +23,6 @@ def shard_paths(folder: Path, shard: str) -> tuple[Path, Path]:
     return base / f"{shard}.parquet", base / f"{shard}.safetensors"
 
 
-def temporary(path: Path) -> Path:
-    """Return where a file is written before it gets its name."""
-    return path.with_name(f".{path.name}.tmp")
-
-
 def temporaries(folder: Path) -> list[Path]:
     """Return what crashes have left of such files."""
     return list(folder.glob(".*.tmp"))

@@ -1,6 +1,5 @@
 """One process a run: a lock that the kernel lets go of when its holder dies, however it dies."""
 
-import fcntl
 import json
 import os
 import socket
@@ -10,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bandlimiter.errors import ConfigurationError
+from bandlimiter.results.files import locked
 from bandlimiter.results.runs.files import explained, write_file
 from bandlimiter.results.runs.layout import HOLDER, LOCK
 
@@ -58,17 +58,7 @@ class RunLock:
 
 def in_use(folder: Path) -> bool:
     """Whether a process, this one included, holds a run's lock. Writes nothing."""
-    try:
-        file = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False  # nobody can have opened it
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False
+    return locked(folder / LOCK)
 
 
 def holder(folder: Path) -> str:
