@@ -182,7 +182,7 @@ def evaluate(
         targets=targets,
         kept=out is not None,
     )
-    return carry_out(plan, None if out is None else Path(out), executor, progress)
+    return carry_out(plan, None if out is None else Path(out).absolute(), executor, progress)
 
 
 def carry_out(
