@@ -6,7 +6,7 @@ import typer
 
 from bandlimiter.cli import options
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import show
+from bandlimiter.cli.output import answer, show_result
 
 
 @guarded
@@ -41,4 +41,4 @@ def demo(
             settings={**defended.settings, "data": "sample", "limit": limit},
             progress=progress,
         )
-    show(evaluation.tables, as_json)
+    answer(evaluation.tables, as_json, show_result)

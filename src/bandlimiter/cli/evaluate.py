@@ -7,7 +7,7 @@ import typer
 
 from bandlimiter.cli import attack_options, executor_options, options
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import own_stdout, show
+from bandlimiter.cli.output import answer, own_stdout, show_result
 from bandlimiter.errors import ConfigurationError
 
 
@@ -176,4 +176,4 @@ def evaluate(
             from bandlimiter.draw.withstanding import curves_of, draw_withstanding
 
             draw_withstanding(*curves_of(evaluation.rows, adaptive.stages), out / "withstanding")
-    show(evaluation.tables, as_json)
+    answer(evaluation.tables, as_json, show_result)

@@ -1,48 +1,79 @@
 """Errors as one line, exit code 2; Ctrl-C says what was kept."""
 
 import functools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typing_extensions import override
 
+from bandlimiter.cli.streams import answering, complain, settle_streams
 from bandlimiter.errors import BandlimiterError
 
 
+class Group(TyperGroup):
+    """All commands, with standard streams that nothing fails at in more than a line."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command that is asked for."""
+        settle_streams()
+        with answering():
+            return super().main(*args, **kwargs)
+
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an empty value, which a path would take for the working folder."""
+        for before, given in zip(["", *args], args, strict=False):
+            if not given or (given.startswith("--") and given.endswith("=")):
+                name = before if not given else given[:-1]
+                complain(f"error: expected a value after {name or 'the command'}, got an empty one")
+                raise typer.Exit(2)
+        return super().parse_args(ctx, args)
+
+
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a command: its own errors end it in one line, unless ``debug`` is set."""
+    """Wrap a command: its own errors end it in one line, unless ``debug`` is set.
+
+    Folders to write to stay what they were when it was given, wherever a user's model moves to.
+    """
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
+        for name in ("out", "tables"):
+            if kwargs.get(name):
+                kwargs[name] = kwargs[name].absolute()
         try:
             command(*args, **kwargs)
         except (BandlimiterError, OSError) as error:  # a full disk is a user's matter too
             if kwargs.get("debug"):
                 raise
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            complain(f"error: {' '.join(str(error).split())}")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            print(f"interrupted: {_kept(kwargs.get('out'))}", file=sys.stderr)
+            complain(f"interrupted: {_kept(kwargs.get('out'))}")
             raise typer.Exit(130) from None
 
     return run
 
 
 def _kept(out: Path | None) -> str:
-    from bandlimiter.errors import LoadError
     from bandlimiter.results.lines import ROWS
     from bandlimiter.results.runs import StoredRun, find_runs
 
     if out is None:
         return "no rows were kept; --out DIR keeps them as they come"
-    if (out / ROWS).is_file():
-        with (out / ROWS).open() as file:
-            return f"the {sum(1 for _ in file)} rows so far are in {out / ROWS}"
     try:
+        if (out / ROWS).is_file():
+            lines = (out / ROWS).read_bytes().count(b"\n")
+            return (
+                f"the {lines} rows so far are in {out / ROWS}; the same command again sets them "
+                "aside and begins anew"
+            )
         rows = sum(len(StoredRun.open(folder).rows()) for folder in find_runs(out))
-    except (LoadError, OSError):
+    except (BandlimiterError, OSError):
         rows = 0
     if not rows:
         return "nothing was kept"

@@ -2,29 +2,33 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import Any, TextIO
+
+from bandlimiter.cli.streams import answering
 
 
 @contextmanager
 def own_stdout() -> Iterator[None]:
     """Keep stdout for the answer: what a user's model prints meanwhile goes to stderr."""
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(_Careless(sys.stderr)):  # type: ignore[type-var]
         yield
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """Write one JSON document to stdout, and nothing else."""
-    json.dump(document, sys.stdout, indent=2, allow_nan=False)
-    print()
+def answer(
+    document: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], object]
+) -> None:
+    """Print a document to stdout, as JSON and nothing else or as ``show`` does it."""
+    with answering():
+        if as_json:
+            print(json.dumps(document, indent=2, allow_nan=False))
+        else:
+            show(document)
 
 
-def show(document: dict[str, Any], as_json: bool) -> None:
-    """Print an evaluation."""
-    if as_json:
-        print_json(document)
-        return
+def show_result(document: dict[str, Any]) -> None:
+    """Print an evaluation as tables."""
     from rich.console import Console
 
     from bandlimiter.report import result_tables
@@ -32,3 +36,22 @@ def show(document: dict[str, Any], as_json: bool) -> None:
     console = Console()
     console.print(result_tables(document))
     console.print(document["verdict"], highlight=False, markup=False)
+
+
+class _Careless:
+    """A stream that may fail: a model that prints is not wrong because nobody reads it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -7,7 +7,7 @@ import typer
 
 from bandlimiter.cli import options
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import own_stdout, print_json
+from bandlimiter.cli.output import answer, own_stdout
 
 if TYPE_CHECKING:
     import torch
@@ -87,12 +87,8 @@ def predict(
                     },
                 }
             )
-    if as_json:
-        settings = {**defended.settings, **defended.defence.settings, "stop": early}
-        settings["size"] = shown.size
-        print_json({"settings": settings, "predictions": answers})
-    else:
-        _show(answers)
+    settings = {**defended.settings, **defended.defence.settings, "stop": early, "size": shown.size}
+    answer({"settings": settings, "predictions": answers}, as_json, _show)
 
 
 def _answer(
@@ -103,7 +99,7 @@ def _answer(
     return {"label": label, "name": name, "score": float(scores[0, label])}
 
 
-def _show(answers: list[dict[str, Any]]) -> None:
+def _show(document: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -112,10 +108,10 @@ def _show(answers: list[dict[str, Any]]) -> None:
     for heading in ("image", "plain", "score", "defended", "score", "evaluations"):
         words = heading in ("image", "plain", "defended")
         table.add_column(heading, justify="left" if words else "right")
-    for answer in answers:
-        plain, averaged = answer["plain"], answer["defended"]
+    for each in document["predictions"]:
+        plain, averaged = each["plain"], each["defended"]
         table.add_row(
-            escape(answer["image"]),
+            escape(each["image"]),
             plain["name"],
             f"{plain['score']:.3f}",
             averaged["name"],

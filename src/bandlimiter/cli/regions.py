@@ -9,7 +9,7 @@ import typer
 from bandlimiter.cli import options, regions_report, small_network
 from bandlimiter.cli.files import make_folder, write_json
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import own_stdout, print_json
+from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
@@ -85,10 +85,7 @@ def regions(
             seed=seed,
         )
         document = study(subject, out, "regions", _step(subject, start, end, step), limit)
-    if as_json:
-        print_json(document)
-    else:
-        regions_report.show(document)
+    answer(document, as_json, regions_report.show)
 
 
 def study(

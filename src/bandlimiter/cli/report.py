@@ -1,13 +1,13 @@
 """``bandlimiter report``: runs as one HTML page, and as tables in files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bandlimiter.cli import options
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import own_stdout, print_json
+from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -57,24 +57,25 @@ def report(
             from bandlimiter.report.tables import write_tables
 
             files += write_tables([run.study for run in shown], tables)
-    said = [_said(run) for run in shown]
     document = {
         "report": str(out),
         "bytes": out.stat().st_size,
-        "runs": said,
+        "runs": [_said(run) for run in shown],
         "files": [str(path) for path in files],
     }
-    if as_json:
-        print_json(document)
-        return
+    answer(document, as_json, _show)
+
+
+def _show(document: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console()
-    for each in said:
+    for each in document["runs"]:
         missing = f" ({each['missing']})" if each["missing"] else ""
         console.print(f"{each['name']}{missing}: {each['verdict']}", highlight=False, markup=False)
-    extra = f", {len(files) - 1} files in {tables}" if tables is not None else ""
-    console.print(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB){extra}", markup=False)
+    page, *tables = document["files"]
+    extra = f", {len(tables)} files in {Path(tables[-1]).parents[1]}" if tables else ""
+    console.print(f"written: {page} ({document['bytes'] / 1e6:.1f} MB){extra}", markup=False)
 
 
 def _found(folders: list[Path]) -> list[Path]:
@@ -101,8 +102,8 @@ def _said(run: "Shown") -> dict[str, str | None]:
 
 def _require_file(out: Path) -> None:
     """Refuse, before anything is read, what cannot become a page."""
-    if out.is_dir() or not out.parent.is_dir():
-        wrong = "a folder" if out.is_dir() else f"{out.parent} is no folder"
+    if not out.parent.is_dir() or (out.exists() and not out.is_file()):
+        wrong = "a folder" if out.is_dir() else "no file" if out.exists() else "in no folder"
         raise ConfigurationError(
             f"expected --out to name a file, like report.html; got {out} ({wrong})"
         )

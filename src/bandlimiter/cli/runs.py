@@ -1,5 +1,6 @@
 """``bandlimiter runs``: what runs there are, how far they are, and what they say."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,8 +8,8 @@ import typer
 
 from bandlimiter.cli import options
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import print_json
-from bandlimiter.errors import LoadError
+from bandlimiter.cli.output import answer
+from bandlimiter.errors import BandlimiterError, LoadError
 
 if TYPE_CHECKING:
     from bandlimiter.report.tables import Study
@@ -29,10 +30,7 @@ def runs(
     if not folder.is_dir():
         raise LoadError(f"expected a folder of runs, got {folder}; name the one given as --out")
     document = _document(folder)
-    if as_json:
-        print_json(document)
-    else:
-        _show(document)
+    answer(document, as_json, _show)
 
 
 def _document(folder: Path) -> dict[str, Any]:
@@ -44,7 +42,7 @@ def _document(folder: Path) -> dict[str, Any]:
     for path in found:
         try:
             study = Study.of(StoredRun.open(path))
-        except LoadError as error:
+        except (BandlimiterError, OSError) as error:
             others.append({"folder": str(path), "reason": str(error)})
         else:
             listed.append(_line(path, study))
@@ -89,8 +87,10 @@ def _written(folder: Path) -> str:
     """Return when anything of a run was written last, UTC, to the second."""
     from datetime import UTC, datetime
 
-    files = (path for path in folder.rglob("*") if path.is_file())
-    last = max((path.stat().st_mtime for path in files), default=folder.stat().st_mtime)
+    last = folder.stat().st_mtime
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # what a run in use writes first is there for an instant
+            last = max(last, path.stat().st_mtime)
     return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

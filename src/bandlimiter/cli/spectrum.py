@@ -10,7 +10,7 @@ import typer
 from bandlimiter.cli import options, small_network, spectrum_report
 from bandlimiter.cli.files import make_folder
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import own_stdout, print_json
+from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -147,10 +147,7 @@ def spectrum(
         from bandlimiter.cli.files import write_json
 
         write_json(out / "spectrum.json", document)
-    if as_json:
-        print_json(document)
-    else:
-        spectrum_report.show(document)
+    answer(document, as_json, spectrum_report.show)
 
 
 def _check(highest: float | None, plane: float, grid: int) -> None:

@@ -8,7 +8,7 @@ import typer
 from bandlimiter.cli import options, tune_report
 from bandlimiter.cli.files import make_folder, write_json
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import own_stdout, print_json
+from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -162,10 +162,7 @@ def tune(
         if out is not None:
             document["files"] = [str(out / "tune.json"), *tune_report.draw(out, document)]
             write_json(out / "tune.json", document)
-    if as_json:
-        print_json(document)
-    else:
-        tune_report.show(document)
+    answer(document, as_json, tune_report.show)
 
 
 def parse_radii(text: str) -> list[float]:

@@ -9,7 +9,7 @@ import typer
 
 from bandlimiter.cli import attack_options, executor_options, options
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import own_stdout, print_json
+from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.cli.reproduce.limits import read_limits
 from bandlimiter.errors import ConfigurationError
 
@@ -144,10 +144,7 @@ def reproduce(
                 seed=seed,
                 device=device,
             )
-    if as_json:
-        print_json(document)
-    else:
-        _show(document)
+    answer(document, as_json, _show)
 
 
 def _require_none_of(**given: object) -> None:

@@ -9,7 +9,7 @@ import typer
 from bandlimiter.cli import options
 from bandlimiter.cli.files import make_folder
 from bandlimiter.cli.guard import guarded
-from bandlimiter.cli.output import own_stdout, print_json
+from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
 _DATA, _LINE, _PLANE = "Model and data", "Line", "Plane"
@@ -202,10 +202,7 @@ def trace(
             )
         else:
             document = task.run_line(max_breakpoints or _MOST)
-    if as_json:
-        print_json(document)
-    else:
-        task.show(document)
+    answer(document, as_json, task.show)
 
 
 def _check(given: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import torch
 from bandlimiter import errors
 from bandlimiter.errors import ConfigurationError, MissingExtraError, NoGradientError
 from bandlimiter.evaluation.executors.work import Bench
+from bandlimiter.results.files import printable
 from bandlimiter.results.runs import Harvest, Shard
 
 _LONGEST = 400
@@ -120,5 +121,5 @@ def trying(work: Callable[[], Outcome | None]) -> Outcome | None:
 
 def said(error: BaseException) -> str:
     """Return an exception's kind and message in one line of some hundred characters."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = printable(" ".join(f"{type(error).__name__}: {error}".split()))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."

@@ -48,7 +48,7 @@ def serve(pipe: "connection.Connection", parcel: Parcel, threads: int) -> None:
 def settle(threads: int) -> None:
     """Set the number of threads; send what is printed to stderr: stdout is the driver's."""
     torch.set_num_threads(threads)
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, AttributeError):  # closed, in one way or another
         sys.stdout.flush()
         os.dup2(2, 1)
 
