@@ -12,7 +12,7 @@ from bandlimiter.cli.streams import answering
 @contextmanager
 def own_stdout() -> Iterator[None]:
     """Keep stdout for the answer: what a user's model prints meanwhile goes to stderr."""
-    with redirect_stdout(_Careless(sys.stderr)):  # type: ignore[type-var]
+    with redirect_stdout(_Careless(sys.stderr)):
         yield
 
 

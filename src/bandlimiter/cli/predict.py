@@ -104,6 +104,8 @@ def _show(document: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from bandlimiter.results.files import printable
+
     table = Table()
     for heading in ("image", "plain", "score", "defended", "score", "evaluations"):
         words = heading in ("image", "plain", "defended")
@@ -111,7 +113,7 @@ def _show(document: dict[str, Any]) -> None:
     for each in document["predictions"]:
         plain, averaged = each["plain"], each["defended"]
         table.add_row(
-            escape(each["image"]),
+            escape(printable(each["image"])),
             plain["name"],
             f"{plain['score']:.3f}",
             averaged["name"],

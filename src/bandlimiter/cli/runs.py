@@ -100,6 +100,8 @@ def _show(document: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from bandlimiter.results.files import printable
+
     console = Console()
     if document["runs"]:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -109,7 +111,7 @@ def _show(document: dict[str, Any]) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("defence rate:\nsmallest\nwhole", justify="right", no_wrap=True)
         for run in document["runs"]:
-            table.add_row(*(escape(cell) for cell in _cells(run)))
+            table.add_row(*(escape(printable(cell)) for cell in _cells(run)))
         console.print(table)
     else:
         console.print(f"no runs in {document['folder']}", markup=False, highlight=False)

@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from typing_extensions import override
 
 from bandlimiter.attacks import Attack, Problem
@@ -44,9 +45,14 @@ def write_adversarial(
 def _ordered(data: bytes) -> bytes:
     """Put a safetensors file's header in order, which its writer leaves to chance."""
     end = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":"))
+    header = json.dumps(_header(data), sort_keys=True, separators=(",", ":"))
     # The space that the writer leaves, for alignment, belongs behind it.
     return data[:8] + header.encode().ljust(end - 8) + data[end:]
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return header
 
 
 def read_adversarial(path: Path) -> "SavedImages":
@@ -63,13 +69,15 @@ def read_adversarial(path: Path) -> "SavedImages":
     if not path.is_file():
         raise LoadError(f"expected adversarial images, found no file at {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            images, ids = file.get_tensor("images"), file.get_tensor("ids")
-            facts = file.metadata() or {}
+        data = path.read_bytes()  # safetensors opens no path that is not UTF-8
+        tensors, facts = load(data), _header(data).get("__metadata__", {})
     except (SafetensorError, OSError) as error:
         raise LoadError(
             f"expected a safetensors file with images and ids, {path} is not: {error}"
         ) from error
+    if not {"images", "ids"} <= tensors.keys():
+        raise LoadError(f"expected images and ids in {path}, got {', '.join(tensors) or 'nothing'}")
+    images, ids = tensors["images"], tensors["ids"]
     if images.ndim < 2 or not images.is_floating_point() or ids.shape != images.shape[:1]:
         raise InputError(
             f"expected images [N, ...] in floating point and ids [N] in {path}, got "

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from bandlimiter.attacks import Attack, Problem
 from bandlimiter.errors import ConfigurationError, InputError, LoadError
-from bandlimiter.results.runs import StoredRun
+from bandlimiter.results.runs import Harvest, Shard, StoredRun
 
 _SHARDS_IN_MEMORY = 8
 
@@ -58,7 +58,7 @@ def _places(folder: Path, trial: str) -> dict[int, tuple[str, int]]:
     run, places = _opened(folder), {}
     for shard in run.shards:
         if shard.trial == trial:
-            ids = run.harvest(shard).arrays.get("ids", ())
+            ids = _harvest(run, shard).arrays.get("ids", ())
             places.update({int(key): (shard.name, i) for i, key in enumerate(ids)})
     return places
 
@@ -67,7 +67,8 @@ def _places(folder: Path, trial: str) -> dict[int, tuple[str, int]]:
 def _failed(folder: Path, trial: str) -> dict[int, str]:
     """Return why there is nothing for images on which the attack failed, by id."""
     run = _opened(folder)
-    rows = [row for shard in run.shards if shard.trial == trial for row in run.harvest(shard).rows]
+    shards = [shard for shard in run.shards if shard.trial == trial]
+    rows = [row for shard in shards for row in _harvest(run, shard).rows]
     return {row.image: row.error for row in rows if row.error is not None}
 
 
@@ -91,4 +92,14 @@ def _opened(folder: Path) -> StoredRun:
 def _images(folder: Path, name: str) -> torch.Tensor:
     run = _opened(folder)
     (shard,) = (shard for shard in run.shards if shard.name == name)
-    return torch.from_numpy(run.harvest(shard).arrays["images"].copy())
+    return torch.from_numpy(_harvest(run, shard).arrays["images"].copy())
+
+
+def _harvest(run: StoredRun, shard: Shard) -> Harvest:
+    try:
+        return run.harvest(shard)
+    except LoadError as error:  # damaged since it was opened: no image's fault either
+        raise ConfigurationError(
+            f"expected the attacks' run in {run.folder} as it was when this began, {error}; run "
+            "the same command again"
+        ) from error
