@@ -1,0 +1,180 @@
+"""Commands that find no room, and those that find what others left half-written."""
+
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from bandlimiter.cli import guard
+from bandlimiter.cli.main import app
+from bandlimiter.results import read_rows
+from tests.cli.small_commands import COMMANDS
+from tests.results.runs.damages import WAYS, files
+
+WRITING = [name for name in COMMANDS if name != "predict"]
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that nobody changes."""
+    folder = tmp_path_factory.mktemp("evaluated") / "run"
+    given(*COMMANDS["evaluate"][:-1], str(folder), "--save-adversarial")
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a run in it."""
+    shutil.copytree(evaluated, tmp_path / "runs" / "first")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def given(*arguments: str) -> Result:
+    """Give a command: it does its work, or ends in one line."""
+    result = CliRunner().invoke(app, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    if result.exit_code:
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.count("\n") == 1
+    return result
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size: as with a full disk, writing fails half-way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def left_over(folder: Path) -> list[str]:
+    return [name for name in files(folder) if name.endswith((".tmp", ".part", ".trial"))]
+
+
+SIZES = {0: (), 300: pytest.mark.slow, 3000: pytest.mark.slow, 20_000: pytest.mark.slow}
+
+
+@pytest.mark.parametrize("name", WRITING)
+@pytest.mark.parametrize("size", [pytest.param(size, marks=marks) for size, marks in SIZES.items()])
+def test_no_room_is_one_line_and_room_is_enough(here: Path, name: str, size: int) -> None:
+    if name not in ("evaluate", "certify", "report") and size == 0:
+        pytest.skip("slow sizes try the others")
+    with largest_file(size):
+        full = given(*COMMANDS[name])
+    if full.exit_code:
+        assert "File too large" in full.stderr
+    else:
+        assert size == 20_000, "all of these write more than that"
+    assert not left_over(here)
+    roomy = given(*COMMANDS[name])
+    assert roomy.exit_code == 0, roomy.stderr
+    assert not left_over(here)
+    if name == "evaluate":
+        assert read_rows(here / "run") == read_rows(here / "runs" / "first")
+
+
+@pytest.fixture
+def disk(here: Path) -> Iterator[Path]:
+    """A disk of a megabyte, which is full."""
+    folder = here / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
+
+
+@pytest.mark.parametrize(
+    "leave", [0, *(pytest.param(size, marks=pytest.mark.slow) for size in (4096, 12_288, 40_960))]
+)
+def test_a_full_disk_leaves_nothing_that_stops_the_next_run(disk: Path, leave: int) -> None:
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    (disk / "ballast").write_bytes(bytes(free - leave))
+    command = [*COMMANDS["evaluate"][:-1], str(disk / "run")]
+    full = given(*command)
+    assert full.exit_code == 2
+    assert "No space left on device" in full.stderr
+    assert not left_over(disk)
+    (disk / "ballast").unlink()
+    assert given(*command).exit_code == 0
+    assert len(read_rows(disk / "run")) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", [name for name in WRITING if name not in ("evaluate", "report")])
+def test_what_others_left_half_written_is_written_anew(here: Path, name: str, way: str) -> None:
+    """All files at once; folders in their place are named."""
+    assert given(*COMMANDS[name]).exit_code == 0
+    folder = here / COMMANDS[name][-1]
+    made = [file for file in files(folder) if "shards/" not in file and "run.json" not in file]
+    for file in made:
+        WAYS[way](folder / file)
+    again = given(*COMMANDS[name])
+    if again.exit_code:
+        assert way in ("folder", "all but one")  # of certified.json: only the end of its last line
+        assert str(folder) in again.stderr
+        return
+    written = [file for file in files(folder) if not file.startswith("rows.jsonl.")]
+    assert written == files(folder) if name == "certify" else made
+    assert not [file for file in made if (folder / file).stat().st_size == 0 and file != "lock"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "name", ["run.json", "result.json", "manifest.jsonl", "shards/0000-00-fgsm-minimal.parquet"]
+)
+def test_reports_of_damaged_runs(here: Path, name: str, way: str) -> None:
+    WAYS[way](here / "runs" / "first" / name)
+    result = given("report", "runs/first", "--out", "page.html")
+    assert (result.exit_code == 0) == (here / "page.html").is_file()
+    if result.exit_code:
+        assert str(Path("runs") / "first") in result.stderr
+    else:
+        assert name != "run.json" or way == "all but one"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "name", ["run.json", "manifest.jsonl", "shards/0000-00-fgsm-minimal.parquet"]
+)
+def test_ctrl_c_says_what_was_kept_whatever_lies_there(here: Path, name: str, way: str) -> None:
+    WAYS[way](here / "runs" / "first" / name)
+    assert guard._kept(here / "runs")
+    assert guard._kept(here / "runs" / "first")
+
+
+@pytest.mark.parametrize("rows", [b"", b"\xff\xfe\n\xff", b'{"image": 0}\n{"ima'])
+def test_ctrl_c_counts_whole_lines(tmp_path: Path, rows: bytes) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(rows)
+    assert f"the {rows.count(bytes([10]))} rows so far" in guard._kept(tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in WRITING if name not in ("report", "reproduce")])
+def test_an_out_that_is_a_file_or_cannot_be_made(here: Path, name: str) -> None:
+    (here / "file").write_text("mine")
+    for out in ("file", "file/below", "/proc/none", "/dev/null", "/proc/none/below"):
+        result = given(*COMMANDS[name][:-1], out)
+        assert result.exit_code == 2
+        assert out.split("/below")[0] in result.stderr
+    assert (here / "file").read_text() == "mine"
