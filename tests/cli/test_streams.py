@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from bandlimiter.cli.main import app
 from bandlimiter.results import read_rows
 from tests.cli.small_commands import COMMANDS, save_image
+from tests.results.runs.damages import files
 from tests.results.runs.test_damage import finish
 
 COMMAND = f"{sys.executable} -P -m bandlimiter"
@@ -32,12 +34,16 @@ def shell(line: str, cwd: Path, **environment: str) -> subprocess.CompletedProce
     )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def folder(tmp_path: Path, evaluated: Path) -> Path:
     """Holds a finished run, ``runs/first``."""
-    base = tmp_path_factory.mktemp("streams")
-    finish(base / "runs" / "first", **{"kind": "evaluation"})
-    return base
+    return prepared(tmp_path, evaluated)
+
+
+def prepared(folder: Path, run: Path) -> Path:
+    shutil.copytree(run, folder / "runs" / "first")
+    save_image(folder / "image.png")
+    return folder
 
 
 EVALUATE = " ".join(("%", *COMMANDS["evaluate"]))
@@ -60,28 +66,19 @@ def test_an_answer_that_nobody_gets_is_one_line(folder: Path, name: str, end: st
     assert is_one_line(result.stderr, UNREAD[end]), result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize("name", [*COMMANDS, "demo"])
-@pytest.mark.parametrize("end", UNREAD)
-def test_work_is_done_before_its_answer_is_lost(
-    tmp_path: Path, folder: Path, name: str, end: str
-) -> None:
+def test_work_is_done_before_its_answer_is_lost(tmp_path: Path, evaluated: Path, name: str) -> None:
     """Files are those of a command whose answer was read."""
     command = " ".join(("%", *COMMANDS.get(name, ("demo", "--limit", "1"))))
     found = {}
-    for place, line in (("lost", f"{command} {end}"), ("read", command)):
-        here = tmp_path / place
-        here.mkdir()
-        (here / "runs").symlink_to(folder / "runs")
-        save_image(here / "image.png")
-        result = shell(line, here)
-        if place == "lost":
-            assert is_one_line(result.stderr, UNREAD[end]), result.stderr
-            assert result.returncode in ((0, 1) if end == NO_READER else (2,))
-        else:
-            assert result.returncode == 0, result.stderr
-        found[place] = sorted(str(path.relative_to(here)) for path in here.rglob("*"))
-    assert found["lost"] == found["read"]
+    for number, end in enumerate(("", *UNREAD)):
+        here = prepared(tmp_path / str(number), evaluated)
+        result = shell(f"{command} {end}", here)
+        assert is_one_line(result.stderr, UNREAD.get(end)), result.stderr
+        assert result.returncode in {"": (0,), NO_READER: (0, 1)}.get(end, (2,))
+        found[end] = files(here)
+    assert all(names == found[""] for names in found.values())
 
 
 @pytest.mark.slow
@@ -125,7 +122,7 @@ def source_path(folder: Path) -> str:
     return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_numbers_of_closed_streams_are_not_given_to_a_runs_files(tmp_path: Path) -> None:
     """What native code writes to 1 and 2 must land in no file."""
     (tmp_path / "native.py").write_text(
@@ -185,9 +182,8 @@ def test_json_gives_names_back_as_the_bytes_they_are(tmp_path: Path) -> None:
     assert os.fsencode(found["image"]) == os.fsencode(image)
 
 
-def test_pages_and_tables_of_names_that_are_no_text(tmp_path: Path) -> None:
-    evaluated = CliRunner().invoke(app, [*COMMANDS["evaluate"][:-1], str(tmp_path / ODD)])
-    assert evaluated.exit_code == 0, evaluated.stderr
+def test_pages_and_tables_of_names_that_are_no_text(tmp_path: Path, evaluated: Path) -> None:
+    shutil.copytree(evaluated, tmp_path / ODD)
     page, tables = tmp_path / f"page-{ODD}.html", tmp_path / f"tables-{ODD}"
     arguments = ["report", tmp_path / ODD, "--out", page, "--tables", tables]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
