@@ -87,7 +87,7 @@ def read_adversarial(path: Path) -> "SavedImages":
         images = require_images(images)
     except InputError as error:
         raise InputError(f"in {path}: {error}") from error
-    if len(ids.unique()) < len(ids):
+    if len(set(ids.tolist())) < len(ids):
         raise InputError(f"expected each id once in {path}, got some twice")
     name = printable(facts.get("attack", path.stem))
     return SavedImages(name, images, ids, quick=facts.get("quick") == "True")
