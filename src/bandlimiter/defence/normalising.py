@@ -29,10 +29,10 @@ def require_pixels_first(
 ) -> None:
     """Refuse a model in which something happens to the pixels before ``normaliser`` takes them.
 
-    Two inputs that differ by a known offset are followed as far as that layer. An offset that is
-    d long in the normalised space must arrive d long there, to 1 %; orthogonal maps of the whole
-    image, such as a flip, may come first. An input that the model does not take proves nothing and
-    is passed.
+    Inputs that differ by known offsets are followed as far as that layer. An offset that is d long
+    in the normalised space must arrive d long there, to 1 %; what leaves all lengths as they are,
+    such as a flip, may come first. An input that the model does not take proves nothing and is
+    passed.
 
     Parameters
     ----------
@@ -71,30 +71,38 @@ def _refusal(
 ) -> tuple[ConfigurationError | None, tuple[int, ...] | None]:
     """Return why the model is refused, None if it is not, and the shape that the layer is given."""
     device, dtype = place_of(model)
-    rng = generator(0, "normaliser", *shape)
-    grey = 0.4 + 0.2 * torch.rand(1, *shape, generator=rng)
-    offset = _STEP * torch.randn(1, *shape, generator=rng)
-    x = torch.cat([grey, grey + offset]).to(device, dtype)
+    x = _inputs(shape).to(device, dtype)
     try:
         given = _given(model, normaliser, x)
     except Exception:  # noqa: BLE001  (a user's code may raise anything; this shape proves nothing)
         return None, None
     if given is None:
         return _error("one that does not run"), None
-    moved = (given[1:] - given[:1]).double().cpu()
-    seen = tuple(given.shape[1:])
-    std = normaliser.std.double().cpu()
-    offset = (x[1:] - x[:1]).double().cpu()
-    if seen == tuple(shape) and seen[-3:-2] != (len(std),):
-        return None, seen  # the layer itself refuses another number of channels
-    if seen[-3:-2] != (len(std),):
-        return _error(f"one that is given shape {seen} where the model is given {shape}"), seen
-    if offset.shape[-3] == len(std):
-        ratio = float((moved / std).norm() / (offset / std).norm())
-        if abs(ratio - 1) <= _TOLERANCE:
+    seen, std = tuple(given.shape[1:]), normaliser.std.double().cpu()
+    if seen[-3:-2] != (len(std),) or x.shape[-3] != len(std):
+        if seen == tuple(shape):  # the layer itself refuses another number of channels
             return None, seen
-        return _described(shape, seen, ratio, moved, offset, std), seen
-    return _error(f"one that is given shape {seen} where the model is given {shape}"), seen
+        return _error(f"one that is given shape {seen} where the model is given {shape}"), seen
+    moved, offsets = ((z[1:] - z[:1]).double().cpu() for z in (given, x))
+    ratios = [
+        float((m / std).norm() / (o / std).norm()) for m, o in zip(moved, offsets, strict=True)
+    ]
+    if all(abs(ratio - 1) <= _TOLERANCE for ratio in ratios):
+        return None, seen
+    return _described(tuple(shape), seen, ratios, moved, offsets, std), seen
+
+
+def _inputs(shape: Sequence[int]) -> torch.Tensor:
+    """Return grey noise, and the same moved by noise, by a tint, and by both: [4, *shape].
+
+    A map that leaves the lengths of all three alone leaves all lengths in their plane alone. Noise
+    by itself would not do: scaling up by half makes it more, and smoother, and no longer.
+    """
+    rng = generator(0, "normaliser", *shape)
+    grey = 0.4 + 0.2 * torch.rand(shape, generator=rng)
+    noise = _STEP * torch.randn(shape, generator=rng)
+    tint = _STEP * (1 + torch.rand(*shape[:-2], 1, 1, generator=rng)).expand(shape)
+    return grey + torch.stack([torch.zeros(shape), noise, tint, noise + tint])
 
 
 def _given(model: nn.Module, normaliser: Normalise, x: torch.Tensor) -> torch.Tensor | None:
@@ -120,23 +128,24 @@ def _given(model: nn.Module, normaliser: Normalise, x: torch.Tensor) -> torch.Te
 
 
 def _described(
-    shape: Sequence[int],
+    shape: tuple[int, ...],
     seen: tuple[int, ...],
-    ratio: float,
+    ratios: Sequence[float],
     moved: torch.Tensor,
-    offset: torch.Tensor,
+    offsets: torch.Tensor,
     std: torch.Tensor,
 ) -> ConfigurationError:
-    same = seen == tuple(shape)
-    if same and float((moved - ratio * offset).abs().max()) <= 0.05 * ratio * _STEP:
+    ratio = ratios[0]
+    # Each number moves alike: to a twentieth of its step, as pixels may be rounded on the way.
+    if seen == shape and float((moved - ratio * offsets).abs().max()) <= 0.05 * ratio * _STEP:
         scale = [float(f"{value:.4g}") for value in (std / ratio).flatten()]
         return _error(
             f"one that takes pixels times {ratio:.4g}",
             f"give scale=torch.tensor({scale}).view(-1, 1, 1), its std in the units of x",
         )
     return _error(
-        f"one that takes what was made of them before it: shape {tuple(shape)} became {seen}, and "
-        f"offsets {ratio:.3g} times as long"
+        f"one that takes what was made of them before it: shape {shape} became {seen}, and offsets "
+        f"{min(ratios):.3g} to {max(ratios):.3g} times as long"
     )
 
 
