@@ -330,7 +330,7 @@ def test_a_classifier_is_probed_at_its_size(block):
 def test_what_cannot_be_accelerated_says_why(sample, fast, block):
     probe = torch.rand(4, 4, 6, 6)
     block.bn.train()
-    with pytest.raises(ConfigurationError, match=r"bn in training mode; call model.eval\(\)"):
+    with pytest.raises(ConfigurationError, match=r"\(bn\) in training mode; call model.eval\(\)"):
         accelerate(block, probe=probe)
     block.eval()
     with pytest.raises(ConfigurationError, match="dtype auto, float32 or bfloat16; got 'int8'"):
@@ -341,11 +341,11 @@ def test_what_cannot_be_accelerated_says_why(sample, fast, block):
         accelerate(block, backend="tensorrt", probe=probe)
     with pytest.raises(ConfigurationError, match="float32 on a CPU for onnxruntime"):
         accelerate(block, "bfloat16", "onnxruntime", probe=probe)
-    with pytest.raises(ConfigurationError, match="a CPU or a CUDA device, got meta"):
+    with pytest.raises(ConfigurationError, match="on the meta device"):
         accelerate(copy.deepcopy(block).to("meta"), probe=probe)
     with pytest.raises(ConfigurationError, match="inference copy already"):
         accelerate(fast.model)
-    with pytest.raises(ConfigurationError, match=r"torch.nn.Module or a Classifier, got function"):
+    with pytest.raises(ConfigurationError, match=r"torch.nn.Module, got function"):
         accelerate(test_each_threshold_counts)
     with pytest.raises(InputError, match=r"pixels in \[0, 1\]"):
         accelerate(block, probe=2 * probe + 1)

@@ -1,13 +1,11 @@
 """From a classifier to its fast inference copy."""
 
-import copy
 import math
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from bandlimiter.acceleration.backends import reason
 from bandlimiter.acceleration.candidates import first_sound_copy, resolve_candidates
 from bandlimiter.acceleration.checking import reference_logits, resolve_probe
 from bandlimiter.acceleration.folding import folded
@@ -15,7 +13,13 @@ from bandlimiter.acceleration.inference_copy import InferenceCopy
 from bandlimiter.acceleration.precision import computing_in
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.models import Classifier
-from bandlimiter.tensors import place_of, require_independent
+from bandlimiter.tensors import (
+    copied,
+    place_of,
+    require_eval,
+    require_independent,
+    require_module,
+)
 
 
 class Accelerated(NamedTuple):
@@ -147,9 +151,10 @@ def accelerate(
 
     with computing_in(torch.float32, device):
         images = resolve_probe(probe, input_size, device)
-        require_independent(_copied(module), images.to(own_dtype))
-        reference = reference_logits(_copied(module), images, own_dtype, probe is not None)
-        network = folded(_copied(module), images)
+        # Each on a copy: even running a model may change it.
+        require_independent(copied(module), images.to(own_dtype))
+        reference = reference_logits(copied(module), images, own_dtype, probe is not None)
+        network = folded(copied(module), images)
         _channels_last(network)
         fast, found = first_sound_copy(
             network, candidates, images, reference, least_agreement, most_score_error
@@ -159,34 +164,14 @@ def accelerate(
 
 def _unpacked(model: nn.Module | Classifier) -> tuple[nn.Module, int | None]:
     module = model.module if isinstance(model, Classifier) else model
-    if not isinstance(module, nn.Module):
-        raise ConfigurationError(
-            f"expected a torch.nn.Module or a Classifier, got {type(model).__name__}"
-        )
+    require_module(module, "model (or a Classifier)")
     if any(isinstance(part, InferenceCopy) for part in module.modules()):
         raise ConfigurationError(
             "expected a model, got one that is an inference copy already; accelerate the model "
             "that it was made from"
         )
-    training = [name or "the model" for name, part in module.named_modules() if part.training]
-    if training:
-        raise ConfigurationError(
-            f"expected a model in eval mode, got {training[0]} in training mode; call model.eval()"
-        )
+    require_eval(module)
     return module, model.input_size if isinstance(model, Classifier) else None
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    """Return a copy to work with: even running a model may change it."""
-    try:
-        twin = copy.deepcopy(module)
-    except Exception as error:  # modules may hold anything
-        raise ConfigurationError(
-            f"expected a model that copy.deepcopy can copy, got {reason(error)}; keep what cannot "
-            "be copied out of it"
-        ) from error
-    twin.zero_grad(set_to_none=True)
-    return twin.requires_grad_(False)
 
 
 def _channels_last(network: nn.Module) -> None:

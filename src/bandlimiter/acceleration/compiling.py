@@ -42,12 +42,14 @@ class Compiled(MadeForShape):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network)
-        self._compiled = torch.compile(network, dynamic=True, fullgraph=True, **_ISOLATED)
+        self._compiled: Any = None
 
     @override
     def make(self, x: torch.Tensor) -> Run:
         if torch._dynamo.config.disable:
             raise UnavailableError("torch.compile is switched off (TORCH_COMPILE_DISABLE)")
+        if self._compiled is None:  # not before: some modules are refused at once
+            self._compiled = torch.compile(self._network, dynamic=True, fullgraph=True, **_ISOLATED)
         with _COMPILING, torch._inductor.config.patch(freezing=True):
             self._run(_at_least(_LARGE, x))
             self._run(x[:1])

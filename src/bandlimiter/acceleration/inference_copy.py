@@ -12,7 +12,7 @@ from bandlimiter.acceleration.compiling import Compiled
 from bandlimiter.acceleration.onnx_session import OnnxSession
 from bandlimiter.acceleration.precision import computing_in
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.tensors import place_of
+from bandlimiter.tensors import freeze, place_of, set_training
 
 BACKENDS: dict[str, Callable[[nn.Module], Runner]] = {
     "eager": Eager,
@@ -42,7 +42,9 @@ class InferenceCopy(nn.Module):
 
     def __init__(self, network: nn.Module, dtype: torch.dtype, backend: str) -> None:
         super().__init__()
-        self.network = network.eval().requires_grad_(False)
+        set_training(network, False)
+        freeze(network)
+        self.network = network
         self.dtype = dtype
         self.backend = backend
         self.training = False

@@ -20,7 +20,14 @@ from bandlimiter.adapters.labels import Array, read_labels, read_targets
 from bandlimiter.attacks import Target
 from bandlimiter.defence import Certificate, PostAverage, certify
 from bandlimiter.errors import ConfigurationError, InputError, LoadError, MissingExtraError
-from bandlimiter.tensors import generator, place_of, require_autograd, slope, with_graph
+from bandlimiter.tensors import (
+    generator,
+    place_of,
+    require_autograd,
+    set_training,
+    slope,
+    with_graph,
+)
 
 try:
     from art.estimators.classification import PyTorchClassifier
@@ -116,7 +123,7 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
 
         With fresh draws, each input that passes gets the next one.
         """
-        self._model.train(training_mode)
+        set_training(self._model, training_mode)
         with torch.no_grad():
             parts = [self._scores(part) for part in torch.split(self._tensor(x), batch_size)]
         return torch.cat(parts).float().cpu().numpy()
@@ -143,7 +150,7 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
             wanted = targets.to(scores.dtype) if targets.is_floating_point() else targets
             return [F.cross_entropy(scores, wanted, reduction="sum")]
 
-        self._model.train(training_mode)
+        set_training(self._model, training_mode)
         gradient = self._gradients(x, loss)
         return _like(gradient[:, 0], x)
 
@@ -171,7 +178,7 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
         """
         chosen = range(self.nb_classes) if label is None else [label]
         columns = [read_labels(one, len(x), self.nb_classes).to(self.device) for one in chosen]
-        self._model.train(training_mode)
+        set_training(self._model, training_mode)
         gradients = self._gradients(
             x, lambda scores: (scores.gather(1, column[:, None]).sum() for column in columns)
         )
@@ -195,7 +202,7 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
             As it says; among others for a defence that has no certificate, such as one with a
             fixed draw.
         """
-        self._model.eval()
+        set_training(self._model, False)
         inputs = self._entered(self._tensor(x))
         return certify(self.defence, inputs, samples=samples, alpha=alpha, **settings)
 

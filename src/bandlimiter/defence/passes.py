@@ -7,7 +7,13 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from bandlimiter.defence.neighbourhood import Neighbourhood
-from bandlimiter.tensors import ChunkLimit, map_chunks, model_logits, require_no_overflow
+from bandlimiter.tensors import (
+    ChunkLimit,
+    as_written,
+    map_chunks,
+    model_logits,
+    require_no_overflow,
+)
 
 
 def logits_at_points(
@@ -34,8 +40,15 @@ def logits_at_points(
     def logits(start: int, stop: int) -> tuple[torch.Tensor]:
         return (model_logits(model, around.points(start, stop), check=False),)
 
+    def logits_as_written(start: int, stop: int) -> tuple[torch.Tensor]:
+        with as_written():  # or else TorchScript's second run keeps other tensors than its first
+            return logits(start, stop)
+
     def recomputed(start: int, stop: int) -> tuple[torch.Tensor]:
-        kept: tuple[torch.Tensor] = checkpoint(logits, start, stop, use_reentrant=False)
+        # Stopping early is an exception, which TorchScript takes for an error.
+        kept: tuple[torch.Tensor] = checkpoint(
+            logits_as_written, start, stop, use_reentrant=False, early_stop=False
+        )
         return kept
 
     one_pass = recomputed if torch.is_grad_enabled() else logits

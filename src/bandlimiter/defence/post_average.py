@@ -335,7 +335,8 @@ class PostAverage(Surroundings):
             seed=self.seed if seed is None else seed,
             randomness=randomness or self.randomness,
             chunk=self._limit.size,
-        ).eval()
+        )
+        new.training = False  # the model's mode is the caller's matter
         if seed is None and sampler is None and directions is None:
             new.directions = self.directions
         new._scale_read, new._checked = self._scale_read, self._checked
@@ -355,7 +356,7 @@ class PostAverage(Surroundings):
             inputs as they are, and for a model whose answers depend on the batch.
         """
         self._require_scale(x)
-        mode = any(module.training for module in self.model.modules())
+        mode = any(getattr(module, "training", False) for module in self.model.modules())
         self._once(
             lambda: require_independent(self.model, x), "batch", x.shape[1:], id(self.model), mode
         )

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from operator import index
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
+from typing_extensions import override
 
 from bandlimiter.defence.kept_draw import KeptDraw
 from bandlimiter.defence.neighbourhood import Neighbourhood
@@ -24,7 +25,7 @@ from bandlimiter.sampling import (
     transfer_of,
 )
 from bandlimiter.sampling.transfer import frequency_rows
-from bandlimiter.tensors import Key
+from bandlimiter.tensors import Key, require_module, set_training
 
 
 class Surroundings(KeptDraw):
@@ -53,6 +54,7 @@ class Surroundings(KeptDraw):
         randomness: Literal["fixed", "fresh"],
     ) -> None:
         super().__init__()
+        require_module(model)
         if not (math.isfinite(radius) and radius >= 0):
             raise ConfigurationError(f"expected a finite radius >= 0, got {radius}")
         if index(directions) < 1:
@@ -69,6 +71,14 @@ class Surroundings(KeptDraw):
         self._keep_scale(resolve_scale(model, scale))
         self._scale_read = scale is None
         self.register_buffer("directions", None)
+
+    @override
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of this module and its parts; torch.export's modules keep theirs."""
+        self.training = mode
+        for part in self.children():
+            set_training(part, mode)
+        return self
 
     @property
     def evaluations(self) -> int:

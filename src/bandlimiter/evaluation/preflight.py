@@ -16,7 +16,14 @@ from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.adversarial_sets import SavedImages
 from bandlimiter.evaluation.judge import Judge
 from bandlimiter.results import NONE, OURS
-from bandlimiter.tensors import place_of, require_autograd, require_independent, require_labels
+from bandlimiter.tensors import (
+    place_of,
+    require_autograd,
+    require_eval,
+    require_independent,
+    require_labels,
+    require_module,
+)
 
 THREATS = ("transfer", "adaptive", "both")
 """What attacks know of the defence."""
@@ -26,18 +33,11 @@ def require_ready(model: nn.Module, defence: nn.Module) -> None:
     """Refuse what is no module, a model in training mode, and `torch.inference_mode` around."""
     require_autograd()
     for role, module in (("model", model), ("defence", defence)):
-        if not isinstance(module, nn.Module):
-            raise ConfigurationError(
-                f"expected the {role} as a torch.nn.Module, got {type(module).__name__}"
-                + ("; give its .module" if hasattr(module, "module") else "")
-            )
+        require_module(module, role)
     # PostAverage's own flag says nothing; what it wraps must not depend on the batch.
     defended = defence.model if isinstance(defence, PostAverage) else defence
-    if any(module.training for module in (*model.modules(), *defended.modules())):
-        raise ConfigurationError(
-            "expected models in eval mode, got one in training mode, whose answers depend on the "
-            "batch; call model.eval()"
-        )
+    for module in (model, defended):
+        require_eval(module)
 
 
 def resolve_stop(defence: nn.Module, stop: str, alpha: float) -> Stop:

@@ -1,13 +1,12 @@
 """The point of a set that a classifier is least sure of, and the way to the boundary."""
 
-import copy
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from bandlimiter.errors import InputError
+from bandlimiter.tensors import copied
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +46,7 @@ def closest_to_boundary(
     if given.ndim != 2 or given.shape[1] != points.shape[1]:
         raise InputError(f"expected a point of {points.shape[1]} numbers, got {given.shape[-1]}")
     # A copy in float64, so that the direction is as exact as the point.
-    judge = copy.deepcopy(network).double().requires_grad_(False)
+    judge = copied(network).double()
     device = next((value.device for value in network.parameters()), torch.device("cpu"))
     x = torch.tensor(given, dtype=torch.float64, device=device, requires_grad=True)
     logits = judge(x)

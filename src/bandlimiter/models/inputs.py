@@ -26,6 +26,8 @@ def stated_size(model: nn.Module) -> int | None:
     if len({size for _, size in found}) != 1:
         return None
     part, size = found[0]
+    if part is not model and isinstance(part, torch.jit.ScriptModule):
+        return None  # where it stands cannot be watched
     return size if part is model or _passes_on(model, part, size) else None
 
 

@@ -13,6 +13,15 @@ from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
 from bandlimiter.tensors.gradients import require_autograd, slope, usable, with_graph
 from bandlimiter.tensors.independence import answers_differ, require_independent
+from bandlimiter.tensors.modules import (
+    as_written,
+    copied,
+    freeze,
+    require_eval,
+    require_graphs_in_eval,
+    require_module,
+    set_training,
+)
 from bandlimiter.tensors.normalise import Normalise, find_normaliser
 from bandlimiter.tensors.outputs import (
     find_logits,
@@ -29,22 +38,29 @@ __all__ = [
     "answers_differ",
     "as_float64",
     "as_labels",
+    "as_written",
     "clip_rounding",
+    "copied",
     "find_logits",
     "find_normaliser",
+    "freeze",
     "generator",
     "logits_of",
     "map_chunks",
     "model_logits",
     "place_of",
     "require_autograd",
+    "require_eval",
+    "require_graphs_in_eval",
     "require_images",
     "require_independent",
     "require_inputs",
     "require_labels",
+    "require_module",
     "require_no_nan",
     "require_no_overflow",
     "resolve_device",
+    "set_training",
     "slope",
     "usable",
     "with_graph",

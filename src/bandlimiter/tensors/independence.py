@@ -7,6 +7,7 @@ from torch import nn
 
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors.device import place_of
+from bandlimiter.tensors.modules import require_eval, require_graphs_in_eval
 from bandlimiter.tensors.outputs import model_logits
 
 # Of the largest logit. Passes of other sizes round otherwise, by some 1e-6 of it in float32; a
@@ -44,6 +45,7 @@ def require_independent(model: nn.Module, x: torch.Tensor) -> None:
         (a ValueError) for such a model, for one with a BatchNorm in training mode, which even a
         look would change, and for one whose training mode makes its answers random.
     """
+    require_graphs_in_eval(model)
     _require_fixed_statistics(model)
     one = x[:1].detach().to(*place_of(model))
     batches = _batches(one)
@@ -51,7 +53,7 @@ def require_independent(model: nn.Module, x: torch.Tensor) -> None:
     if last is None or again is None:
         return
     if _apart(last, again) > 1:
-        _require_eval(model)
+        require_eval(model)
         return
     for other in (alone, first):
         if other is None or _apart(last, other) <= 1:
@@ -83,23 +85,10 @@ def _answer(model: nn.Module, batch: torch.Tensor, place: int) -> torch.Tensor |
 
 
 def _require_fixed_statistics(model: nn.Module) -> None:
-    for name, part in model.named_modules():
-        if part.training and isinstance(part, nn.modules.batchnorm._BatchNorm):
-            raise _training(name, part)
-
-
-def _require_eval(model: nn.Module) -> None:
-    """Refuse a random model with parts in training mode, the most particular of them by name."""
-    training = [(name, part) for name, part in model.named_modules() if part.training]
-    if training:
-        raise _training(*training[-1])
-
-
-def _training(name: str, part: nn.Module) -> ConfigurationError:
-    return ConfigurationError(
-        f"expected a model in eval mode, got {type(part).__name__} ({name or 'the model'}) in "
-        "training mode, where answers depend on the batch or on chance; call model.eval()"
-    )
+    for part in model.modules():
+        kind = getattr(part, "original_name", type(part).__name__)  # TorchScript's parts have one
+        if "BatchNorm" in kind and getattr(part, "training", False):
+            require_eval(model)
 
 
 def _is_rounding(model: nn.Module, one: torch.Tensor, difference: float) -> bool:

@@ -9,6 +9,13 @@ from typing_extensions import override
 from bandlimiter.errors import ConfigurationError, InputError
 
 
+@torch.fx.wrap  # so that tracing keeps the question, whose answer depends on the input
+def _with_channels(x: torch.Tensor, channels: int) -> torch.Tensor:
+    if x.ndim < 3 or x.shape[-3] != channels:
+        raise InputError(f"expected images with {channels} channels, got shape {list(x.shape)}")
+    return x
+
+
 class Normalise(nn.Module):
     """Map pixels to the network's input space, channel by channel: (x - mean) / std.
 
@@ -59,11 +66,7 @@ class Normalise(nn.Module):
         InputError
             If x has another number of channels: one channel would broadcast to three.
         """
-        if x.ndim < 3 or x.shape[-3] != len(self.mean):
-            raise InputError(
-                f"expected images with {len(self.mean)} channels, got shape {tuple(x.shape)}"
-            )
-        return (x - self.mean) / self.std
+        return (_with_channels(x, len(self.mean)) - self.mean) / self.std
 
     @override
     def extra_repr(self) -> str:

@@ -19,9 +19,9 @@ def model_logits(model: nn.Module, x: torch.Tensor, *, check: bool = True) -> to
     Parameters
     ----------
     model
-        Takes [N, ...] in the dtype and on the device of x; returns what `find_logits` reads.
+        Takes [N, ...] on the device of x; returns what `find_logits` reads.
     x
-        [N, ...]; where it has a gradient, so have the logits.
+        [N, ...]; where it has a gradient, so have the logits. Cast to the model's dtype.
     check
         Whether to look at the values, for which a GPU has to wait. Without, call
         `require_no_overflow` once for many passes.
@@ -36,7 +36,7 @@ def model_logits(model: nn.Module, x: torch.Tensor, *, check: bool = True) -> to
     InputError
         As `find_logits`; with ``check`` also as `require_no_overflow`.
     """
-    logits = find_logits(model(x.clone())).clone()
+    logits = find_logits(model(_own_copy(model, x))).clone()
     if check:
         require_no_overflow(logits)
     return logits
@@ -92,6 +92,14 @@ def require_no_overflow(logits: torch.Tensor) -> None:
             "expected logits without NaN or +inf, and not all -inf, got some such; the model "
             "overflows on these inputs"
         )
+
+
+def _own_copy(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return a copy of x in the dtype of the model's first floating point tensor, if it has one."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return x.to(tensor.dtype, copy=True)
+    return x.clone()
 
 
 def _find(output: Any) -> Any:

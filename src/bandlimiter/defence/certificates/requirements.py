@@ -18,6 +18,7 @@ from bandlimiter.sampling import (
     UniformBall,
     UniformSphere,
 )
+from bandlimiter.tensors import require_eval
 
 _SINGULAR = (RandomDirections, OrthogonalDirections, UniformSphere)
 
@@ -59,11 +60,7 @@ def require_certifiable(defence: PostAverage) -> Sampler:
             f"expected the vote softmax or majority to certify, got {defence.vote!r}: its scores "
             "have no bounds, so a small change of the offsets' law can change their mean at will"
         )
-    if any(module.training for module in defence.model.modules()):
-        raise ConfigurationError(
-            "expected a model in eval mode to certify, got one in training mode, whose answers "
-            "depend on the batch; call model.eval()"
-        )
+    require_eval(defence.model)
     return law
 
 

@@ -113,8 +113,8 @@ class CleanImages:
             raise InputError(f"expected {len(self)} keys, one an image, got {len(self._keys)}")
         self._device = place_of(defence.model)[0]
         first = self._read(0, 1)
-        self.shape = first.shape[1:]
         defence.require_fitting(first)
+        self.shape = first.shape[1:]
         self._block = max(1, min(_BLOCK, _BLOCK_NUMBERS // max(1, first.numel())))
         self.plain_right = self._plain(defence.model) == self.labels
 

@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.module import (
     register_module_forward_hook,
@@ -86,9 +87,11 @@ class RunningModules:
         module = self._stack[-1] if self._stack else None
         kind = "it" if module is None else f"{type(module).__name__} ({self.at('') or 'given'})"
         given = ", ".join(map(str, ("N", *shape)))
+        reason = " ".join(str(error).split())
+        if isinstance(module, torch.jit.ScriptModule):  # its errors quote its code
+            reason = "TorchScript, frozen perhaps, cannot run in float64; give the nn.Module itself"
         return ConfigurationError(
-            f"expected a network that takes inputs [{given}], but {kind} failed: "
-            f"{' '.join(str(error).split())}"
+            f"expected a network that takes inputs [{given}], but {kind} failed: {reason}"
         )
 
     def _enter(self, module: nn.Module, given: Any) -> None:

@@ -1,6 +1,5 @@
 """Reads any module as a graph, and holds the graph against the module before it is used."""
 
-import copy
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from bandlimiter.geometry.graph.modules import InputWidth, RunningModules
 from bandlimiter.geometry.graph.recording import Recorder
 from bandlimiter.geometry.graph.running import exact_and_apart
 from bandlimiter.geometry.graph.steps import Graph
+from bandlimiter.tensors import copied, require_graphs_in_eval, require_module
 
 
 def read_graph(module: nn.Module, shape: tuple[int, ...]) -> Graph:
@@ -66,13 +66,9 @@ def stated_width(module: nn.Module) -> int | None:
 
 
 def _copied(module: nn.Module) -> nn.Module:
-    try:
-        return copy.deepcopy(module).double().cpu().requires_grad_(False)
-    except Exception as error:  # modules may hold anything
-        raise ConfigurationError(
-            f"expected a module that can be copied, but {type(module).__name__} cannot: "
-            f"{' '.join(str(error).split())}"
-        ) from error
+    require_module(module, "network")
+    require_graphs_in_eval(module)
+    return copied(module).double().cpu()
 
 
 def _recorded(module: nn.Module, shape: tuple[int, ...]) -> tuple[Recorder, int]:
@@ -85,7 +81,7 @@ def _recorded(module: nn.Module, shape: tuple[int, ...]) -> tuple[Recorder, int]
         except ConfigurationError:
             raise
         except Exception as error:  # the user's own code may raise anything
-            raise modules.failed(shape, error) from error
+            raise recorder.refusal or modules.failed(shape, error) from error
     register = recorder.register_of(result) if isinstance(result, torch.Tensor) else None
     if register is None:
         raise ConfigurationError(
@@ -107,7 +103,11 @@ def _needed(recorder: Recorder, result: int) -> list[Any]:
 
 def _require_finite(module: nn.Module) -> None:
     for name, value in module.state_dict().items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
+        if (
+            isinstance(value, torch.Tensor)
+            and value.is_floating_point()
+            and not torch.isfinite(value).all()
+        ):
             layer = name.rpartition(".")[0]
             raise ConfigurationError(
                 f"expected finite weights, but the layer {layer or 'given'} holds NaN or infinite "

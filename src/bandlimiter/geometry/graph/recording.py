@@ -47,6 +47,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.shapes: dict[int, tuple[int, ...]] = {}
         self.softmax: dict[int, tuple[int, str, Call]] = {}
         """Registers that hold a softmax's result: what it was taken of, its name, and it."""
+        self.refusal: ConfigurationError | None = None
+        """Why an operation was refused; on its way TorchScript makes another error of it."""
         self._batch = len(x)
         self._modules = modules
         self._names: Counter[str] = Counter()
@@ -68,7 +70,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Arguments = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
+        try:
+            return self._follow(func, args, kwargs or {})
+        except ConfigurationError as error:
+            self.refusal = error
+            raise
+
+    def _follow(self, func: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
+        if func is aten._convolution.default:  # a traced one, with four settings of cuDNN
+            func, args = aten.convolution.default, args[:9]
         sources = self._sources((args, kwargs))
         name = func.overloadpacket.__name__.strip("_")
         if torch.Tag.nondeterministic_seeded in func.tags and func not in known.ACTIVATIONS:

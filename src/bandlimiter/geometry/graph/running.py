@@ -11,12 +11,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
 from bandlimiter.geometry.graph import vocabulary as known
+from bandlimiter.tensors import as_written
 
 
 @contextmanager
 def exact_and_apart() -> Iterator[None]:
-    """Run everything in float64, and Linear layers on sequences without folding the batch."""
-    with _Precise(), _Apart():  # type: ignore[no-untyped-call]
+    """Run everything in float64, and Linear layers on sequences without folding the batch.
+
+    TorchScript runs operation by operation, as it is written.
+    """
+    with as_written(), _Precise(), _Apart():  # type: ignore[no-untyped-call]
         yield
 
 
