@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def certify(
     model: options.Model = "sample",
     weights: options.Weights = None,
+    weights_key: options.WeightsKey = None,
     data: options.Data = None,
     size: options.Size = None,
     limit: options.Limit = None,
@@ -108,6 +109,7 @@ def certify(
         defended = build_defended(
             model,
             weights,
+            weights_key=weights_key,
             radius=radius,
             sampler=sampler,
             vote=vote,
@@ -155,6 +157,7 @@ def _certified(
     """Yield the rows of as many images at once as fill a pass."""
     import torch
 
+    from bandlimiter.attacks import Target
     from bandlimiter.cli.progress import rows_progress
     from bandlimiter.defence.certificates import certify as certify_images
     from bandlimiter.defence.certificates.margins import BLOCK
@@ -166,7 +169,7 @@ def _certified(
     size = max(1, ChunkLimit("auto").resolve(first) // BLOCK)
     with torch.no_grad(), rows_progress("images") as update:
         first = require_images(first)
-        require_labels(images.labels, len(images), model_logits(plain, first).shape[1])
+        require_labels(images.labels, len(images), Target(plain).count_classes(first))
         for start in range(0, len(images), size):
             update(start, len(images), "certifying")
             part = slice(start, min(start + size, len(images)))

@@ -15,6 +15,7 @@ from bandlimiter.errors import ConfigurationError
 def evaluate(
     model: options.Model = "sample",
     weights: options.Weights = None,
+    weights_key: options.WeightsKey = None,
     data: options.Data = None,
     size: options.Size = None,
     limit: options.Limit = None,
@@ -128,6 +129,7 @@ def evaluate(
         defended = build_defended(
             model,
             weights,
+            weights_key=weights_key,
             radius=radius,
             directions=directions,
             sampler=sampler,

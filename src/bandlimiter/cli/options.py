@@ -11,7 +11,8 @@ Model = Annotated[
     str,
     typer.Option(
         help="sample, cifar-resnet20 ... cifar-resnet110, torchvision:NAME, timm:NAME, "
-        "efficientnet-lite0, or MODULE:FACTORY (yours; takes pixels in [0, 1]).",
+        "efficientnet-lite0, or yours, which takes pixels in [0, 1]: MODULE:FACTORY, "
+        "FILE.py:FACTORY, or a file of TorchScript (.pt) or torch.export (.pt2).",
         rich_help_panel="Model and data",
     ),
 ]
@@ -19,6 +20,14 @@ Weights = Annotated[
     Path | None,
     typer.Option(
         help="A safetensors file or a torch checkpoint.", rich_help_panel="Model and data"
+    ),
+]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(
+        help="The part of that file to load, like state_dict_ema. Default: the one that fits, "
+        "and of several the one that is no average over training.",
+        rich_help_panel="Model and data",
     ),
 ]
 Data = Annotated[

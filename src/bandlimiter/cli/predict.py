@@ -20,6 +20,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGE...")],
     model: options.Model = "sample",
     weights: options.Weights = None,
+    weights_key: options.WeightsKey = None,
     size: options.Size = None,
     radius: options.Radius = None,
     directions: options.Directions = 15,
@@ -53,6 +54,7 @@ def predict(
         defended = build_defended(
             model,
             weights,
+            weights_key=weights_key,
             radius=radius,
             directions=directions,
             sampler=sampler,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @guarded
 def regions(
     network: small_network.Network = None,
+    weights_key: small_network.WeightsKey = None,
     data: small_network.Data = None,
     points: small_network.Points = 400,
     widths: small_network.Widths = "16,16,16",
@@ -74,6 +75,7 @@ def regions(
         subject = small_network.build_subject(
             network,
             data,
+            weights_key=weights_key,
             points=points,
             widths=widths,
             activation=activation,

@@ -12,7 +12,7 @@ from bandlimiter.acceleration import Accelerated, accelerate
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.models import Classifier, load_model
-from bandlimiter.tensors import resolve_device
+from bandlimiter.tensors import freeze, resolve_device
 
 PROBE = 128
 """The most images on which a fast copy is checked."""
@@ -39,6 +39,7 @@ def build_defended(
     model: str = "sample",
     weights: Path | None = None,
     *,
+    weights_key: str | None = None,
     radius: float | None = None,
     directions: int = 15,
     sampler: str = "directions",
@@ -50,8 +51,8 @@ def build_defended(
 ) -> Defended:
     """Load a model and wrap it; see the options for what the values mean."""
     place = resolve_device(device)
-    classifier = load_model(model, weights)
-    classifier.module.to(place).requires_grad_(False)  # attacks need gradients of x alone
+    classifier = load_model(model, weights, weights_key=weights_key)
+    freeze(classifier.module.to(place))  # attacks need gradients of x alone
     radius = classifier.paper_radius if radius is None else radius
     if radius is None:
         raise ConfigurationError(
@@ -71,6 +72,7 @@ def build_defended(
     settings = {
         "model": model,
         "weights": None if weights is None else weights.name,
+        "weights_key": classifier.weights_key,
         "class_names": None if names is None else list(names),
         "paper_data": classifier.paper_data,
         "paper_radius": classifier.paper_radius,

@@ -27,6 +27,13 @@ Network = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(
+        help="The part of that file to load, where it holds several networks.",
+        rich_help_panel=_PANEL,
+    ),
+]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -88,6 +95,7 @@ def build_subject(
     lower: str | None,
     upper: str | None,
     seed: int,
+    weights_key: str | None = None,
 ) -> Subject:
     """Load or train the network, and read the box."""
     from bandlimiter.data import load_planar
@@ -108,7 +116,7 @@ def build_subject(
     if network is not None:
         if save is not None:
             raise ConfigurationError("expected --save with a network trained here, not --network")
-        module = load_small_network(network)
+        module = load_small_network(network, weights_key=weights_key)
         if planar is not None and read_network(module).dim != 2:
             raise ConfigurationError(
                 f"expected a network of 2 inputs for --data {planar.name}, got "

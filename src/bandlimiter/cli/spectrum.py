@@ -29,6 +29,7 @@ _PER_DECADE = 8
 @guarded
 def spectrum(
     network: small_network.Network = None,
+    weights_key: small_network.WeightsKey = None,
     data: small_network.Data = None,
     points: small_network.Points = 400,
     widths: small_network.Widths = "16,16",
@@ -94,6 +95,7 @@ def spectrum(
         subject = small_network.build_subject(
             network,
             data,
+            weights_key=weights_key,
             points=points,
             widths=widths,
             activation=activation,

@@ -21,6 +21,7 @@ _PANEL = "Choice"
 def tune(
     model: options.Model = "sample",
     weights: options.Weights = None,
+    weights_key: options.WeightsKey = None,
     data: options.Data = None,
     size: options.Size = None,
     limit: options.Limit = None,
@@ -105,6 +106,7 @@ def tune(
         new_figure(1, 1, 1)  # where matplotlib is missing, say so before the work
         make_folder(out)
     with own_stdout():
+        from bandlimiter.attacks import Target
         from bandlimiter.cli.images import ModelImages
         from bandlimiter.cli.progress import rows_progress
         from bandlimiter.cli.setup import PROBE, build_defended, default_data, sped_up
@@ -115,6 +117,7 @@ def tune(
         defended = build_defended(
             model,
             weights,
+            weights_key=weights_key,
             radius=1.0,  # of the draw; each radius tried scales it
             directions=directions,
             sampler=sampler,
@@ -127,7 +130,8 @@ def tune(
         data = data or default_data(defended.classifier)
         shown = ModelImages(defended.classifier, size)
         images = shown.load(data, limit, subset, seed)
-        require_images(images.images(0, 1))
+        first = require_images(images.images(0, 1))
+        Target(defended.classifier.module).count_classes(first.to(defended.device))
         early = resolve_stop(defended.defence, stop, 1e-3)
         if accelerate:
             defended = sped_up(defended, images.images(0, min(len(images), PROBE)))

@@ -1,53 +1,96 @@
-"""Weights from files: safetensors, and torch checkpoints that hold nothing but tensors."""
+"""Weights from files: safetensors and torch checkpoints, into networks that they fit."""
 
-import pickle
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from bandlimiter.errors import LoadError
+from bandlimiter.models.fitting import Fit, Table, fits, is_average, is_harmless, tables
+from bandlimiter.models.weight_files import Unread, read_content
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-"""Keys under which training scripts keep the weights beside other things."""
+logger = logging.getLogger(__name__)
+
+_WRAPPERS = ("", "state_dict", "model_state_dict", "model", "net")
+"""Where training scripts keep the weights beside other things."""
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict onto the CPU.
+@dataclass
+class WeightsFile:
+    """A file of weights, which part of it is wanted, and which was loaded.
 
-    Takes ``.safetensors`` files and torch checkpoints (``.th``, ``.pt``, ``.pth``,
-    ``.bin``), the latter with ``weights_only=True``: code in a pickle is never run. A
-    state dict inside a larger checkpoint is found.
+    Attributes
+    ----------
+    path
+        See `read_weights`.
+    key
+        The part to load; None lets the network decide, see `load_weights`.
+    loaded
+        The part that was loaded last; None before that.
+    """
+
+    path: Path
+    key: str | None = None
+    loaded: str | None = field(default=None, init=False)
+
+    def load_into(self, network: nn.Module, rename: Callable[[str], str] = str) -> None:
+        """Load the part that fits into ``network``; see `load_weights`."""
+        self.loaded = load_weights(network, self.path, rename, key=self.key)
+
+
+def read_weights(path: Path, key: str | None = None) -> dict[str, torch.Tensor]:
+    """Read a state dict onto the CPU, without a network to fit it to.
+
+    Takes safetensors files and torch checkpoints, told by their content. Code in a pickle
+    is never run: Python objects beside the tensors are passed over. A state dict inside a
+    larger checkpoint is found; of several the one that training scripts call the model's,
+    rather than an average over training (EMA), else ``key`` has to choose.
+
+    Parameters
+    ----------
+    path
+        The file.
+    key
+        The dotted path to the state dict, like ``ema.module``.
 
     Raises
     ------
     LoadError
-        If the file is missing, damaged, needs code to be run, or holds no weights.
+        If the file is missing, damaged, needs code to be run, or holds no weights or several.
     """
-    if not path.is_file():
-        raise LoadError(f"expected a weights file, found none at {path}")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    for key in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict) or not content:
-        raise LoadError(f"expected a state dict in {path}, got {type(content).__name__}")
-    strangers = [key for key, value in content.items() if not isinstance(value, torch.Tensor)]
-    if strangers:
-        raise LoadError(f"expected only tensors in {path}, but {strangers[0]!r} is none")
-    return {str(key): value for key, value in content.items()}
+    found = _tables(path)
+    if key is not None:
+        chosen = [table for table in found if table.path == f"{key.rstrip('.')}."]
+    else:
+        plain = [table for table in found if not is_average(table.path)] or found
+        usual = [table for table in plain if table.path.rstrip(".") in _WRAPPERS[1:]]
+        chosen = plain if len(plain) == 1 else usual
+    if len(chosen) != 1:
+        raise _undecided(path, key, [table.path.rstrip(".") for table in chosen or found])
+    (table,) = chosen
+    for name, value in table.entries.items():
+        if not isinstance(value, torch.Tensor):
+            raise LoadError(f"expected only tensors in {path}, but {name!r} is {_kind(value)}")
+    return table.tensors
 
 
-def load_weights(network: nn.Module, path: Path, rename: Callable[[str], str] = str) -> None:
+def load_weights(
+    network: nn.Module,
+    path: Path,
+    rename: Callable[[str], str] = str,
+    *,
+    key: str | None = None,
+) -> str:
     """Load the file at ``path`` into ``network``, every key and no other.
 
-    The ``module.`` that DataParallel puts before each key is taken off where the network
-    has no such keys.
+    The part of a larger checkpoint is taken whose names and shapes are the network's, but
+    for one prefix before all of them (``module.``, ``_orig_mod.``, ``model.``, ...). Where
+    an average over training (EMA) fits as well as the plain weights, the plain ones are
+    loaded; a line is logged that says so, and one that names tensors that were left out.
 
     Parameters
     ----------
@@ -56,64 +99,132 @@ def load_weights(network: nn.Module, path: Path, rename: Callable[[str], str] = 
     path
         See `read_weights`.
     rename
-        Maps the file's keys to the network's.
+        Maps the file's keys, without their prefix, to the network's.
+    key
+        The part to load, by the keys that lead to it and the prefix, joined with dots:
+        ``state_dict_ema``, ``state_dict.model``.
+
+    Returns
+    -------
+    str
+        The part that was loaded, as ``key`` names it; empty for a file without such parts.
 
     Raises
     ------
     LoadError
-        As `read_weights`; also where names or shapes do not fit the architecture.
+        As `read_weights`; also where names or shapes do not fit the architecture, where
+        several parts fit, and where parameters of unknown use lie beside the part that fits,
+        unless ``key`` names it.
     """
-    weights = {rename(key): value for key, value in read_weights(path).items()}
-    expected = network.state_dict()
-    if not weights.keys() & expected.keys():
-        weights = {key.removeprefix("module."): value for key, value in weights.items()}
-    missing = [name for name in expected if name not in weights]
-    # BatchNorm's batch counter is newer than many published checkpoints and unused in eval.
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    surplus = [name for name in weights if name not in expected]
-    misshapen = [
-        name
-        for name, value in weights.items()
-        if name in expected and value.shape != expected[name].shape
-    ]
-    if missing or surplus or misshapen:
+    key = None if key is None else key.rstrip(".")
+    found = _tables(path)
+    candidates = fits(found, network.state_dict(), rename, key)
+    complete = [fit for fit in candidates if fit.complete]
+    chosen = [fit for fit in complete if not is_average(fit.name)] or complete
+    if len(chosen) > 1 or (not candidates and key is not None):
+        named = [fit.name for fit in chosen] or [table.path.rstrip(".") for table in found]
+        raise _undecided(path, key, named)
+    fit = chosen[0] if chosen else None
+    if fit is None:
+        raise _unfit(path, network, *candidates)
+    _require_nothing_lost(path, fit, key)
+    _tell(path, fit, [other.name for other in complete if other is not fit])
+    on_meta = any(value.is_meta for value in network.state_dict().values())
+    try:
+        network.load_state_dict(fit.weights, strict=False, assign=on_meta)
+    except RuntimeError as error:  # kinds of tensors that cannot be copied to each other
+        reason = " ".join(str(error).split())
         raise LoadError(
-            f"expected weights for this architecture in {path.name}: {_some('missing', missing)}, "
-            f"{_some('unexpected', surplus)}, {_some('of another shape', misshapen)}; "
-            "name the model that the file was made for"
+            f"expected weights that can be copied from {path.name}: {reason}"
+        ) from error
+    return fit.name
+
+
+def _tables(path: Path) -> list[Table]:
+    content = read_content(path)
+    found = tables(content)
+    if found:
+        return found
+    if isinstance(content, Unread):
+        raise _refused(path, "it", content)
+    if not isinstance(content, dict) or not content:
+        raise LoadError(f"expected a state dict in {path}, got {_kind(content)}")
+    for name, value in content.items():
+        if isinstance(value, Unread):
+            raise _refused(path, repr(name), value)
+    name, value = next(iter(content.items()))
+    raise LoadError(
+        f"expected only tensors in {path}, by name, but {name!r} is {_kind(value)} without any"
+    )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Unread):
+        return f"a Python object ({value.kind})"
+    return f"of type {type(value).__name__}"
+
+
+def _refused(path: Path, what: str, value: Unread) -> LoadError:
+    return LoadError(
+        f"refused {path}: {what} is a Python object ({value.kind}), and loading it would run the "
+        "file's code; expected tensors by name (save the model's state_dict)"
+    )
+
+
+def _undecided(path: Path, key: str | None, names: Sequence[str]) -> LoadError:
+    known = ", ".join(name or "(the whole file)" for name in names)
+    if key is not None and key not in names:
+        return LoadError(f"expected a part of {path.name} as weights key ({known}), got {key!r}")
+    return LoadError(
+        f"expected one set of weights in {path.name}, found several ({known}); choose with "
+        "--weights-key KEY"
+    )
+
+
+def _unfit(path: Path, network: nn.Module, closest: Fit | None = None) -> LoadError:
+    if closest is None:
+        count = len(network.state_dict())
+        counts = f"{count} missing, and none of its names is the network's"
+    else:
+        counts = (
+            f"{_some('missing', closest.missing)}, {_some('unexpected', closest.surplus)}, "
+            f"{_some('of another shape', closest.misshapen)}"
         )
-    network.load_state_dict(weights, strict=False)
+        for name in closest.missing:
+            value = closest.table.entries.get(closest.prefix + name)
+            if value is not None:
+                counts += f"; {name!r} is {_kind(value)}, no tensor"
+                break
+    return LoadError(
+        f"expected weights for this architecture in {path.name}: {counts}; name the model that "
+        "the file was made for"
+    )
 
 
-def _some(what: str, names: list[str]) -> str:
+def _require_nothing_lost(path: Path, fit: Fit, key: str | None) -> None:
+    """Refuse to leave out tensors that answers may depend on, unless told to."""
+    lost = [name for name in fit.aside if not is_harmless(name)]
+    if lost and key != fit.name:
+        raise LoadError(
+            f"expected weights for this architecture in {path.name}: {fit.name!r} fits, but "
+            f"{_some('tensors lie', lost)} beside it; if they are of no use, give --weights-key "
+            f"{fit.name}"
+        )
+
+
+def _tell(path: Path, fit: Fit, others: Sequence[str]) -> None:
+    if others:
+        logger.warning(
+            "%s: loaded %s, and not %s, which fits too; --weights-key KEY chooses",
+            path.name,
+            fit.name or "the whole file",
+            ", ".join(others),
+        )
+    elif is_average(fit.name):
+        logger.warning("%s: loaded %s, an average over training", path.name, fit.name)
+    if fit.aside:
+        logger.warning("%s: left out %s", path.name, ", ".join(fit.aside[:5]))
+
+
+def _some(what: str, names: Sequence[str]) -> str:
     return f"{len(names)} {what}" + (f" ({names[0]}, ...)" if names else "")
-
-
-def _read_safetensors(path: Path) -> Any:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise LoadError(f"expected a whole safetensors file, {path} is not: {error}") from error
-
-
-def _read_torch(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file may fail anywhere in the reader
-        if isinstance(error, pickle.UnpicklingError) and _needs_code(error):
-            raise LoadError(
-                f"refused {path}: it holds Python objects, and loading them would run the "
-                "file's code; expected tensors only (save the model's state_dict, or convert "
-                "the file to safetensors where you trust it)"
-            ) from error
-        raise _damaged(path, error) from error
-
-
-def _needs_code(error: Exception) -> bool:
-    text = str(error)
-    return "Unsupported global" in text or "Unsupported class" in text or "GLOBAL" in text
-
-
-def _damaged(path: Path, error: Exception) -> LoadError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return LoadError(f"expected a whole torch checkpoint, {path} is damaged or none: {reason}")

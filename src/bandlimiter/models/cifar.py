@@ -1,10 +1,9 @@
 """The CIFAR ResNets by name, and the packaged one."""
 
 from importlib.resources import as_file, files
-from pathlib import Path
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.models.checkpoints import load_weights
+from bandlimiter.models.checkpoints import WeightsFile
 from bandlimiter.models.cifar_resnet import DEPTHS, MEAN, STD, CifarResNet
 from bandlimiter.models.classifier import Classifier, normalised, paper_radius
 
@@ -24,17 +23,17 @@ CLASS_NAMES = (
 )
 
 
-def load_sample(name: str, weights: Path | None) -> Classifier | None:
+def load_sample(name: str, weights: WeightsFile | None) -> Classifier | None:
     """``sample``: the packaged ResNet-20, trained by ``tools/train_sample_model.py``."""
     if name != "sample":
         return None
     if weights is not None:
         raise ConfigurationError("expected no weights for the packaged model; use cifar-resnet20")
     with as_file(files("bandlimiter.assets") / "resnet20.safetensors") as path:
-        return _build("sample", 20, path)
+        return _build("sample", 20, WeightsFile(path))
 
 
-def load_cifar(name: str, weights: Path | None) -> Classifier | None:
+def load_cifar(name: str, weights: WeightsFile | None) -> Classifier | None:
     """``cifar-resnetN`` with its weights, for example Y. Idelbayev's ``.th`` files."""
     if not name.startswith(_PREFIX):
         return None
@@ -47,9 +46,9 @@ def load_cifar(name: str, weights: Path | None) -> Classifier | None:
     return _build(name, int(depth), weights)
 
 
-def _build(name: str, depth: int, weights: Path) -> Classifier:
+def _build(name: str, depth: int, weights: WeightsFile) -> Classifier:
     network = CifarResNet(depth)
-    load_weights(network, weights)
+    weights.load_into(network)
     return Classifier(
         name,
         normalised(network, MEAN, STD),

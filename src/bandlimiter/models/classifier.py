@@ -34,6 +34,8 @@ class Classifier:
         that it is as long in pixels as the paper's.
     class_names
         One for each output, where they are known.
+    weights_key
+        Which part of a weights file was loaded, see `load_weights`; None where none was given.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Classifier:
     paper_data: str | None = None
     paper_radius: float | None = None
     class_names: tuple[str, ...] | None = None
+    weights_key: str | None = None
 
 
 def normalised(network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:

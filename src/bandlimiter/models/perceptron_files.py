@@ -16,6 +16,7 @@ from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.models.checkpoints import read_weights
 from bandlimiter.models.perceptron import ACTIVATIONS, assemble, parts
 from bandlimiter.results.files import write_whole
+from bandlimiter.models.weight_files import is_safetensors
 
 _KEY = re.compile(r"((?:[A-Za-z_]\w*\.)*)(0|[1-9]\d*)\.(weight|bias)")
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -47,7 +48,7 @@ def save_perceptron(network: nn.Sequential, path: Path | str) -> None:
         raise ConfigurationError(f"cannot write to {path}: {error.strerror}") from error
 
 
-def load_perceptron(path: Path | str) -> nn.Sequential:
+def load_perceptron(path: Path | str, *, weights_key: str | None = None) -> nn.Sequential:
     """Read a network of Linear layers from its state dict alone.
 
     Keys are those of an ``nn.Sequential``: ``N.weight`` and ``N.bias`` with the numbers in
@@ -60,6 +61,8 @@ def load_perceptron(path: Path | str) -> nn.Sequential:
     ----------
     path
         A safetensors file, or a torch checkpoint; see `read_weights`.
+    weights_key
+        The part of it to read, where it holds several.
 
     Returns
     -------
@@ -73,7 +76,8 @@ def load_perceptron(path: Path | str) -> nn.Sequential:
         key that does not fit.
     """
     path = Path(path)
-    state = read_weights(path)
+    state = read_weights(path, weights_key)
+    state.pop("n_averaged", None)  # AveragedModel's counter
     layers = _layers(state, path)
     _require_one_dtype(state, path)
     weights = [state[f"{layer}.weight"] for layer in layers]
@@ -94,7 +98,7 @@ def load_perceptron(path: Path | str) -> nn.Sequential:
 
 
 def _activation(path: Path) -> str:
-    if path.suffix != ".safetensors":
+    if not is_safetensors(path):
         return "relu"
     with safe_open(path, framework="pt") as file:
         name: str = (file.metadata() or {}).get("activation", "relu")

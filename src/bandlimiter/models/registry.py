@@ -1,24 +1,36 @@
 """Models by name. A new family is a file in this room and a line here."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.models import cifar, efficientnet, factory, timm_models, torchvision_models
+from bandlimiter.models import (
+    cifar,
+    efficientnet,
+    factory,
+    programs,
+    timm_models,
+    torchvision_models,
+)
+from bandlimiter.models.checkpoints import WeightsFile
 from bandlimiter.models.classifier import Classifier
 
-FAMILIES: dict[str, Callable[[str, Path | None], Classifier | None]] = {
+FAMILIES: dict[str, Callable[[str, WeightsFile | None], Classifier | None]] = {
     "sample": cifar.load_sample,
     "cifar-resnet20 ... cifar-resnet110": cifar.load_cifar,
     "torchvision:NAME": torchvision_models.load_torchvision,
     "timm:NAME": timm_models.load_timm,
     "efficientnet-lite0": efficientnet.load_efficientnet_lite,
+    "FILE.pt (TorchScript) or FILE.pt2 (torch.export)": programs.load_program,
     "MODULE:FACTORY": factory.load_factory,
 }
 """How a name is spelled -> a loader, which answers None to names that are not its own."""
 
 
-def load_model(name: str, weights: Path | str | None = None) -> Classifier:
+def load_model(
+    name: str, weights: Path | str | None = None, *, weights_key: str | None = None
+) -> Classifier:
     """Return the classifier called ``name``.
 
     Parameters
@@ -26,11 +38,15 @@ def load_model(name: str, weights: Path | str | None = None) -> Classifier:
     name
         ``sample`` (packaged), ``cifar-resnet20`` ... ``cifar-resnet110``,
         ``torchvision:resnet152``, ``timm:NAME``, ``efficientnet-lite0``, or
-        ``my_module:build``, a function of yours that returns an ``nn.Module`` which takes
-        pixels in [0, 1].
+        ``my_module:build`` (or ``path/to/file.py:build``), a function of yours that returns an
+        ``nn.Module`` which takes pixels in [0, 1]; or a file with such a model, in TorchScript
+        or from ``torch.export``.
     weights
         A safetensors file or a torch checkpoint. Without it: the packaged or published
         weights where the family has some.
+    weights_key
+        The part of that file to load, where it holds several: ``state_dict_ema``; see
+        `load_weights`.
 
     Raises
     ------
@@ -41,9 +57,11 @@ def load_model(name: str, weights: Path | str | None = None) -> Classifier:
     MissingExtraError
         Where the family's package is not installed.
     """
-    path = None if weights is None else Path(weights)
+    if weights is None and weights_key is not None:
+        raise ConfigurationError(f"expected a weights file for the key {weights_key!r}, got none")
+    file = None if weights is None else WeightsFile(Path(weights), weights_key)
     for load in FAMILIES.values():
-        classifier = load(name, path)
+        classifier = load(name, file)
         if classifier is not None:
-            return classifier
+            return replace(classifier, weights_key=file.loaded) if file else classifier
     raise ConfigurationError(f"expected a model of {', '.join(FAMILIES)}; got {name!r}")

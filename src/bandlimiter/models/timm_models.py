@@ -1,16 +1,15 @@
 """Any model of timm, normalised as its own configuration says."""
 
-from pathlib import Path
 from typing import Any
 
 from bandlimiter.errors import ConfigurationError, LoadError, MissingExtraError
-from bandlimiter.models.checkpoints import load_weights
+from bandlimiter.models.checkpoints import WeightsFile
 from bandlimiter.models.classifier import Classifier, imagenet_classifier
 
 _PREFIX = "timm:"
 
 
-def load_timm(name: str, weights: Path | None) -> Classifier | None:
+def load_timm(name: str, weights: WeightsFile | None) -> Classifier | None:
     """``timm:NAME`` with weights from a file, or timm's own download."""
     if not name.startswith(_PREFIX):
         return None
@@ -29,7 +28,7 @@ def load_timm(name: str, weights: Path | None) -> Classifier | None:
             f"timm could not build {short}: {error}; without a network, give --weights FILE"
         ) from error
     if weights is not None:
-        load_weights(network, weights)
+        weights.load_into(network)
     config: dict[str, Any] = network.pretrained_cfg
     return imagenet_classifier(
         name, network, config["mean"], config["std"], input_size=config["input_size"][-1]

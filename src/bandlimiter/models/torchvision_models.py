@@ -1,17 +1,16 @@
 """Any classification model of torchvision, by name."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 from bandlimiter.errors import ConfigurationError, LoadError, MissingExtraError
-from bandlimiter.models.checkpoints import load_weights
+from bandlimiter.models.checkpoints import WeightsFile
 from bandlimiter.models.classifier import Classifier, imagenet_classifier
 
 _PREFIX = "torchvision:"
 
 
-def load_torchvision(name: str, weights: Path | None) -> Classifier | None:
+def load_torchvision(name: str, weights: WeightsFile | None) -> Classifier | None:
     """``torchvision:resnet152`` with weights from a file, or torchvision's own download.
 
     Mean, std and input size come from the published weights' own preprocessing.
@@ -41,7 +40,7 @@ def load_torchvision(name: str, weights: Path | None) -> Classifier | None:
             ) from error
     else:
         network = models.get_model(short, weights=None, **_as_published(short))
-        load_weights(network, weights, rename=_modern_key)
+        weights.load_into(network, rename=_modern_key)
     preprocessing = published.transforms()
     return imagenet_classifier(
         name,

@@ -37,6 +37,7 @@ def reproduce(
     what: Annotated[What, typer.Argument(help="Which of the paper's.", metavar="WHAT")],
     model: options.Model = "sample",
     weights: options.Weights = None,
+    weights_key: options.WeightsKey = None,
     data: options.Data = None,
     size: options.Size = None,
     limit: Annotated[
@@ -101,6 +102,7 @@ def reproduce(
         _require_none_of(
             model=model != "sample",
             weights=weights,
+            weights_key=weights_key,
             data=data,
             size=size,
             limit=limit,
@@ -137,6 +139,7 @@ def reproduce(
                 asked,
                 model=model,
                 weights=weights,
+                weights_key=weights_key,
                 data=data,
                 size=size,
                 radius=radius,
@@ -149,7 +152,7 @@ def reproduce(
 
 def _require_none_of(**given: object) -> None:
     """Refuse options that figure 1, which has a small network of its own, knows nothing of."""
-    vain = [f"--{name}" for name, value in given.items() if value]
+    vain = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
     if vain:
         raise ConfigurationError(
             f"expected figure1 without {', '.join(vain)}: it trains a network of two inputs; "

@@ -22,6 +22,7 @@ _MOST = 200_000
 def trace(
     model: options.Model = "sample",
     weights: options.Weights = None,
+    weights_key: options.WeightsKey = None,
     data: options.Data = None,
     size: options.Size = None,
     scale: Annotated[
@@ -181,6 +182,7 @@ def trace(
         defended = build_defended(
             model,
             weights,
+            weights_key=weights_key,
             radius=radius if samples else 0.0,  # what is not averaged has no radius
             directions=directions,
             sampler=sampler,
