@@ -107,7 +107,7 @@ def test_a_factory_of_the_user_s(tmp_path):
 
 @pytest.mark.usefixtures("user_module")
 def test_a_factory_that_fails_says_why():
-    with pytest.raises(ConfigurationError, match=r"torch\.nn\.Module, got int"):
+    with pytest.raises(ConfigurationError, match=r"torch\.nn\.Module and nothing else, got int"):
         load_model("my_models:wrong")
     with pytest.raises(ConfigurationError, match="no function|found none"):
         load_model("my_models:missing")
