@@ -15,8 +15,8 @@ from torch import nn
 from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.models.checkpoints import read_weights
 from bandlimiter.models.perceptron import ACTIVATIONS, assemble, parts
-from bandlimiter.results.files import write_whole
 from bandlimiter.models.weight_files import is_safetensors
+from bandlimiter.results.files import write_whole
 
 _KEY = re.compile(r"((?:[A-Za-z_]\w*\.)*)(0|[1-9]\d*)\.(weight|bias)")
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
