@@ -69,9 +69,8 @@ class Answers:
 
     def once(self, x: torch.Tensor, names: Sequence[Key] | None) -> torch.Tensor:
         """Ask once: the logits [N, classes] of one draw, named where the model allows it."""
-        x = x.to(self._dtype)
         if names is not None and isinstance(self._model, NamedDraws):
-            return logits_of(self._model.named_scores(x, names))
+            return logits_of(self._model.named_scores(x.to(self._dtype), names))
         return model_logits(self._model, x)
 
     def mean(self, x: torch.Tensor, names: Sequence[Key] | None) -> torch.Tensor:

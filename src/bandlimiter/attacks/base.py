@@ -133,7 +133,7 @@ class Attack(ABC):
         ConfigurationError
             For a budget that is not above 0, and for a target where `targeted` is False.
         """
-        images, labels = require_images(images), as_labels(labels)
+        images, labels = require_images(images), as_labels(labels).to(images.device)
         if not epsilon > 0:
             raise ConfigurationError(f"expected epsilon above 0, got {epsilon}")
         wanted = None

@@ -9,7 +9,7 @@ from bandlimiter.attacks.base import Attack, AttackResult, grade, require_target
 from bandlimiter.attacks.goals import Goal, require_wanted
 from bandlimiter.attacks.target import Target
 from bandlimiter.errors import ConfigurationError, NoGradientError
-from bandlimiter.tensors import Key, require_images
+from bandlimiter.tensors import Key, as_labels, require_images
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def run_cascade(
     """
     if not attacks:
         raise ConfigurationError("expected at least one attack, got none")
+    images, labels = require_images(images), as_labels(labels).to(images.device)
     if target is not None:
         require_targeted(attacks)
-        require_images(images)
         target = require_wanted(target, labels, classifier.count_classes(images))
     names = list(range(len(images))) if ids is None else list(ids)
     before = classifier.spent(names)

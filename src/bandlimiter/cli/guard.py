@@ -1,6 +1,7 @@
 """Errors as one line, exit code 2; Ctrl-C says what was kept."""
 
 import functools
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,19 +38,21 @@ class Group(TyperGroup):
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
     """Wrap a command: its own errors end it in one line, unless ``debug`` is set.
 
-    Folders to write to stay what they were when it was given, wherever a user's model moves to.
+    Folders to write to, and weights, stay what they were when it was given, wherever a user's
+    model moves to.
     """
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
-        for name in ("out", "tables"):
+        for name in ("out", "tables", "weights"):
             if kwargs.get(name):
                 kwargs[name] = kwargs[name].absolute()
         try:
             command(*args, **kwargs)
         except (BandlimiterError, OSError) as error:  # a full disk is a user's matter too
             if kwargs.get("debug"):
-                raise
+                traceback.print_exc()
+                raise typer.Exit(2) from None
             complain(f"error: {' '.join(str(error).split())}")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:

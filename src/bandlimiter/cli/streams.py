@@ -47,9 +47,7 @@ def answering() -> Iterator[None]:
         raise SystemExit(1) from None
     except OSError as error:
         _drop(sys.stdout)
-        complain(
-            f"error: cannot write to stdout ({error.strerror}); files that were asked for are there"
-        )
+        complain(f"error: cannot write to stdout ({error.strerror}); the work itself is done")
         raise SystemExit(2) from None
 
 

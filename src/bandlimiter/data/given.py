@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -122,12 +123,17 @@ def _order(data: Any) -> list[int] | None:
         order = _drawn(sampler, batched=batches is not None)
     else:
         order = list(range(len(data))) if _is_indexed(data) else []
-    if not order or not all(type(index) is int for index in order):
+    if not order or not all(_is_whole(index) for index in order):
         return None
+    order = [int(index) for index in order]
     while isinstance(dataset, torch_data.Subset):
         order = [int(dataset.indices[index]) for index in order]
         dataset = dataset.dataset
     return order
+
+
+def _is_whole(index: object) -> bool:
+    return isinstance(index, Integral) and not isinstance(index, bool)
 
 
 def _drawn(sampler: Any, *, batched: bool) -> list[Any]:

@@ -55,7 +55,7 @@ def require_pixels_first(
         if refusal is not None:
             raise refusal
         return
-    channels = len(normaliser.std)
+    refusal, channels = None, len(normaliser.std)
     shapes: list[Sequence[int]] = [(channels, size, size) for size in _LIKELY_SIZES]
     for tried in shapes:
         refusal, seen = _refusal(model, normaliser, tried)
@@ -63,13 +63,16 @@ def require_pixels_first(
             return
         if seen is not None and seen[0] == channels and seen not in shapes and len(shapes) < 4:
             shapes.append(seen)  # a resize leaves images of its own size alone
-    raise refusal or AssertionError("there are sizes to try")
+    if refusal is not None:
+        raise refusal
 
 
 def _refusal(
     model: nn.Module, normaliser: Normalise, shape: Sequence[int]
 ) -> tuple[ConfigurationError | None, tuple[int, ...] | None]:
     """Return why the model is refused, None if it is not, and the shape that the layer is given."""
+    if len(shape) < 3:
+        return None, None  # no images: the layer itself refuses them
     device, dtype = place_of(model)
     x = _inputs(shape).to(device, dtype)
     try:

@@ -71,6 +71,8 @@ def has_gradient(module: nn.Module, x: torch.Tensor) -> bool:
     first = torch.zeros(len(x), dtype=torch.int64, device=device)
     try:
         Target(module).loss_gradient(x.to(device, dtype), first)
+    except torch.OutOfMemoryError:
+        raise
     except (BandlimiterError, RuntimeError):  # whatever else is wrong is said elsewhere
         return False
     return True

@@ -57,7 +57,7 @@ def of_code() -> dict[str, str]:
     for room in _ROOMS:
         folder = files("bandlimiter") / room
         for path in _python_files(folder):
-            digest.update(meaning(path.read_text()).encode())
+            digest.update(meaning(path.read_text(encoding="utf-8")).encode())
     names = ("bandlimiter", "torch", "numpy")
     return {"code": digest.hexdigest()[:16], **{name: version(name) for name in names}}
 

@@ -4,8 +4,8 @@ A run is what it computes. Hashes of weights and code find most of what may chan
 all, and numbers cannot be hashed: another processor rounds otherwise. So logits are compared.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ _TOLERANCE = 1e-3
 
 _ROUNDINGS = 8
 """The same in half precision, in units of its rounding: a network rounds at each layer."""
+
+logger = logging.getLogger(__name__)
 
 Kept = Mapping[str, Any]
 """``ids``, and under ``logits`` a row for each of them by the name of a model."""
@@ -59,8 +61,12 @@ class Probe:
         """
         logits = {}
         for name, module in self._modules.items():
-            with suppress(Exception):  # what a model fails by is for the images' rows to say
+            try:
                 logits[name] = _finite(_logits(module, images, ids))
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001  (a user's code may raise anything)
+                logger.info("%s answers no probe: %s", name, error)
         return {"ids": list(ids), "logits": logits}
 
     def require_same(self, kept: Kept, images: torch.Tensor) -> None:
@@ -74,15 +80,15 @@ class Probe:
         now = self.ask(images, kept["ids"])["logits"]
         for name, rows in kept["logits"].items():
             who = "the plain model" if name == NONE else f"the defence {name}"
-            expected = f"expected the models that the run began with, but {who}"
+            expected = "expected the models that this run was started with, but"
             if name not in now:
-                raise ChangedError(f"{expected} now fails, or answers at random")
+                raise ChangedError(f"{expected} {who} now fails, or answers at random")
             tolerance = max(_TOLERANCE, _ROUNDINGS * _rounding(self._modules[name]))
             for key, before, after in zip(kept["ids"], rows, now[name], strict=True):
                 if not _close(before, after, tolerance):
                     raise ChangedError(
-                        f"{expected} now gives image {key} the logits {_written(after)}, "
-                        f"and gave it {_written(before)}"
+                        f"{expected} the logits of {who} for image {key} changed from "
+                        f"{_written(before)} to {_written(after)}"
                     )
 
 
@@ -112,7 +118,7 @@ def _close(before: Sequence[float | None], after: Sequence[float | None], share:
     if [value is None for value in before] != [value is None for value in after]:
         return False
     pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
-    old = [b for b, _ in pairs]
+    old = [b for b, _ in pairs] or [0.0]
     # A model of one answer has no range.
     tolerance = share * max(max(old) - min(old), 1e-6 * max(map(abs, old)))
     return all(abs(a - b) <= tolerance for b, a in pairs)

@@ -80,12 +80,16 @@ def resolve_targets(targets: str | Path | torch.Tensor | None, images: ImageSet)
     LoadError
         For a file that cannot be read.
     """
-    if targets is None or targets in RULES:
-        return None if targets is None else Targets(str(targets))
+    if targets is None:
+        return None
+    if isinstance(targets, str) and targets in RULES:
+        return Targets(targets)
     if isinstance(targets, str | Path):
         return Targets("given", _of_all(images, read_targets(Path(targets)), str(targets)))
     if not isinstance(targets, torch.Tensor) or targets.shape != images.labels.shape:
-        shape = tuple(targets.shape) if isinstance(targets, torch.Tensor) else targets
+        shape = (
+            tuple(targets.shape) if isinstance(targets, torch.Tensor) else type(targets).__name__
+        )
         raise InputError(
             f"expected targets least-likely, next, a file, or a tensor of {len(images)} class "
             f"indices, one per image; got {shape}"
@@ -135,7 +139,7 @@ def _read_npy(path: Path) -> dict[int, int]:
 def _read_csv(path: Path) -> dict[int, int]:
     targets: dict[int, int] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LoadError(f"expected targets in {path}: {error}") from error

@@ -114,7 +114,7 @@ class _Digest:
     # --- one kind each ----------------------------------------------------------------
 
     def _tensor(self, value: torch.Tensor) -> None:
-        self._write("tensor", f"{value.dtype} {tuple(value.shape)} {value.requires_grad}")
+        self._write("tensor", f"{value.dtype} {tuple(value.shape)}")
         if value.is_meta or value.layout != torch.strided or value.is_quantized:
             self._write("as shown", repr(value))
             return

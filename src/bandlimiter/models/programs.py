@@ -41,7 +41,7 @@ def load_program(name: str, weights: WeightsFile | None) -> Classifier | None:
 
 
 def _read(path: Path) -> nn.Module:
-    kind = kind_of_archive(path)
+    kind = kind_of_archive(path) if zipfile.is_zipfile(path) else ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as that TorchScript is deprecated

@@ -62,7 +62,9 @@ def read_content(path: Path) -> Any:
             head = file.read(9)
         if is_safetensors(path):
             return load_file(path)
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise LoadError(f"expected a file that can be read, {path} cannot: {error}") from error
+    except SafetensorError as error:
         raise LoadError(f"expected a whole safetensors file, {path} is not: {error}") from error
     if path.suffix == ".json":
         raise LoadError(

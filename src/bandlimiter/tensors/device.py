@@ -1,5 +1,7 @@
 """Which device to use, decided once."""
 
+from itertools import chain
+
 import torch
 from torch import nn
 
@@ -34,7 +36,12 @@ def place_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     Those of its first floating point parameter or buffer; float32 on the CPU where it
     has none.
     """
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    return torch.device("cpu"), torch.float32
+    tensor = first_float(model)
+    return (torch.device("cpu"), torch.float32) if tensor is None else (tensor.device, tensor.dtype)
+
+
+def first_float(model: nn.Module) -> torch.Tensor | None:
+    """Return a model's first floating point parameter or buffer; None where it has none."""
+    # Chained, not listed: this is asked before every pass, and the first will mostly do.
+    tensors = chain(model.parameters(), model.buffers())
+    return next((tensor for tensor in tensors if tensor.is_floating_point()), None)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bandlimiter.errors import InputError
+from bandlimiter.tensors.device import first_float
 
 
 def model_logits(model: nn.Module, x: torch.Tensor, *, check: bool = True) -> torch.Tensor:
@@ -36,7 +37,8 @@ def model_logits(model: nn.Module, x: torch.Tensor, *, check: bool = True) -> to
     InputError
         As `find_logits`; with ``check`` also as `require_no_overflow`.
     """
-    logits = find_logits(model(_own_copy(model, x))).clone()
+    own = first_float(model)
+    logits = find_logits(model(x.to(x.dtype if own is None else own.dtype, copy=True))).clone()
     if check:
         require_no_overflow(logits)
     return logits
@@ -92,14 +94,6 @@ def require_no_overflow(logits: torch.Tensor) -> None:
             "expected logits without NaN or +inf, and not all -inf, got some such; the model "
             "overflows on these inputs"
         )
-
-
-def _own_copy(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Return a copy of x in the dtype of the model's first floating point tensor, if it has one."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            return x.to(tensor.dtype, copy=True)
-    return x.clone()
 
 
 def _find(output: Any) -> Any:
