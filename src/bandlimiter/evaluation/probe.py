@@ -14,19 +14,13 @@ from torch import nn
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.results import NONE
-from bandlimiter.tensors import answers_differ, model_logits, place_of
+from bandlimiter.tensors import answers_differ, model_logits, place_of, rounding_share
 
 IMAGES = 2
 """How many images of a slice are kept; a long run keeps many."""
 
 MOST_SLICES = 4
 """Of how many slices images are asked about again."""
-
-_TOLERANCE = 1e-3
-"""Of the range of the logits that were kept."""
-
-_ROUNDINGS = 8
-"""The same in half precision, in units of its rounding: a network rounds at each layer."""
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +77,7 @@ class Probe:
             expected = "expected the models that this run was started with, but"
             if name not in now:
                 raise ChangedError(f"{expected} {who} now fails, or answers at random")
-            tolerance = max(_TOLERANCE, _ROUNDINGS * _rounding(self._modules[name]))
+            tolerance = max(map(rounding_share, _precisions(self._modules[name])))
             for key, before, after in zip(kept["ids"], rows, now[name], strict=True):
                 if not _close(before, after, tolerance):
                     raise ChangedError(
@@ -124,14 +118,11 @@ def _close(before: Sequence[float | None], after: Sequence[float | None], share:
     return all(abs(a - b) <= tolerance for b, a in pairs)
 
 
-def _rounding(module: nn.Module) -> float:
-    """Return the coarsest rounding of what a model computes in, where it says so."""
-    kinds = [getattr(part, "dtype", None) for part in module.modules()]
-    kinds += [value.dtype for value in module.parameters()]
-    return max(
-        (torch.finfo(k).eps for k in kinds if isinstance(k, torch.dtype) and k.is_floating_point),
-        default=0.0,
-    )
+def _precisions(module: nn.Module) -> list[torch.dtype]:
+    """Return what a module computes in, as far as its weights and parts say so."""
+    kinds = [value.dtype for value in module.parameters()]
+    kinds += [getattr(part, "dtype", torch.float32) for part in module.modules()]
+    return [kind for kind in kinds if isinstance(kind, torch.dtype) and kind.is_floating_point]
 
 
 def _written(row: Iterable[float | None]) -> str:

@@ -1,5 +1,6 @@
 """The table to read first: each defence under the paper's protocol and under stronger attacks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -40,9 +41,21 @@ def side_by_side(document: dict[str, Any]) -> Group:
     if any(f"{column}_difference" in line for line in lines for column in columns):
         meanings.append(_DIFFERENCES.format(ours=escape(lines[0]["defence"])))
     attack = "targeted attack" if document.get("targeted") else "attack"
+    title = f"accuracy: images right under every {attack} of a kind, 95 % intervals"
+    table = defence_table(title, "; ".join(meanings), columns)
+    for line in lines:
+        table.add_row(escape(line["defence"]), *(cell(line, column) for column in columns))
+        if any(f"{column}_difference" in line for column in columns):
+            cells = (_difference(line, column) for column in columns)
+            table.add_row("  difference", *cells, style="dim")
+    return Group(table, *_facts(document))
+
+
+def defence_table(title: str, caption: str, columns: Sequence[str]) -> Table:
+    """Return a table without rows: a defence, and a column for each kind of attack."""
     table = Table(
-        title=f"\naccuracy: images right under every {attack} of a kind, 95 % intervals",
-        caption="; ".join(meanings),
+        title=f"\n{title}",
+        caption=caption,
         caption_justify="left",
         title_justify="left",
         box=SIMPLE_HEAD,
@@ -53,12 +66,7 @@ def side_by_side(document: dict[str, Any]) -> Group:
     table.add_column("defence", no_wrap=True)
     for column in columns:
         table.add_column(HEADINGS[column], justify="right")
-    for line in lines:
-        table.add_row(escape(line["defence"]), *(cell(line, column) for column in columns))
-        if any(f"{column}_difference" in line for column in columns):
-            cells = (_difference(line, column) for column in columns)
-            table.add_row("  difference", *cells, style="dim")
-    return Group(table, *_facts(document))
+    return table
 
 
 def _facts(document: dict[str, Any]) -> list[Text]:

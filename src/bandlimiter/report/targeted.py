@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from bandlimiter.report.side_by_side import HEADINGS, cell
+from bandlimiter.report.side_by_side import HEADINGS, cell, defence_table
 
 _NOTE = (
     "Of the images that the attacked model has right and whose label is not the target. An attack "
@@ -27,20 +26,9 @@ def target_tables(document: dict[str, Any]) -> list[Table]:
     if not lines:
         return []
     columns = [column for column in HEADINGS if any(column in line for line in lines)]
-    table = Table(
-        title=f"\ntarget reached ({document['settings'].get('targets', 'given')}), under at least "
-        "one attack of a kind, 95 % intervals",
-        caption=_NOTE,
-        caption_justify="left",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        collapse_padding=True,
-    )
-    table.add_column("defence", no_wrap=True)
-    for column in columns:
-        table.add_column(HEADINGS[column], justify="right")
+    targets = document["settings"].get("targets", "given")
+    title = f"target reached ({targets}), under at least one attack of a kind, 95 % intervals"
+    table = defence_table(title, _NOTE, columns)
     for line in lines:
         table.add_row(escape(line["defence"]), *(cell(line, column) for column in columns))
     return [table]

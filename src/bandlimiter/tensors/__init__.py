@@ -12,7 +12,7 @@ from bandlimiter.tensors.checks import (
 from bandlimiter.tensors.chunks import ChunkLimit, map_chunks
 from bandlimiter.tensors.device import place_of, resolve_device
 from bandlimiter.tensors.gradients import require_autograd, slope, usable, with_graph
-from bandlimiter.tensors.independence import answers_differ, require_independent
+from bandlimiter.tensors.independence import answers_differ, require_independent, rounding_share
 from bandlimiter.tensors.modules import (
     as_written,
     copied,
@@ -60,6 +60,7 @@ __all__ = [
     "require_no_nan",
     "require_no_overflow",
     "resolve_device",
+    "rounding_share",
     "set_training",
     "slope",
     "usable",

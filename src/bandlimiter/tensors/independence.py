@@ -10,11 +10,18 @@ from bandlimiter.tensors.device import place_of
 from bandlimiter.tensors.modules import require_eval, require_graphs_in_eval
 from bandlimiter.tensors.outputs import model_logits
 
-# Of the largest logit. Passes of other sizes round otherwise, by some 1e-6 of it in float32; a
-# mean or a maximum over the batch moves logits by tenths.
 _TOLERANCE = 1e-3
 _ROUNDINGS = 8
-"""The same for half precision, in units of its rounding: a network rounds at each of its layers."""
+
+
+def rounding_share(dtype: torch.dtype) -> float:
+    """Return the share of the size of logits by which rounding alone may change them.
+
+    Another kernel, batch size or processor moves them by some 1e-6 in float32, while a mean or a
+    maximum over a batch, or another model, moves them by tenths. In half precision a network rounds
+    at each of its layers: a few times the rounding of ``dtype``.
+    """
+    return max(_TOLERANCE, _ROUNDINGS * torch.finfo(dtype).eps)
 
 
 @torch.no_grad()
@@ -112,7 +119,7 @@ def _is_rounding(model: nn.Module, one: torch.Tensor, difference: float) -> bool
 
 def _apart(first: torch.Tensor, second: torch.Tensor) -> float:
     """Return the largest difference of logits, in units of what rounding may explain."""
-    tolerance = max(_TOLERANCE, _ROUNDINGS * torch.finfo(first.dtype).eps)
+    tolerance = rounding_share(first.dtype)
     first, second = first.double(), second.double()
     # Classes that are ruled out both times (-inf) do not differ.
     difference = torch.where(first == second, 0, (first - second).abs()).nan_to_num(nan=torch.inf)
