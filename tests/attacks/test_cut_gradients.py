@@ -110,12 +110,25 @@ def subject(request, convnet, cut):
         return model, x, model(x).argmax(dim=1)
 
 
-@pytest.mark.parametrize("around", [None, "softmax", "majority"])
-def test_every_attack_says_so(subject, around):
-    """Plain, and inside a defence, whose passes are made again on the way back."""
+FEW = pytest.mark.parametrize(
+    "cut", ["numpy", "inference_mode", "a Function that returns None"], indirect=True
+)
+"""No graph; tensors that can have none; a graph that leads nowhere."""
+
+
+def test_every_attack_says_so(subject):
+    all_say_so(*subject)
+
+
+@FEW
+@pytest.mark.parametrize("vote", ["softmax", "majority"])
+def test_every_attack_says_so_of_a_defence(subject, vote):
+    """Its passes are made again on the way back."""
     model, x, y = subject
-    if around is not None:
-        model = PostAverage(model, 0.1, directions=1, scale=1.0, vote=around).eval()
+    all_say_so(PostAverage(model, 0.1, directions=1, scale=1.0, vote=vote).eval(), x, y)
+
+
+def all_say_so(model, x, y):
     assert not has_gradient(model, x[:1])
     for attack in ATTACKS.values():
         with pytest.raises(NoGradientError, match="with a gradient"):
@@ -133,6 +146,7 @@ def test_a_cascade_goes_on_without(subject):
     assert set(found.stages) <= {"square", None}
 
 
+@FEW
 def test_evaluate_warns_and_goes_on(subject):
     model, x, y = subject
     defence = PostAverage(model, 0.1, directions=1, scale=1.0).eval()

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -97,8 +98,9 @@ REFUSED = {
 """Makes that no entry point takes, and what is said."""
 
 
+@cache
 def made(name):
-    """Make one, without PyTorch's words on what is old."""
+    """Make one, once, without PyTorch's words on what is old."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return (WORKING.get(name) or REFUSED[name][0])()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -92,14 +93,16 @@ def _attacked(name: str) -> Call:
 
 def _accelerated(backend: str) -> Call:
     def call(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+        if backend == "onnxruntime":
+            pytest.importorskip("onnxruntime")
         fast = accelerate(model, "float32", backend, probe=x)
-        # Two formats of one function, which round at different places.
-        return (fast.model(x) * 1e4).round() / 1e4, fast.agreement
+        return fast.model(x), fast.agreement
 
     return call
 
 
 def _by_art(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
+    pytest.importorskip("art")
     from bandlimiter.adapters.art import PostAverageClassifier
 
     classifier = PostAverageClassifier(defended(model), SHAPE, 4)
@@ -153,12 +156,20 @@ GEOMETRY: dict[str, Call] = {
 }
 
 
-def same(first: Any, second: Any) -> bool:
-    """Whether two answers are alike to the last bit."""
+COSTLY = ("evaluate", "art", "accelerate onnxruntime", "cw")
+"""Those that take most of the time of a table of all."""
+
+# Other formats of one function round float32 logits below 1 elsewhere: 1e-7, over a few sums.
+TOLERANCE = {"accelerate eager": 1e-5, "accelerate onnxruntime": 1e-5}
+
+
+def same(first: Any, second: Any, tolerance: float = 0) -> bool:
+    """Whether two answers are alike, to the last bit if no tolerance is given."""
     if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
+        return torch.allclose(first, second, rtol=0, atol=tolerance)
     if isinstance(first, np.ndarray):
-        return np.array_equal(first, second)
+        return np.allclose(first, second, rtol=0, atol=tolerance)
     if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
+        pairs = zip(first, second, strict=False)
+        return len(first) == len(second) and all(same(*pair, tolerance) for pair in pairs)
     return bool(first == second)
