@@ -16,7 +16,7 @@ from torch import nn
 from bandlimiter.errors import LoadError
 from bandlimiter.models import load_perceptron, load_weights, read_weights
 
-FUZZ = settings(max_examples=60, deadline=None)
+FUZZ = settings(max_examples=20, deadline=None)
 WORDS = ["module", "_orig_mod", "model", "net", "backbone", "0", "state_dict", "encoder", "x y"]
 
 

@@ -18,8 +18,7 @@ from torch import nn
 from bandlimiter import PostAverage, evaluate
 from bandlimiter.attacks.fgsm import FGSM
 from bandlimiter.data import load_data
-from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.fingerprints import meaning, of_code
+from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.reproduction.study import Study, Tried
 
 
@@ -181,6 +180,13 @@ MEMBERS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def restored(monkeypatch):
+    """Puts back what the members change."""
+    monkeypatch.setenv("BANDLIMITER_TEST_FACTOR", "1.0")
+    monkeypatch.setitem(globals(), "FACTOR", 1.0)
+
+
 def run(model, out, **changes):
     model = model if isinstance(model, torch.fx.GraphModule) else model.eval()
     defence = PostAverage(model, 0.5, directions=1, scale=1.0)
@@ -265,12 +271,18 @@ def test_the_answers_tell_what_no_hash_can(tmp_path, monkeypatch):
     run(Patched(), tmp_path / "run")
 
 
-@pytest.mark.parametrize("broken", ["raises", "random"])
-def test_models_that_no_longer_answer_are_refused(broken, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("end", "error", "said"),
+    [
+        (lambda z: 1 / 0, InputError, "the model says: division by zero"),
+        (torch.rand_like, ConfigurationError, "the plain model now fails, or answers at random"),
+    ],
+    ids=["raises", "random"],
+)
+def test_models_that_no_longer_answer_are_refused(end, error, said, tmp_path, monkeypatch):
     run(Patched(), tmp_path / "run")
-    ends = {"raises": lambda z: 1 / 0, "random": torch.rand_like}
-    monkeypatch.setattr(F, "softsign", ends[broken])
-    with pytest.raises((ConfigurationError, ValueError)):
+    monkeypatch.setattr(F, "softsign", end)
+    with pytest.raises(error, match=said):
         run(Patched(), tmp_path / "run")
 
 
@@ -297,41 +309,6 @@ def test_images_with_other_bytes_under_the_same_names_are_refused(tmp_path):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(ConfigurationError, match=r"images\.content"):
         once()
-
-
-def test_only_what_code_does_counts():
-    plain = "def f(x):\n    return x + 1\n"
-    said = '"""A module."""\n\n\ndef f(x):\n    """Say so."""\n    return x + 1  # one\n'
-    assert meaning(plain) == meaning(said) != meaning(plain.replace("1", "2"))
-    assert of_code()["code"] == of_code()["code"]
-
-
-def test_a_comment_beside_a_user_s_code_changes_nothing(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    import importlib
-    import sys
-
-    from bandlimiter.evaluation.values import hash_of
-
-    source = (
-        "SIGN = 1\n\n\ndef helper(z):\n    return SIGN * z\n\n\ndef end(z):\n    return helper(z)\n"
-    )
-    variants = {
-        "same": source,
-        "comment": "# Note.\n" + source.replace("def end(z):", 'def end(z):\n    """Doc."""'),
-        "other function": source + "\n\ndef unused():\n    return 3\n",
-        "constant": source.replace("SIGN = 1", "SIGN = -1"),
-        "helper": source.replace("SIGN * z", "SIGN - z"),
-    }
-    found = {}
-    for name, text in variants.items():
-        (tmp_path / "ends_of_mine.py").write_text(text)
-        sys.modules.pop("ends_of_mine", None)
-        importlib.invalidate_caches()
-        monkeypatch.setattr(sys, "dont_write_bytecode", True)
-        found[name] = hash_of(Ending(importlib.import_module("ends_of_mine").end))
-    assert found["same"] == found["comment"] == found["other function"]
-    assert len({found["same"], found["constant"], found["helper"]}) == 3
 
 
 def test_an_attack_of_one_s_own_counts_by_what_it_does(tmp_path):
