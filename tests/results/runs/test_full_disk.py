@@ -1,7 +1,5 @@
 """No room left: one clear line, nothing lost, and on it goes when there is room."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 from bandlimiter.results.runs import Harvest, RunStore, Shard, StoredRun
 from tests.results.runs.material import row
 from tests.results.runs.processes import python
+from tests.small_disks import Room, small_disk
 
 PLAN = [Shard(f"s{i}", "pgd", (i,)) for i in range(4)]
 
@@ -44,39 +43,13 @@ def is_clear(error: OSError) -> None:
     assert str(error.filename) in said
 
 
-class Room:
-    """A disk of four megabytes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fill(self, leave: int) -> None:
-        """Leave so many bytes."""
-        free = os.statvfs(self.folder).f_bavail * os.statvfs(self.folder).f_frsize
-        (self.folder / "ballast").write_bytes(bytes(max(0, free - leave)))
-
-    def free(self) -> None:
-        (self.folder / "ballast").unlink()
-
-
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Room]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield Room(folder)
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
+    with small_disk(tmp_path / "small", megabytes=4) as room:
+        yield room
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("leave", [0, 4096, 8192, 40960, 110_592])
 def test_a_full_disk(leave: int, room: Room, tmp_path: Path) -> None:
     """However far it gets: to no file, the rows, half of the arrays, or a shard more."""
@@ -106,6 +79,7 @@ def test_a_full_disk(leave: int, room: Room, tmp_path: Path) -> None:
     assert (run / "timings.jsonl").read_text() == (tmp_path / "roomy/timings.jsonl").read_text()
 
 
+@pytest.mark.endurance
 def test_a_run_that_cannot_even_be_opened_says_so(room: Room) -> None:
     opened(room.folder / "run").close()
     room.fill(0)
