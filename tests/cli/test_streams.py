@@ -58,8 +58,14 @@ def is_one_line(error: bytes, about: bytes | None) -> bool:
     return error.startswith(b"error: cannot write to stdout (" + about) and error.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("name", QUICK)
-@pytest.mark.parametrize("end", [FULL, CLOSED])
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        pytest.param(name, end, marks=() if name == "version" else pytest.mark.endurance)
+        for name in QUICK
+        for end in (FULL, CLOSED)
+    ],
+)
 def test_an_answer_that_nobody_gets_is_one_line(folder: Path, name: str, end: str) -> None:
     result = shell(f"{QUICK[name]} {end}", folder)
     assert result.returncode == 2
@@ -67,12 +73,20 @@ def test_an_answer_that_nobody_gets_is_one_line(folder: Path, name: str, end: st
 
 
 @pytest.mark.endurance
-@pytest.mark.parametrize("name", [*COMMANDS, "demo"])
-def test_work_is_done_before_its_answer_is_lost(tmp_path: Path, evaluated: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        ("evaluate", tuple(UNREAD)),
+        *((name, (FULL,)) for name in ("report", "certify", "regions", "reproduce", "demo")),
+    ],
+)
+def test_work_is_done_before_its_answer_is_lost(
+    tmp_path: Path, evaluated: Path, name: str, ends: tuple[str, ...]
+) -> None:
     """Files are those of a command whose answer was read."""
     command = " ".join(("%", *COMMANDS.get(name, ("demo", "--limit", "1"))))
     found = {}
-    for number, end in enumerate(("", *UNREAD)):
+    for number, end in enumerate(("", *ends)):
         here = prepared(tmp_path / str(number), evaluated)
         result = shell(f"{command} {end}", here)
         assert is_one_line(result.stderr, UNREAD.get(end)), result.stderr
@@ -81,7 +95,7 @@ def test_work_is_done_before_its_answer_is_lost(tmp_path: Path, evaluated: Path,
     assert all(names == found[""] for names in found.values())
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_run_is_whole_although_its_answer_is_lost(tmp_path: Path) -> None:
     result = shell(f"{EVALUATE} --json >/dev/full", tmp_path)
     assert result.returncode == 2
@@ -90,19 +104,26 @@ def test_a_run_is_whole_although_its_answer_is_lost(tmp_path: Path) -> None:
     assert len(read_rows(tmp_path / "run")) == 4
 
 
-@pytest.mark.parametrize("line", ["% --help | head -1", "% evaluate --help | sleep 0"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "% --version | sleep 0",
+        pytest.param("% evaluate --help | head -1", marks=pytest.mark.endurance),
+    ],
+)
 def test_a_reader_that_has_gone_is_no_error(tmp_path: Path, line: str) -> None:
     result = shell(line, tmp_path)
     assert result.stderr == b""
     assert result.returncode in (0, 1)  # 0 where the pipe took all before its reader went
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("end", ["2>&-", "2>/dev/full", "2>&1 >&-"])
 def test_errors_that_nobody_reads_still_have_their_exit_code(tmp_path: Path, end: str) -> None:
     assert shell(f"% runs none {end}", tmp_path).returncode == 2
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_what_models_print_to_nobody_fails_no_image(tmp_path: Path) -> None:
     """stderr without a reader: the model that prints there is still right."""
     (tmp_path / "talking.py").write_text(
@@ -143,9 +164,10 @@ def test_numbers_of_closed_streams_are_not_given_to_a_runs_files(tmp_path: Path)
     assert not [path for path in holding if b"shouted" in path.read_bytes()]
 
 
+@pytest.mark.endurance
 def test_the_module_is_the_command(tmp_path: Path) -> None:
     by_name = "import sys; sys.argv[0] = 'bandlimiter'; from bandlimiter.cli.main import app; app()"
-    for arguments in ("--help", "evaluate --help", "runs none", "runs --nonsense"):
+    for arguments in ("evaluate --help", "runs none", "runs --nonsense"):
         module = shell(f"% {arguments}", tmp_path)
         named = shell(f'{sys.executable} -P -c "{by_name}" {arguments}', tmp_path)
         assert (module.returncode, module.stdout, module.stderr) == (
@@ -160,6 +182,7 @@ ASCII = {"PYTHONIOENCODING": "ascii"}
 POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("environment", [ASCII, POSIX], ids=["ascii", "posix"])
 def test_names_that_are_no_text_are_escaped_in_tables(
     tmp_path: Path, environment: dict[str, str]

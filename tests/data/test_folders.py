@@ -67,7 +67,7 @@ def visible(path: str, top: Path) -> bool:
     return not any(part.startswith(".") for part in Path(path).relative_to(top).parts)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(TREES)
 def test_any_tree_is_listed_as_by_torchvision_but_for_hidden_entries(tree):
     with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,7 @@ WIDTHS = {1: (8, 8), 2: (6, 6), 3: (5, 4), 4: (4, 3)}
 @pytest.mark.parametrize("bias", [True, False])
 def test_regions(dim, bias):
     """Read from noise, and added up in another order from the first layer to the last."""
-    for seed in range(5):
+    for seed in range(2):
         network = perceptron(dim, *WIDTHS[dim], 2, bias=bias, seed=seed)
         expected = enumerate_regions(network, -1, 1)
         other = enumerate_regions(OtherKernels(reordered(network, seed), seed=seed), -1, 1)
@@ -46,7 +46,7 @@ def test_regions(dim, bias):
 @pytest.mark.parametrize("dim", WIDTHS)
 def test_degenerate_regions(dim):
     """Hyperplanes that coincide on paper: thirds leave none of them where another is."""
-    for seed in range(20):
+    for seed in range(5):
         network = small_integers(stack([dim, *WIDTHS[dim], 2]), seed)
         with torch.no_grad():
             for parameter in network.parameters():
