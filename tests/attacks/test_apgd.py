@@ -214,7 +214,7 @@ def test_going_on_and_restarting_never_lose(problem, norm, loss):
 
     def losses(attack):
         points = attack.run(Problem(target, x, y, epsilon, range(len(x)), 0))
-        return LOSSES[loss].leaving(target.logits(points), y)
+        return LOSSES[loss].untargeted(target.logits(points), y)
 
     left = losses(APGD(15, loss, norm))
     stayed = losses(APGD(15, loss, norm, leave=False))

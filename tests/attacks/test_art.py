@@ -55,9 +55,9 @@ def test_success_is_art_s_within_the_interval(sample, photos, name, count):
         **more,
     )
     np.random.seed(0)  # ART draws its starts from this one
-    found = torch.from_numpy(attack.generate(x.numpy(), np.eye(10)[goal.wanted.numpy()]))
+    found = torch.from_numpy(attack.generate(x.numpy(), np.eye(10)[goal.target_labels.numpy()]))
     theirs = grade(target, x, goal, found, EPSILON).within
-    ours = OURS[name](target, x, goal.labels, epsilon=EPSILON, target=goal.wanted).within
+    ours = OURS[name](target, x, goal.labels, epsilon=EPSILON, target=goal.target_labels).within
     assert 0 < int(ours.sum()) < len(ours)
     only = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     _, low, high = paired_difference(*only, len(ours))

@@ -71,7 +71,7 @@ def test_equal_logits_give_numbers():
     for loss in LOSSES.values():
         for goal in (Goal(label), Goal(label, torch.tensor([4]))):
             z = torch.zeros(1, 5, requires_grad=True)
-            value = goal.raised(loss, z)
+            value = goal.loss(loss, z)
             assert torch.isfinite(value).all()
             assert torch.isfinite(torch.autograd.grad(value.sum(), z)[0]).all()
 
@@ -85,7 +85,7 @@ def test_targeted_dlr_is_equation_7(seed, classes):
     for row, label, to in zip(logits.tolist(), labels.tolist(), wanted.tolist(), strict=True):
         first, _, third, fourth = sorted(row, reverse=True)[:4]
         expected.append(-(row[label] - row[to]) / (first - (third + fourth) / 2))
-    found = Goal(labels, wanted).raised(DLR, logits)
+    found = Goal(labels, wanted).loss(DLR, logits)
     # As above: 1e-12 under the fraction.
     torch.testing.assert_close(
         found, torch.tensor(expected, dtype=torch.float64), rtol=1e-8, atol=0
@@ -96,7 +96,7 @@ def test_targeted_dlr_is_equation_7(seed, classes):
 def test_targeted_dlr_of_few_classes_is_the_targeted_margin(classes):
     logits, labels = random_logits(0, classes=classes)
     goal = Goal(labels, (labels + 1) % classes)
-    assert torch.equal(goal.raised(DLR, logits), goal.margin(logits))
+    assert torch.equal(goal.loss(DLR, logits), goal.margin(logits))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 6])
@@ -108,7 +108,7 @@ def test_a_targeted_margin_is_above_zero_exactly_at_the_target(classes, seed):
     assert torch.equal(goal.margin(logits) > 0, reached)
     assert torch.equal(reached, logits.argmax(dim=1) == (labels + 1) % classes)
     expected = F.log_softmax(logits, dim=1)[torch.arange(len(labels)), (labels + 1) % classes]
-    torch.testing.assert_close(goal.raised(CROSS_ENTROPY, logits), expected)
+    torch.testing.assert_close(goal.loss(CROSS_ENTROPY, logits), expected)
 
 
 @pytest.mark.parametrize("loss", [margin, difference_of_logits_ratio])

@@ -153,6 +153,6 @@ def test_named_models_have_their_own_size(sample, photos):
     shown = ModelImages(sample, None)
     assert shown.size == 32
     assert torch.equal(shown.load("sample", 2).images(0, 2), photos.images(0, 2))
-    with pytest.raises(ConfigurationError, match="whose images have a size"):
+    with pytest.raises(ConfigurationError, match="whose images have a fixed size"):
         ModelImages(sample, 32).load("sample")
     assert load_data("sample", 1).images(0, 1).shape[-1] == 32

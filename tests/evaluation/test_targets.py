@@ -62,9 +62,11 @@ def test_the_rules():
 
 
 def test_given_ones_are_named_by_what_they_are():
-    said = {Targets("given", given).said for given in ({1: 2, 3: 4}, {3: 4, 1: 2}, {1: 2, 3: 5})}
+    said = {
+        Targets("given", given).description for given in ({1: 2, 3: 4}, {3: 4, 1: 2}, {1: 2, 3: 5})
+    }
     assert len(said) == 2
-    assert Targets("next").said == "next"
+    assert Targets("next").description == "next"
 
 
 def test_tensors_go_by_position_and_files_by_id(images, tmp_path):

@@ -95,7 +95,7 @@ def test_code_sees_no_arguments_and_its_words_are_kept(folder, capsys):
         ("of_mine/:build", "found none at"),
         ("of_mine/nets.py:pair", "nothing else, got tuple"),
         ("of_mine/nets.py:needs", "missing 1 required positional argument"),
-        ("of_mine/torch.py:build", "name of its own"),
+        ("of_mine/torch.py:build", "imported already"),
     ],
 )
 def test_other_mistakes_are_one_line(folder, name, words):

@@ -62,7 +62,7 @@ def test_kinds_that_were_not_tried_have_no_column():
     text = shown([row(i, found=0.01, after=3) for i in range(3)])
     assert "smallest" in text.split("smallest found, whole")[0]  # the caption names all kinds
     head = text.split(OURS)[0]
-    for word in ("whole", "given", "knowing"):
+    for word in ("whole", "given", "adaptive"):
         assert word not in head
 
 

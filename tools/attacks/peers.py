@@ -68,7 +68,9 @@ def our_pgd(args: argparse.Namespace) -> Candidates:
 
 def _ours(attack: Attack, args: argparse.Namespace) -> Candidates:
     return lambda model, x, goal, epsilon: attack.run(
-        Problem(Target(model), x, goal.labels, epsilon, range(len(x)), args.seed, goal.wanted)
+        Problem(
+            Target(model), x, goal.labels, epsilon, range(len(x)), args.seed, goal.target_labels
+        )
     )
 
 
@@ -96,7 +98,7 @@ def art_apgd(args: argparse.Namespace) -> Candidates:
     def run(model: nn.Module, x: torch.Tensor, goal: Goal, epsilon: float) -> torch.Tensor:
         attack = AutoProjectedGradientDescent(
             _art_classifier(model, x),
-            targeted=goal.wanted is not None,
+            targeted=goal.target_labels is not None,
             norm=_art_norm(args),
             eps=epsilon,
             eps_step=2 * epsilon,
@@ -117,7 +119,7 @@ def art_pgd(args: argparse.Namespace) -> Candidates:
     def run(model: nn.Module, x: torch.Tensor, goal: Goal, epsilon: float) -> torch.Tensor:
         attack = ProjectedGradientDescentPyTorch(
             _art_classifier(model, x),
-            targeted=goal.wanted is not None,
+            targeted=goal.target_labels is not None,
             norm=np.inf,
             eps=epsilon,
             eps_step=2.5 * epsilon / args.steps,
@@ -149,7 +151,7 @@ def _art_classifier(model: nn.Module, x: torch.Tensor):
 
 
 def _art_candidates(attack, x: torch.Tensor, goal: Goal) -> torch.Tensor:
-    given = goal.labels if goal.wanted is None else goal.wanted
+    given = goal.labels if goal.target_labels is None else goal.target_labels
     labels = np.eye(attack.estimator.nb_classes, dtype=np.float32)[given.cpu().numpy()]
     return torch.from_numpy(attack.generate(x.cpu().numpy(), labels)).to(x)
 

@@ -17,7 +17,7 @@ class Goal:
     ----------
     labels
         [N] int64, the classes that the images have now.
-    wanted
+    target_labels
         [N] int64, the classes that they are to be given; None where any other will do.
 
     Examples
@@ -30,7 +30,7 @@ class Goal:
     """
 
     labels: torch.Tensor
-    wanted: torch.Tensor | None = None
+    target_labels: torch.Tensor | None = None
 
     @classmethod
     def of(cls, given: "Goal | torch.Tensor") -> "Goal":
@@ -42,25 +42,33 @@ class Goal:
 
     def __getitem__(self, rows: torch.Tensor | slice) -> "Goal":
         """Return the goal for some of the images."""
-        return Goal(self.labels[rows], None if self.wanted is None else self.wanted[rows])
+        return Goal(
+            self.labels[rows], None if self.target_labels is None else self.target_labels[rows]
+        )
 
     def usable(self) -> "Goal":
         """Return the goal in tensors that autograd takes."""
-        return Goal(usable(self.labels), None if self.wanted is None else usable(self.wanted))
+        return Goal(
+            usable(self.labels), None if self.target_labels is None else usable(self.target_labels)
+        )
 
     def reached(self, predicted: torch.Tensor) -> torch.Tensor:
         """Return whether predictions [..., N] are a success: bool, of the same shape."""
-        return predicted != self.labels if self.wanted is None else predicted == self.wanted
+        return (
+            predicted != self.labels
+            if self.target_labels is None
+            else predicted == self.target_labels
+        )
 
-    def raised(self, loss: Loss, logits: torch.Tensor) -> torch.Tensor:
+    def loss(self, loss: Loss, logits: torch.Tensor) -> torch.Tensor:
         """Return a loss of logits [N, classes] that is larger the closer the goal is: [N]."""
-        if self.wanted is None:
-            return loss.leaving(logits, self.labels)
-        return loss.approaching(logits, self.labels, self.wanted)
+        if self.target_labels is None:
+            return loss.untargeted(logits, self.labels)
+        return loss.targeted(logits, self.labels, self.target_labels)
 
     def margin(self, logits: torch.Tensor) -> torch.Tensor:
         """Return by how much logits [N, classes] are a success: [N], above 0 where they are."""
-        return self.raised(MARGIN, logits)
+        return self.loss(MARGIN, logits)
 
 
 def require_wanted(wanted: object, labels: torch.Tensor, classes: int) -> torch.Tensor:

@@ -58,14 +58,14 @@ class Loss(NamedTuple):
 
     Attributes
     ----------
-    leaving
+    untargeted
         Of logits and labels: rises as the label is left.
-    approaching
+    targeted
         Of logits, labels and targets: rises as the target is approached.
     """
 
-    leaving: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    approaching: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    untargeted: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    targeted: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 CROSS_ENTROPY = Loss(cross_entropy, lambda logits, _, wanted: -cross_entropy(logits, wanted))

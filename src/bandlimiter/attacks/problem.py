@@ -29,7 +29,7 @@ class Problem:
         One name an image; random draws depend on it and on ``seed``, not on the batch.
     seed
         The run's seed.
-    wanted
+    target_labels
         [N] the classes that a targeted attack is to reach; None where any wrong one will do.
     """
 
@@ -39,12 +39,12 @@ class Problem:
     epsilon: float
     ids: Sequence[Key]
     seed: int
-    wanted: torch.Tensor | None = None
+    target_labels: torch.Tensor | None = None
 
     @property
     def goal(self) -> Goal:
         """What counts as success."""
-        return Goal(self.labels, self.wanted)
+        return Goal(self.labels, self.target_labels)
 
     def uniform(self, *purpose: Key) -> torch.Tensor:
         """Draw uniform numbers in [-1, 1), one stream an image: like ``images``."""
@@ -92,7 +92,7 @@ class Problem:
             self,
             images=self.images[index],
             labels=goal.labels,
-            wanted=goal.wanted,
+            target_labels=goal.target_labels,
             ids=[self.ids[i] for i in index.tolist()],
         )
 

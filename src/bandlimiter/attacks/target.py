@@ -180,7 +180,7 @@ class Target:
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = _leaf(x[start:stop])
             logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
-            losses = goal[start:stop].raised(loss, logits)
+            losses = goal[start:stop].loss(loss, logits)
             return logits.detach(), losses.detach(), slope(losses.sum(), part)
 
         logits, losses, gradients = self._differentiate(one_pass, x, names)

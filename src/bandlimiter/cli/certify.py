@@ -73,7 +73,7 @@ def certify(
         Path | None,
         typer.Option(
             help="A new folder for rows (JSON lines, as they come), certified.json and the curve "
-            "(PNG and SVG). Rows of a run that did not end are set aside in it.",
+            "(PNG and SVG). Rows of an unfinished run are renamed to rows.jsonl.1, ...",
             rich_help_panel="Run",
         ),
     ] = None,

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
-from bandlimiter.cli.streams import answering, complain, settle_streams
+from bandlimiter.cli.streams import prepare_streams, print_error, writing_answer
 from bandlimiter.errors import BandlimiterError
 
 
@@ -20,8 +20,8 @@ class Group(TyperGroup):
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command that is asked for."""
-        settle_streams()
-        with answering():
+        prepare_streams()
+        with writing_answer():
             return super().main(*args, **kwargs)
 
     @override
@@ -30,7 +30,9 @@ class Group(TyperGroup):
         for before, given in zip(["", *args], args, strict=False):
             if not given or (given.startswith("--") and given.endswith("=")):
                 name = before if not given else given[:-1]
-                complain(f"error: expected a value after {name or 'the command'}, got an empty one")
+                print_error(
+                    f"error: expected a value after {name or 'the command'}, got an empty one"
+                )
                 raise typer.Exit(2)
         return super().parse_args(ctx, args)
 
@@ -53,10 +55,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             if kwargs.get("debug"):
                 traceback.print_exc()
                 raise typer.Exit(2) from None
-            complain(f"error: {' '.join(str(error).split())}")
+            print_error(f"error: {' '.join(str(error).split())}")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            complain(f"interrupted: {_kept(kwargs.get('out'))}")
+            print_error(f"interrupted: {_kept(kwargs.get('out'))}")
             raise typer.Exit(130) from None
 
     return run
@@ -72,8 +74,8 @@ def _kept(out: Path | None) -> str:
         if (out / ROWS).is_file():
             lines = (out / ROWS).read_bytes().count(b"\n")
             return (
-                f"the {lines} rows so far are in {out / ROWS}; the same command again sets them "
-                "aside and begins anew"
+                f"the {lines} rows so far are in {out / ROWS}; the same command again renames "
+                "them and starts over"
             )
         rows = sum(len(StoredRun.open(folder).rows()) for folder in find_runs(out))
     except (BandlimiterError, OSError):

@@ -49,7 +49,7 @@ class ModelImages:
             return images.in_channels(self._channels(*images.frame()))
         if self._asked is not None:
             raise ConfigurationError(
-                f"expected --size with image files, got it with {data}, whose images have a size"
+                f"expected no --size with {data}, whose images have a fixed size"
             )
         return images
 

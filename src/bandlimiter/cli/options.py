@@ -25,25 +25,25 @@ Weights = Annotated[
 WeightsKey = Annotated[
     str | None,
     typer.Option(
-        help="The part of that file to load, like state_dict_ema. Default: the one that fits, "
-        "and of several the one that is no average over training.",
+        help="Key of the weights in that file, such as state_dict_ema. Default: the weights that "
+        "fit; if several do, those that are not a training average (EMA).",
         rich_help_panel="Model and data",
     ),
 ]
 Data = Annotated[
     str | None,
     typer.Option(
-        help="sample, cifar10:PATH, imagefolder:PATH (a folder a class), npz:FILE (keys x, y), "
-        "foolbox:NAME. Default: sample, for models of CIFAR-10.",
+        help="sample, cifar10:PATH, imagefolder:PATH (one folder per class), npz:FILE (keys "
+        "x, y), foolbox:NAME. Default: sample, for models of CIFAR-10.",
         rich_help_panel="Model and data",
     ),
 ]
 Size = Annotated[
     int | None,
     typer.Option(
-        help="Scale and crop image files to N x N pixels: the shorter side to N, from 64 on to "
-        "N * 256/224, then the centre. Default: the size that the model states, as named ones and "
-        "timm's do; else files stay as they are.",
+        help="Resize and centre-crop image files to N x N (shorter side to N, or N * 256/224 for "
+        "N >= 64). Default: the model's own input size if it declares one, else files are used as "
+        "they are.",
         rich_help_panel="Model and data",
     ),
 ]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO
 
-from bandlimiter.cli.streams import answering
+from bandlimiter.cli.streams import writing_answer
 
 
 @contextmanager
 def own_stdout() -> Iterator[None]:
     """Keep stdout for the answer: what a user's model prints meanwhile goes to stderr."""
-    with redirect_stdout(_Careless(sys.stderr)):
+    with redirect_stdout(_BestEffort(sys.stderr)):
         yield
 
 
@@ -20,7 +20,7 @@ def answer(
     document: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], object]
 ) -> None:
     """Print a document to stdout, as JSON and nothing else or as ``show`` does it."""
-    with answering():
+    with writing_answer():
         if as_json:
             print(json.dumps(document, indent=2, allow_nan=False))
         else:
@@ -38,7 +38,7 @@ def show_result(document: dict[str, Any]) -> None:
     console.print(document["verdict"], highlight=False, markup=False)
 
 
-class _Careless:
+class _BestEffort:
     """A stream that may fail: a model that prints is not wrong because nobody reads it."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -39,9 +39,9 @@ def predict(
     """Classify image files with the plain and the defended model.
 
     Images are cut to a centred square and scaled to --size, or to the model's input size;
-    for a MODULE:FACTORY that states none they stay as they are. Gray images are shown as RGB,
-    and colour as gray to a model of one channel. Where --stop lets an answer come early, its
-    score is the average up to then.
+    for a MODULE:FACTORY that states none they are used as they are. Gray images are converted to
+    RGB, and colour to gray for a model of one channel. Where --stop lets an answer come early,
+    its score is the average up to then.
     """
     import torch
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 
-def settle_streams() -> None:
+def prepare_streams() -> None:
     """Make the standard streams safe to write to.
 
     Where one is closed, its number is taken: else the next file that is opened gets it, a run's
@@ -32,7 +32,7 @@ def settle_streams() -> None:
 
 
 @contextmanager
-def answering() -> Iterator[None]:
+def writing_answer() -> Iterator[None]:
     """Write to stdout inside; what fails there ends the process in a line, after the work is done.
 
     Exit code 1 without a word where the reader has gone (``| head``), as other tools do; else 2.
@@ -47,11 +47,11 @@ def answering() -> Iterator[None]:
         raise SystemExit(1) from None
     except OSError as error:
         _drop(sys.stdout)
-        complain(f"error: cannot write to stdout ({error.strerror}); the work itself is done")
+        print_error(f"error: cannot write to stdout ({error.strerror}); the work itself is done")
         raise SystemExit(2) from None
 
 
-def complain(line: str) -> None:
+def print_error(line: str) -> None:
     """Write a line to stderr, if anybody reads it."""
     try:
         print(line, file=sys.stderr, flush=True)

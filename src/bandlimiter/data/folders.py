@@ -1,4 +1,4 @@
-"""A folder a class, as torchvision's ImageFolder reads it."""
+"""One folder per class, as torchvision's ImageFolder reads it."""
 
 import hashlib
 import os
@@ -101,7 +101,7 @@ class FolderImages(ImageSet):
 
 
 def load_imagefolder(path: Path, size: int | None, channels: int = 3) -> FolderImages:
-    """List the images below ``path``: one folder a class, classes in alphabetical order.
+    """List the images below ``path``: one folder per class, classes in alphabetical order.
 
     That order is ImageNet's own class order where all 1,000 folders are there, named by
     synset. Images are files with one of torchvision's `EXTENSIONS`, at any depth of a class

@@ -35,7 +35,7 @@ def load_data(
     name
         ``sample`` (packaged, 500 CIFAR-10 test images), ``cifar10:PATH`` (the python
         batches, torchvision's folder, or the npm package's PNG batches; the test set),
-        ``imagefolder:PATH`` (a folder a class), ``npz:FILE`` (keys
+        ``imagefolder:PATH`` (one folder per class), ``npz:FILE`` (keys
         ``x`` and ``y``), ``foolbox:imagenet`` and the like (Foolbox's 20 samples).
     limit
         Take the first ``limit`` images.

@@ -90,7 +90,7 @@ class Judge:
             batch.images[right],
             goal.labels,
             epsilon=self.epsilon,
-            target=goal.wanted,
+            target=goal.target_labels,
             ids=batch.ids[right.cpu()].tolist(),
             seed=self.seed,
         )
@@ -110,7 +110,7 @@ class Judge:
             batch.images[right],
             goal.labels,
             epsilon=self.epsilon,
-            target=goal.wanted,
+            target=goal.target_labels,
             ids=batch.ids[right.cpu()].tolist(),
             seed=self.seed,
         )
@@ -215,7 +215,7 @@ class Judge:
         wrong, reached = shares
         return {
             "wrong": float(wrong[i]),
-            "reached": None if goal.wanted is None else float(reached[i]),
+            "reached": None if goal.target_labels is None else float(reached[i]),
             "broken_share": self.defendant.randomness.broken_share,
         }
 

@@ -148,7 +148,7 @@ def _facts(setup: Setup, protocol: str, threat: str) -> dict[str, Any]:
         "protocol": protocol,
         "threat": threat,
         "adaptive": None if knowing is None else asdict(knowing),
-        "targets": None if setup.targets is None else setup.targets.said,
+        "targets": None if setup.targets is None else setup.targets.description,
         "rivals": list(setup.rivals),
         "others": list(setup.others),
         "seed": setup.seed,

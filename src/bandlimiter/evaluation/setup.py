@@ -68,7 +68,7 @@ class Setup:
             "images": of_images(self.images),
             "attacks": [of_attack(attack) for attack in self.attacks],
             "adaptive": None if self.adaptive is None else asdict(self.adaptive),
-            "targets": None if self.targets is None else self.targets.said,
+            "targets": None if self.targets is None else self.targets.description,
             "defences": self.defences,
             "epsilon": self.epsilon,
             "seed": self.seed,

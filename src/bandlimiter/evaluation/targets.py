@@ -43,7 +43,7 @@ class Targets:
         return torch.tensor([self.given[key] for key in ids.tolist()], device=labels.device)
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """What settings and a run's identity call them; given ones by a hash of all."""
         if self.rule != "given":
             return self.rule

@@ -152,10 +152,7 @@ def _tables(path: Path) -> list[Table]:
     for name, value in content.items():
         if isinstance(value, Unread):
             raise _refused(path, repr(name), value)
-    name, value = next(iter(content.items()))
-    raise LoadError(
-        f"expected only tensors in {path}, by name, but {name!r} is {_kind(value)} without any"
-    )
+    raise LoadError(f"expected a state dict in {path}, found no tensors")
 
 
 def _kind(value: Any) -> str:

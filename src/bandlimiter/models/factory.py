@@ -30,7 +30,7 @@ def load_factory(name: str, weights: WeightsFile | None) -> Classifier | None:
     if not colon:
         if name.endswith(".py"):
             raise ConfigurationError(
-                f"expected the name of a function behind the file: {name}:FACTORY, got no function"
+                f"expected the name of a function after the file: {name}:FACTORY, got no function"
             )
         return None
     with _as_if_run(name, Path(place).parent if _is_file(place) else Path.cwd()):
@@ -117,8 +117,8 @@ def _import_file(path: Path) -> ModuleType:
         if Path(getattr(known, "__file__", None) or "").resolve() == path:
             return known
         raise ConfigurationError(
-            f"expected a file with a name of its own, but a module {path.stem!r} is there already; "
-            f"rename {path}"
+            f"expected a file name that no imported module has, but {path.stem!r} is imported "
+            f"already; rename {path}"
         )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:

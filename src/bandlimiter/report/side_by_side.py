@@ -14,14 +14,14 @@ HEADINGS = {
     "minimal": "smallest\nfound",
     "fixed": "whole\nbudget",
     "saved": "given\nimages",
-    "adaptive": "knowing\nattacks",
+    "adaptive": "adaptive\nattacks",
 }
 """What people read above each kind of attack."""
 
 _MEANINGS = {
     "minimal": "smallest found: perturbations of the plain model, the paper's protocol",
     "fixed": "whole budget: spent on the plain model",
-    "adaptive": "knowing attacks: on the defence itself",
+    "adaptive": "adaptive attacks: on the defence itself",
 }
 # Said once, not in each row: beside a longer first column not all fits into 80.
 _DIFFERENCES = "difference: how much more {ours} has, on the same images"

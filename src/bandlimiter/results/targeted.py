@@ -1,4 +1,4 @@
-"""How often targeted attacks reach their targets, which is another question than who errs.
+"""How often targeted attacks reach their targets, which is not the complement of accuracy.
 
 A targeted attack that ends in another wrong class has failed: its image stays as it was. So
 accuracies under targeted attacks say nothing of untargeted ones, and what counts is the rate of

@@ -16,8 +16,8 @@ def require_autograd() -> None:
     """
     if torch.is_inference_mode_enabled():
         raise ConfigurationError(
-            "expected attacks outside torch.inference_mode(), which allows no gradients at all, "
-            "got a call inside it; use torch.no_grad() there, or nothing"
+            "expected a call outside torch.inference_mode(), where no gradient can be computed; "
+            "use torch.no_grad()"
         )
 
 

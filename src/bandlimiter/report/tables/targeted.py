@@ -8,8 +8,8 @@ _NOTE = (
     "Images: those that the attacked model has right and whose label is not the target. A success "
     "is an image within the budget whose answer is the target; an attack that ends in another "
     "wrong class has failed, and its image counts in all accuracies as it was before: they say "
-    "nothing of untargeted attacks. Elsewhere: successes on the plain model on which the defence "
-    "is wrong, and not at the target. 95 % intervals."
+    "nothing of untargeted attacks. Other wrong class: successes on the plain model on which the "
+    "defence is wrong, and not at the target. 95 % intervals."
 )
 
 
@@ -26,7 +26,7 @@ def target_table(study: Study) -> Table:
             Column("attacked", "images"),
             Column("plain_at_target", "plain at target", measured=True),
             Column("defended_at_target", "defended at target", measured=True),
-            Column("elsewhere", "elsewhere"),
+            Column("elsewhere", "other wrong class"),
         ],
         [
             [
