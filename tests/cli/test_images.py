@@ -128,7 +128,8 @@ def test_a_size_that_does_not_fit_is_told_in_one_line(folder):
 
 
 @pytest.mark.parametrize(
-    ("size", "words"), [(0, "at least one pixel"), (-3, "at least one pixel"), (12, "image files")]
+    ("size", "words"),
+    [(0, "at least one pixel"), (-3, "at least one pixel"), (12, "expected no --size with sample")],
 )
 def test_sizes_that_nothing_can_have(folder, size, words):
     result = run("evaluate", *QUICK, "--limit", 2, "--size", size)
