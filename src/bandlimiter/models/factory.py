@@ -5,7 +5,7 @@ import importlib.util
 import io
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -75,12 +75,13 @@ def _as_if_run(name: str, folder: Path) -> Iterator[None]:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise LoadError(f"expected {name} to build a model, it raised {reason}") from error
     finally:
-        sys.stderr.write(held.getvalue())
         sys.argv = arguments
         for place in places:
             sys.path.remove(place)
             if place not in sys.path:  # last: other processes that get the model look there
                 sys.path.append(place)
+        with suppress(OSError):  # nobody may be reading what it said
+            sys.stderr.write(held.getvalue())
 
 
 def _is_file(place: str) -> bool:
