@@ -38,17 +38,10 @@ class Group(TyperGroup):
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a command: its own errors end it in one line, unless ``debug`` is set.
-
-    Folders to write to, and weights, stay what they were when it was given, wherever a user's
-    model moves to.
-    """
+    """Wrap a command: its own errors end it in one line, unless ``debug`` is set."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
-        for name in ("out", "tables", "weights"):
-            if kwargs.get(name):
-                kwargs[name] = kwargs[name].absolute()
         try:
             command(*args, **kwargs)
         except (BandlimiterError, OSError) as error:  # a full disk is a user's matter too

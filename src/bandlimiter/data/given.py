@@ -209,6 +209,11 @@ def _split(entry: Any) -> tuple[Any, Any]:
 
 def _tensor(value: Any) -> torch.Tensor:
     if isinstance(value, Image.Image):
+        if value.mode.startswith(("I", "F")):
+            raise InputError(
+                f"expected Pillow images of 8 bits, got mode {value.mode}, which would be clipped; "
+                "give its numbers as a tensor in [0, 1]"
+            )
         return pixels_of(value)
     if isinstance(value, list | tuple) and value and not isinstance(value[0], int | float):
         return torch.stack([_tensor(each) for each in value])

@@ -81,6 +81,8 @@ def _refusal(
         return None, None
     if given is None:
         return _error("one that does not run"), None
+    if len(given) != len(x):
+        return None, None  # several views of an image, or one image after another
     seen, std = tuple(given.shape[1:]), normaliser.std.double().cpu()
     if seen[-3:-2] != (len(std),) or x.shape[-3] != len(std):
         if seen == tuple(shape):  # the layer itself refuses another number of channels
@@ -114,10 +116,10 @@ def _given(model: nn.Module, normaliser: Normalise, x: torch.Tensor) -> torch.Te
     Of a copy that another engine runs, the network inside is followed.
     """
 
-    def stop(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        raise _Reached(given[0].detach().clone())
+    def stop(_: nn.Module, given: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
+        raise _Reached((*given, *named.values())[0].detach().clone())
 
-    handle = normaliser.register_forward_pre_hook(stop)
+    handle = normaliser.register_forward_pre_hook(stop, with_kwargs=True)
     try:
         # A compiled model runs as it was written: compiled code may not stop at a hook.
         with torch.no_grad(), torch.compiler.set_stance("force_eager"):

@@ -15,6 +15,7 @@ import re
 import sys
 import sysconfig
 import types
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -131,7 +132,9 @@ class _Digest:
     def _script(self, value: Any) -> None:
         archive = io.BytesIO()
         try:
-            torch.jit.save(value, archive)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that TorchScript is deprecated
+                torch.jit.save(value, archive)
         except RuntimeError:  # optimised for this machine's inference: no archive holds that
             self._write("code", str(getattr(value, "code", "")))
             return
@@ -141,10 +144,14 @@ class _Digest:
                     continue
                 self._write("member", re.sub(_MANGLED, "", name))
                 if name.endswith(".pkl"):
-                    for operation, argument, _ in pickletools.genops(members.read(name)):
-                        self._write(operation.name, re.sub(_MANGLED, "", str(argument)))
+                    steps = pickletools.genops(members.read(name))
+                    told = (f"{step.name} {argument}" for step, argument, _ in steps)
+                    self._write("steps", re.sub(_MANGLED, "", "\n".join(sorted(told))))
+                elif name.endswith(".py"):  # whose constants come in the order of a set
+                    code = re.sub(_MANGLED, "", members.read(name).decode())
+                    self._write("code", "\n".join(sorted(code.splitlines())))
                 else:
-                    self._sha.update(re.sub(_MANGLED.encode(), b"", members.read(name)))
+                    self._sha.update(members.read(name))
 
     def _module(self, module: nn.Module) -> None:
         self._write("module", repr(module))

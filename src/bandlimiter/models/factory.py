@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
@@ -54,7 +55,7 @@ def load_factory(name: str, weights: WeightsFile | None) -> Classifier | None:
 def _as_if_run(name: str, folder: Path) -> Iterator[None]:
     """Let a user's code import what lies in ``folder``, see no arguments, and end in one line."""
     places = list(dict.fromkeys([str(folder.resolve()), str(Path.cwd())]))
-    arguments = sys.argv
+    arguments, here = sys.argv, Path.cwd()
     sys.path[:0] = places
     sys.argv = [name.rpartition(":")[0]]
     held = io.StringIO()  # the usage that argparse prints before it exits is not for our users
@@ -76,6 +77,7 @@ def _as_if_run(name: str, folder: Path) -> Iterator[None]:
         raise LoadError(f"expected {name} to build a model, it raised {reason}") from error
     finally:
         sys.argv = arguments
+        os.chdir(here)  # relative paths on the command line stay what they were
         for place in places:
             sys.path.remove(place)
             if place not in sys.path:  # last: other processes that get the model look there
