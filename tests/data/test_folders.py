@@ -215,3 +215,13 @@ def test_the_whole_is_torchvision_s_image_folder(folder):
         as_images(theirs).fingerprint() == as_images(DataLoader(theirs, batch_size=3)).fingerprint()
     )
     assert torch.equal(as_images(theirs).images(0, 4), ours.images(0, 4))
+
+
+def test_a_class_that_is_a_link_to_nothing_is_named(tmp_path):
+    """Left out, it would give all classes behind it other labels."""
+    for name in ("a", "c"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (2, 2)).save(tmp_path / name / "x.png")
+    (tmp_path / "b").symlink_to(tmp_path / "gone")
+    with pytest.raises(LoadError, match="b is a link to nothing"):
+        load_data(f"imagefolder:{tmp_path}")

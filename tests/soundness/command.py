@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -15,7 +15,7 @@ from bandlimiter.data import load_data
 
 def run_command(
     folder: Path, monkeypatch: pytest.MonkeyPatch, factory: str, arguments: Sequence[str]
-) -> Result:
+) -> Any:
     """Run the command in ``folder`` on the model that ``build`` in the text ``factory`` makes.
 
     PHOTO among the arguments is the first packaged image as a file; data are the packaged images.

@@ -331,3 +331,13 @@ def test_an_attack_of_one_s_own_counts_by_what_it_does(tmp_path):
     assert go(1.0).rows == go(1.0).rows
     with pytest.raises(ConfigurationError, match="attacks"):
         go(-1.0)
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_logits_that_nearly_agree_go_on_with_other_rounding(offset, tmp_path, monkeypatch):
+    """Their range is below the rounding of what they are sums of, which kernels choose."""
+    monkeypatch.setattr(F, "softsign", lambda z: offset + 1e-6 * z)
+    run(Patched(), tmp_path / "run")
+    # Two roundings of float32 numbers of this size.
+    monkeypatch.setattr(F, "softsign", lambda z: (offset + 1e-6 * z) * (1 + 2.4e-7))
+    run(Patched(), tmp_path / "run")

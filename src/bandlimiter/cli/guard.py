@@ -38,23 +38,33 @@ class Group(TyperGroup):
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a command: its own errors end it in one line, unless ``debug`` is set."""
+    """Wrap a command: errors end it in one line, unless ``debug`` is set."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (BandlimiterError, OSError) as error:  # a full disk is a user's matter too
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except Exception as error:  # noqa: BLE001  (a user's model may raise anything)
             if kwargs.get("debug"):
                 traceback.print_exc()
                 raise typer.Exit(2) from None
-            print_error(f"error: {' '.join(str(error).split())}")
+            print_error(f"error: {_said(error)}")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             print_error(f"interrupted: {_kept(kwargs.get('out'))}")
             raise typer.Exit(130) from None
 
     return run
+
+
+def _said(error: Exception) -> str:
+    """Return an error in one line; of one that is not ours its kind, and where to look."""
+    text = " ".join(str(error).split())
+    if isinstance(error, (BandlimiterError, OSError)):  # a full disk is a user's matter too
+        return text
+    return f"{type(error).__name__}: {text[:300]}; --debug shows where"
 
 
 def _kept(out: Path | None) -> str:

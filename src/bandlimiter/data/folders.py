@@ -131,7 +131,11 @@ def load_imagefolder(path: Path, size: int | None, channels: int = 3) -> FolderI
     files: list[Path] = []
     labels: list[int] = []
     try:
-        entries = [entry for entry in path.iterdir() if entry.is_dir() and not _hidden(entry.name)]
+        seen = [entry for entry in path.iterdir() if not _hidden(entry.name)]
+        for entry in seen:  # without it, all classes after it would have other labels
+            if entry.is_symlink() and not entry.exists():
+                raise LoadError(f"expected class folders, {shown(entry)} is a link to nothing")
+        entries = [entry for entry in seen if entry.is_dir()]
         classes = sorted(entries, key=lambda entry: entry.name)
         for label, folder in enumerate(classes):
             inside = list(_images_in(folder))

@@ -98,9 +98,9 @@ def plan_run(
 
     ``kept`` says whether there is a folder; without one nothing is exhibited.
     """
-    require_ready(model, defence)
-    require_protocol(protocol)
     require_names(others or {}, rivals)
+    require_ready(model, {"defence": defence, **(others or {})})
+    require_protocol(protocol)
     early = resolve_stop(defence, stop, alpha)
     epsilon = require_number(epsilon)
     images = as_images(data)

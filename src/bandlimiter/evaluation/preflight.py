@@ -29,15 +29,13 @@ THREATS = ("transfer", "adaptive", "both")
 """What attacks know of the defence."""
 
 
-def require_ready(model: nn.Module, defence: nn.Module) -> None:
+def require_ready(model: nn.Module, defences: Mapping[str, nn.Module]) -> None:
     """Refuse what is no module, a model in training mode, and `torch.inference_mode` around."""
     require_autograd()
-    for role, module in (("model", model), ("defence", defence)):
+    for role, module in (("model", model), *defences.items()):
         require_module(module, role)
-    # PostAverage's own flag says nothing; what it wraps must not depend on the batch.
-    defended = defence.model if isinstance(defence, PostAverage) else defence
-    for module in (model, defended):
-        require_eval(module)
+        # PostAverage's own flag says nothing; what it wraps must not depend on the batch.
+        require_eval(module.model if isinstance(module, PostAverage) else module)
 
 
 def resolve_stop(defence: nn.Module, stop: str, alpha: float) -> Stop:

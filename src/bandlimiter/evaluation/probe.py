@@ -22,6 +22,9 @@ IMAGES = 2
 MOST_SLICES = 4
 """Of how many slices images are asked about again."""
 
+_ROUNDING = 1e-6
+"""Of the largest logit: eight roundings of float32."""
+
 logger = logging.getLogger(__name__)
 
 Kept = Mapping[str, Any]
@@ -113,8 +116,8 @@ def _close(before: Sequence[float | None], after: Sequence[float | None], share:
         return False
     pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
     old = [b for b, _ in pairs] or [0.0]
-    # A model of one answer has no range.
-    tolerance = share * max(max(old) - min(old), 1e-6 * max(map(abs, old)))
+    # Logits that nearly agree have less range than the rounding of what they are sums of.
+    tolerance = max(share * (max(old) - min(old)), _ROUNDING * max(map(abs, old)))
     return all(abs(a - b) <= tolerance for b, a in pairs)
 
 
