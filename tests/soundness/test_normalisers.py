@@ -58,6 +58,56 @@ REFUSED = {
 }
 
 
+class Twice(Before):
+    """Normalises what is normalised."""
+
+    def forward(self, x):
+        return self.net(self.normalise(self.normalise(x)))
+
+
+class Named(Before):
+    """Hands the input over by its name."""
+
+    def forward(self, x):
+        return self.net(self.normalise(x=self.before(x)))
+
+
+REFUSED |= {
+    "used twice": lambda: Twice(None, after=any_size()),
+    "by name": lambda: Named(lambda x: 255 * x, after=any_size()),
+}
+
+
+class Views(Before):
+    """Averages over an image and its mirror, in one batch."""
+
+    def forward(self, x):
+        logits = self.net(self.normalise(torch.cat([x, x.flip(-1)])))
+        return (logits[: len(x)] + logits[len(x) :]) / 2
+
+
+class OneByOne(Before):
+    """Shows its network one image after another."""
+
+    def forward(self, x):
+        return torch.cat([self.net(self.normalise(one)) for one in x.split(1)])
+
+
+class Locked(Before):
+    """Holds a lock while it runs, which a run that breaks off would never give back."""
+
+    def __init__(self):
+        super().__init__(None, after=any_size())
+        self.busy = False
+
+    def forward(self, x):
+        assert not self.busy
+        self.busy = True
+        logits = self.net(self.normalise(x))
+        self.busy = False
+        return logits
+
+
 def built(member):
     torch.manual_seed(0)
     return REFUSED[member]().eval()
@@ -106,6 +156,9 @@ READ = {
     "mirrored before": lambda: Before(lambda x: x.flip(-1)),
     "padded before": lambda: Before(lambda x: F.pad(x, [2] * 4), after=any_size()),
     "changed in place before": lambda: Before(lambda x: x.add_(0.0)),
+    "views in one batch": lambda: Views(None, after=any_size()),
+    "one image after another": lambda: OneByOne(None, after=any_size()),
+    "behind a lock": Locked,
     "inside a part": lambda: nn.Sequential(nn.Identity(), Before(lambda x: x)),
     "in DataParallel": lambda: nn.DataParallel(Before(lambda x: x)),
     "compiled": lambda: torch.compile(Before(lambda x: x), backend="eager"),
@@ -138,6 +191,20 @@ def test_a_resize_is_judged_by_the_images_that_come(ask):
     with pytest.raises(ConfigurationError, match=r"shape \(3, 32, 32\) became \(3, 48, 48\)"):
         call(torch.rand(2, 3, 32, 32))
     call(torch.rand(2, 3, 48, 48))
+
+
+def test_a_lock_is_given_back():
+    model = Locked().eval()
+    defence = PostAverage(model, 1.0, directions=1)
+    defence.predict(pixels())
+    assert not model.busy
+
+
+def test_chance_is_left_as_it_was():
+    model = Before(lambda x: x + 0 * torch.rand_like(x), after=any_size()).eval()
+    before = torch.get_rng_state()
+    PostAverage(model, 1.0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_look_changes_nothing():

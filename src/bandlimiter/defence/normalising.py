@@ -1,6 +1,7 @@
 """Whether a model's normaliser takes the pixels as they are; else its std is no scale."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from torch import nn
@@ -19,9 +20,7 @@ _LIKELY_SIZES = (32, 224)
 
 
 class _Reached(BaseException):  # so that no handler in a model's forward takes it
-    def __init__(self, given: torch.Tensor) -> None:
-        super().__init__()
-        self.given = given
+    pass
 
 
 def require_pixels_first(
@@ -29,15 +28,15 @@ def require_pixels_first(
 ) -> None:
     """Refuse a model in which something happens to the pixels before ``normaliser`` takes them.
 
-    Inputs that differ by known offsets are followed as far as that layer. An offset that is d long
-    in the normalised space must arrive d long there, to 1 %; what leaves all lengths as they are,
-    such as a flip, may come first. An input that the model does not take proves nothing and is
-    passed.
+    Inputs that differ by known offsets are followed to that layer, each time it runs. An offset
+    that is d long in the normalised space must arrive d long there, to 1 %; what leaves all lengths
+    as they are, such as a flip, may come first. An input that the model does not take proves
+    nothing and is passed.
 
     Parameters
     ----------
     model
-        Takes [N, *shape]. Runs up to the normaliser, without a gradient.
+        Takes [N, *shape]. Runs without a gradient; in training mode only as far as the normaliser.
     normaliser
         One of its layers.
     shape
@@ -76,25 +75,34 @@ def _refusal(
     device, dtype = place_of(model)
     x = _inputs(shape).to(device, dtype)
     try:
-        given = _given(model, normaliser, x)
+        shown = _shown(model, normaliser, x)
     except Exception:  # noqa: BLE001  (a user's code may raise anything; this shape proves nothing)
         return None, None
-    if given is None:
+    if not shown:
         return _error("one that does not run"), None
-    if len(given) != len(x):
-        return None, None  # several views of an image, or one image after another
-    seen, std = tuple(given.shape[1:]), normaliser.std.double().cpu()
+    # Several views of an image, or one image after another, are not followed.
+    for given in (given for given in shown if len(given) == len(x)):
+        refusal = _judged(tuple(shape), x, given, normaliser.std.double().cpu())
+        if refusal is not None:
+            return refusal, tuple(given.shape[1:])
+    return None, tuple(shown[0].shape[1:])
+
+
+def _judged(
+    shape: tuple[int, ...], x: torch.Tensor, given: torch.Tensor, std: torch.Tensor
+) -> ConfigurationError | None:
+    """Return what is wrong where the model is given x and its normaliser ``given``, or None."""
+    seen = tuple(given.shape[1:])
     if seen[-3:-2] != (len(std),) or x.shape[-3] != len(std):
-        if seen == tuple(shape):  # the layer itself refuses another number of channels
-            return None, seen
-        return _error(f"one that is given shape {seen} where the model is given {shape}"), seen
+        if seen == shape:  # the layer itself refuses another number of channels
+            return None
+        return _error(f"one that is given shape {seen} where the model is given {shape}")
     moved, offsets = ((z[1:] - z[:1]).double().cpu() for z in (given, x))
-    ratios = [
-        float((m / std).norm() / (o / std).norm()) for m, o in zip(moved, offsets, strict=True)
-    ]
+    lengths = [(z / std).flatten(1).norm(dim=1) for z in (moved, offsets)]
+    ratios = (lengths[0] / lengths[1]).tolist()
     if all(abs(ratio - 1) <= _TOLERANCE for ratio in ratios):
-        return None, seen
-    return _described(tuple(shape), seen, ratios, moved, offsets, std), seen
+        return None
+    return _described(shape, seen, ratios, moved, offsets, std)
 
 
 def _inputs(shape: Sequence[int]) -> torch.Tensor:
@@ -110,26 +118,39 @@ def _inputs(shape: Sequence[int]) -> torch.Tensor:
     return grey + torch.stack([torch.zeros(shape), noise, tint, noise + tint])
 
 
-def _given(model: nn.Module, normaliser: Normalise, x: torch.Tensor) -> torch.Tensor | None:
-    """Return what the normaliser is given where the model is given x; None if it does not run.
+def _shown(model: nn.Module, normaliser: Normalise, x: torch.Tensor) -> list[torch.Tensor]:
+    """Return all that the normaliser is given where the model is given x.
 
-    Of a copy that another engine runs, the network inside is followed.
+    Of a copy that another engine runs, the network inside is followed. What fails behind the
+    normaliser does not matter here.
     """
+    shown: list[torch.Tensor] = []
+    # A whole run would change the statistics of a model in training mode.
+    stops = any(part.training for part in model.modules())
 
-    def stop(_: nn.Module, given: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
-        raise _Reached((*given, *named.values())[0].detach().clone())
+    def note(_: nn.Module, given: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
+        shown.append((*given, *named.values())[0].detach().clone())
+        if stops:
+            raise _Reached
 
-    handle = normaliser.register_forward_pre_hook(stop, with_kwargs=True)
+    handle = normaliser.register_forward_pre_hook(note, with_kwargs=True)
+    devices = [x.device] if x.device.type == "cuda" else []
     try:
-        # A compiled model runs as it was written: compiled code may not stop at a hook.
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        # A compiled model runs as it was written, where hooks are heard; chance is left as it was.
+        with (
+            torch.no_grad(),
+            torch.compiler.set_stance("force_eager"),
+            torch.random.fork_rng(devices),
+            suppress(_Reached),
+        ):
             model(x.clone())
-    except _Reached as reached:
-        return reached.given
+    except Exception:
+        if not shown:
+            raise
     finally:
         handle.remove()
     inside = list(model.children())
-    return _given(inside[0], normaliser, x) if len(inside) == 1 else None
+    return _shown(inside[0], normaliser, x) if not shown and len(inside) == 1 else shown
 
 
 def _described(
