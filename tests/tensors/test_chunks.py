@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandlimiter.errors import ConfigurationError
+from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import ChunkLimit, map_chunks
 
 
@@ -54,6 +54,31 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 
     with pytest.raises(RuntimeError, match="mat1"):
         map_chunks(run, 8, ChunkLimit(8), torch.arange(8))
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_a_model_that_takes_few_inputs_at_once_is_told_of_the_chunk(most):
+    x = torch.arange(8)
+
+    def run(start, stop):
+        if stop - start > most:
+            raise RuntimeError("shape '[1, 12]' is invalid")
+        return (x[start:stop],)
+
+    with pytest.raises(InputError, match=r"takes 8 inputs at once.*is invalid.*chunk=N"):
+        map_chunks(run, 8, ChunkLimit(8), x)
+    assert torch.equal(map_chunks(run, 8, ChunkLimit(most), x)[0], x)
+
+
+def test_one_bad_input_among_many_is_not_taken_for_a_lack_of_room():
+    def run(start, stop):
+        if start <= 5 < stop:
+            raise ValueError("number 5")
+        return (torch.arange(start, stop),)
+
+    with pytest.raises(ValueError, match="number 5") as caught:
+        map_chunks(run, 8, ChunkLimit(8), torch.arange(8))
+    assert not isinstance(caught.value, InputError)
 
 
 def test_a_real_failure_of_the_cpu_allocator_is_recognised():

@@ -23,7 +23,7 @@ from bandlimiter.evaluation.probe import MOST_SLICES, ChangedError
 from bandlimiter.evaluation.probing import probing
 from bandlimiter.evaluation.progress import Progress, Teller
 from bandlimiter.evaluation.recipe import EvaluationRecipe
-from bandlimiter.results import Row, summarise
+from bandlimiter.results import NONE, OURS, Row, summarise
 from bandlimiter.results.runs import RunStore
 
 RESULT = "result.json"
@@ -227,6 +227,11 @@ def _require_same_answers(plan: Plan, store: RunStore, bench: EvaluationBench) -
 
 
 def _tables(plan: Plan, rows: list[Row], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    if all(row.error is not None for row in rows):
-        raise InputError(f"expected at least one image that can be evaluated: {rows[0].error}")
+    for name in (OURS, NONE):  # without these there is nothing to set against each other
+        errors = [row.error for row in rows if row.defence == name]
+        if errors and None not in errors:
+            who = "the plain model" if name == NONE else "the defended model"
+            raise InputError(
+                f"expected at least one image that {who} answers, it failed on all: {errors[0]}"
+            )
     return summarise(rows, plan.facts, conclude(found, rows, plan.setup.adaptive))

@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from bandlimiter.attacks import Attack
 from bandlimiter.data import ImageSet
-from bandlimiter.defence import Stop
+from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.fingerprints import of_attack, of_code, of_images, of_place
 from bandlimiter.evaluation.programme import Entry, programme
 from bandlimiter.evaluation.targets import Targets
-from bandlimiter.evaluation.values import hash_of
+from bandlimiter.evaluation.values import changing, hash_of
 from bandlimiter.results import NONE, OURS
+from bandlimiter.tensors import model_logits, place_of
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Setup:
         """
         modules = {"model": self.model, OURS: self.defence, **self.others}
         return {
-            **{f"module {name}": hash_of(module) for name, module in modules.items()},
+            **{f"module {name}": self._hash(module) for name, module in modules.items()},
             "images": of_images(self.images),
             "attacks": [of_attack(attack) for attack in self.attacks],
             "adaptive": None if self.adaptive is None else asdict(self.adaptive),
@@ -81,3 +83,15 @@ class Setup:
             **of_place(self.model),
             **of_code(),
         }
+
+    def _hash(self, module: nn.Module) -> str:
+        inside = module.model if isinstance(module, PostAverage) else module
+        x = self.images.images(0, 1)[:1]
+
+        def run(inputs: torch.Tensor) -> None:
+            device, dtype = place_of(inside)
+            devices = [device] if device.type == "cuda" else []
+            with torch.no_grad(), torch.random.fork_rng(devices):  # chance is left as it was
+                model_logits(inside, inputs.to(device, dtype))
+
+        return hash_of(module, frozenset(changing(inside, run, x)))

@@ -17,7 +17,7 @@ import sysconfig
 import types
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import partial
@@ -40,18 +40,27 @@ _INSTALLED = tuple(
 _TORCHS_OWN = frozenset(vars(nn.Module())) | {"training"}
 """Attributes that every module has: parameters, buffers, parts and hooks have their own way in."""
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HOOKS, _CLASS = "(hooks)", "(class)"  # no attribute's names
+
+_KINDS_OF_HOOKS = (
+    *("_forward_hooks", "_forward_pre_hooks"),
+    *("_backward_hooks", "_backward_pre_hooks"),
+)
 
 _MANGLED = r"[./]?___torch_mangle_\d+"
 """What TorchScript puts before a class's name that it has met before in this process."""
 
 
-def hash_of(value: Any) -> str:
+Unit = tuple[int, str]
+"""The id of a module's part, and a buffer or attribute of it, or its hooks or its class."""
+
+
+def hash_of(value: Any, without: frozenset[Unit] = frozenset()) -> str:
     """Return 16 hexadecimal digits that stand for a value.
 
     Of a module: its structure as ``repr`` shows it, the bytes of its parameters and buffers, hooks,
     and of classes that are not this package's also attributes and code. Of TorchScript, the
-    archive that it would be saved as.
+    archive that it would be saved as. What ``without`` names is passed over, see `changing`.
 
     Examples
     --------
@@ -61,15 +70,69 @@ def hash_of(value: Any) -> str:
     >>> hash_of(partial(max, 1)) == hash_of(partial(max, 2))
     False
     """
-    digest = _Digest()
+    digest = _Digest(without)
     digest.add(value)
     return digest.text()
+
+
+def changing(module: nn.Module, run: Callable[[torch.Tensor], object], x: torch.Tensor) -> set[Unit]:
+    """Return what of a module changes while it merely runs: counters, caches, kept activations.
+
+    No setting of its, and another one in each process: no hash should hold it. It is seen by
+    running with two inputs; what the first run alone sets up, stays.
+
+    Parameters
+    ----------
+    module
+        Whose parts are looked at.
+    run
+        Runs the module with inputs like x; what it raises is passed over.
+    x
+        [1, ...] in [0, 1].
+    """
+    found = []
+    for inputs in (x, 1 - x):
+        with suppress(Exception):  # a user's code may raise anything; the run will say so
+            run(inputs)
+        found.append({key: hash_of(value) for key, value in _units(module)})
+    before, after = found
+    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+
+
+def _units(module: nn.Module) -> Iterator[tuple[Unit, Any]]:
+    """Yield what is hashed of a module's parts beside parameters, each by itself."""
+    for part in module.modules():
+        for name, value in part.named_buffers(recurse=False):
+            yield (id(part), name), value
+        hooks = _hooks(part)
+        if hooks:
+            yield (id(part), _HOOKS), hooks
+        if _is_open(part):
+            yield (id(part), _CLASS), type(part)
+            for name, value in _own(part).items():
+                yield (id(part), name), value
+
+
+def _hooks(part: nn.Module) -> list[Any]:
+    return [hook for kind in _KINDS_OF_HOOKS for hook in getattr(part, kind, {}).values()]
+
+
+def _is_open(part: nn.Module) -> bool:
+    """Whether a part's attributes and code are looked into: those of a user's class."""
+    shown_otherwise = (torch.jit.ScriptModule, torch.fx.GraphModule)
+    installed = type(part).__module__.startswith(("bandlimiter.", "torch._"))
+    return not installed and not isinstance(part, shown_otherwise)
+
+
+def _own(part: nn.Module) -> dict[str, Any]:
+    return {k: v for k, v in sorted(vars(part).items()) if k not in _TORCHS_OWN}
 
 
 class _Digest:
     """Walks through a value and what it holds; each object is described where it is met first."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: frozenset[Unit]) -> None:
+        self._without = without
         self._sha = hashlib.sha256()
         self._met: dict[int, tuple[int, Any]] = {}  # with the object, so that no id is used again
 
@@ -109,7 +172,7 @@ class _Digest:
             (Enum, lambda member: self._write("enum", repr(member))),
             (Mapping, lambda mapping: self._all("mapping", mapping.items())),
             ((list, tuple), lambda values: self._all(type(values).__name__, values)),
-            ((set, frozenset), lambda values: self._all("set", sorted(map(hash_of, values)))),
+            ((set, frozenset), lambda values: self._all("set", sorted(hash_of(each) for each in values))),
         ]
 
     # --- one kind each ----------------------------------------------------------------
@@ -156,25 +219,32 @@ class _Digest:
     def _module(self, module: nn.Module) -> None:
         self._write("module", repr(module))
         tensors = {**module.state_dict(), **dict(module.named_buffers())}
+        parts = dict(module.named_modules())
         for name, value in sorted(tensors.items()):
-            self._write("entry", name)
-            self.add(value)
+            owner, _, own_name = name.rpartition(".")
+            if (id(parts.get(owner)), own_name) not in self._without:
+                self._write("entry", name)
+                self.add(value)
         scripted: set[nn.Module] = set()
-        for name, part in module.named_modules():
+        for name, part in parts.items():
             if part in scripted:
                 continue
             self._write("part", name)
-            hooks = [hook for kind in _HOOKS for hook in getattr(part, kind, {}).values()]
-            self._all("hooks", hooks)
+            if (id(part), _HOOKS) not in self._without:
+                self._all("hooks", _hooks(part))
             if isinstance(part, torch.jit.ScriptModule):
                 self.add(part)
                 scripted.update(part.modules())
             elif isinstance(part, torch.fx.GraphModule):
                 self._write("graph", part.code)
-            elif not type(part).__module__.startswith(("bandlimiter.", "torch._")):
-                own = {k: v for k, v in vars(part).items() if k not in _TORCHS_OWN}
-                self.add(dict(sorted(own.items())))
-                self.add(type(part))
+            elif _is_open(part):
+                self._attributes(part)
+
+    def _attributes(self, part: nn.Module) -> None:
+        kept = {k: v for k, v in _own(part).items() if (id(part), k) not in self._without}
+        self.add(kept)
+        if (id(part), _CLASS) not in self._without:
+            self.add(type(part))
 
     def _function(self, function: types.FunctionType) -> None:
         original = getattr(function, "_torchdynamo_orig_callable", None)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from bandlimiter.errors import ConfigurationError
+from bandlimiter.errors import BandlimiterError, ConfigurationError, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,11 @@ def map_chunks(
     -------
     tuple of torch.Tensor
         As many as ``function`` returns, with ``count`` rows each.
+
+    Raises
+    ------
+    InputError
+        Where ``function`` fails on several inputs at once and on none of them alone.
     """
     parts: list[tuple[torch.Tensor, ...]] = []
     start = 0
@@ -90,8 +95,13 @@ def map_chunks(
         failed = False
         try:
             parts.append(function(start, stop))
-        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-            if stop - start == 1 or not is_out_of_memory(error):
+        except BandlimiterError:
+            raise
+        except Exception as error:
+            if stop - start == 1:
+                raise
+            if not is_out_of_memory(error):
+                _explain(error, function, start, stop)
                 raise
             failed = True
         # Outside the handler: there the traceback still holds the tensors that did not fit.
@@ -100,6 +110,23 @@ def map_chunks(
         else:
             start = stop
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def _explain(
+    error: Exception, function: Callable[[int, int], object], start: int, stop: int
+) -> None:
+    """Say (InputError) that several inputs at once are too many, where each alone is not."""
+    try:
+        for each in range(start, stop):
+            function(each, each + 1)
+    except Exception:  # noqa: BLE001  (a user's code may raise anything; the first error is told)
+        return
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    raise InputError(
+        f"expected a model that takes {stop - start} inputs at once, it takes each alone and fails "
+        f"on all ({reason}); give the most that it takes as PostAverage(..., chunk=N), or export "
+        "or trace it with a batch of any size"
+    ) from error
 
 
 def _automatic(x: torch.Tensor) -> int:
