@@ -41,6 +41,13 @@ def test_a_file_or_a_module_may_be_named(folder, spelling):
     assert not any(part.training for part in module.modules())
 
 
+def test_a_name_may_be_the_module_itself(folder):
+    (folder / "ready_net.py").write_text(BUILD + "net = build()\n")
+    module = load_model("ready_net.py:net").module
+    assert module(torch.rand(2, 3, 2, 2)).shape == (2, 3)
+    assert not module.training
+
+
 def test_a_file_in_the_working_directory_needs_no_dot(folder):
     (folder / "a-net.py").write_text(BUILD)
     assert isinstance(load_small_network("a-net.py:build"), nn.Sequential)
@@ -123,6 +130,10 @@ def test_models_come_as_files(tmp_path):
     torch.jit.trace(small(), torch.rand(2, 3, 2, 2)).save(tmp_path / "trace.ts")
     torch.export.save(exported(), tmp_path / "program.pt2")
     x = torch.rand(3, 3, 2, 2)
+    for suffix in ("torchscript", "jit", "PT", "model", ""):
+        copied = tmp_path / f"copy.{suffix}".rstrip(".")
+        copied.write_bytes((tmp_path / "script.pt").read_bytes())
+        torch.testing.assert_close(load_model(str(copied)).module(x), small()(x))
     for name in ("script.pt", "trace.ts", "program.pt2"):
         found = load_model(str(tmp_path / name)).module
         torch.testing.assert_close(found(x), small()(x))
@@ -136,14 +147,14 @@ def test_files_that_are_no_model_are_one_line(tmp_path):
     with pytest.raises(ConfigurationError, match="found none"):
         load_model(str(tmp_path / "nothing.pt2"))
     (tmp_path / "text.pt").write_text("no model")
-    with pytest.raises(LoadError, match="text.pt"):
+    with pytest.raises(LoadError, match=r"text\.pt, which is damaged or neither"):
         load_model(str(tmp_path / "text.pt"))
     torch.export.save(exported(dynamic=False), tmp_path / "one_size.pt2")
     with pytest.raises(ConfigurationError, match="dynamic batch dimension"):
         load_model(str(tmp_path / "one_size.pt2"))
     whole = (tmp_path / "one_size.pt2").read_bytes()
     (tmp_path / "half.pt2").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(LoadError, match="half.pt2"):
+    with pytest.raises(LoadError, match=r"half\.pt2, which is damaged or neither"):
         load_model(str(tmp_path / "half.pt2"))
     with pytest.raises(ConfigurationError, match="whole model"):
         load_model(str(tmp_path / "one_size.pt2"), tmp_path / "weights.pt")

@@ -4,6 +4,7 @@ import argparse
 import collections
 import datetime
 import pathlib
+import pickle
 
 import numpy as np
 import pytest
@@ -199,6 +200,34 @@ def test_other_weights_beside_are_not_left_out_unless_told(tmp_path):
     requires_right(path, key="backbone")
 
 
+@pytest.mark.parametrize("whole", ["", "_orig_mod.", "module."])
+@pytest.mark.parametrize("part", ["_orig_mod", "_checkpoint_wrapped_module"])
+def test_parts_that_were_wrapped_by_torch_keep_their_names(tmp_path, whole, part):
+    state = {whole + name.replace(".", f".{part}.", 1): value for name, value in STATE.items()}
+    torch.save(state, tmp_path / "w.pt")
+    requires_right(tmp_path / "w.pt")
+
+
+def test_a_network_with_compiled_parts_takes_weights_with_these_names(tmp_path):
+    torch.manual_seed(0)
+    first, second = (nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)) for _ in range(2))
+    for each in (first, second):
+        each[1] = torch.compile(each[1], backend="eager")
+    torch.save(first.state_dict(), tmp_path / "w.pt")
+    assert any("._orig_mod." in name for name in first.state_dict())
+    load_weights(second, tmp_path / "w.pt")
+    assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
+
+
+def test_a_pickle_is_refused_for_what_it_is(tmp_path):
+    for protocol in (2, 4, 5):
+        (tmp_path / "w.pkl").write_bytes(pickle.dumps(STATE, protocol))
+        with pytest.raises(LoadError, match=r"written by pickle\.dump"):
+            load_weights(network(), tmp_path / "w.pkl")
+    torch.save(STATE, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    requires_right(tmp_path / "old.pt")
+
+
 def test_two_sets_that_fit_are_refused(tmp_path):
     path = tmp_path / "w.pt"
     torch.save({"student": STATE, "teacher": other()}, path)
@@ -215,6 +244,7 @@ def test_two_sets_that_fit_are_refused(tmp_path):
         (lambda s: s.pop("2.bias"), "1 missing"),
         (lambda s: s.update({"3.weight": torch.ones(1)}), "1 unexpected"),
         (lambda s: s.update({"2.weight": torch.ones(9, 3)}), "1 of another shape"),
+        (lambda s: s.update({"2.weight": s["2.weight"].char()}), "1 of another shape or type"),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "module.", "model.module."])

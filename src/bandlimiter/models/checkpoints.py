@@ -185,7 +185,7 @@ def _unfit(path: Path, network: nn.Module, closest: Fit | None = None) -> LoadEr
     else:
         counts = (
             f"{_some('missing', closest.missing)}, {_some('unexpected', closest.surplus)}, "
-            f"{_some('of another shape', closest.misshapen)}"
+            f"{_some('of another shape or type', closest.misshapen)}"
         )
         for name in closest.missing:
             value = closest.table.entries.get(closest.prefix + name)

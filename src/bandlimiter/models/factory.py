@@ -23,7 +23,8 @@ from bandlimiter.tensors import require_eval, require_module, set_training
 def load_factory(name: str, weights: WeightsFile | None) -> Classifier | None:
     """``my_module:build`` or ``path/to/file.py:build``: calls ``build()``.
 
-    It returns a module that takes pixels, or a `torch.export.ExportedProgram`. A module's name
+    It returns a module that takes pixels, or a `torch.export.ExportedProgram`; the name may also be
+    such a module itself. A module's name
     is looked for in the working directory and the Python path; a file's folder is there, too,
     while it is imported. Whatever it does at import sees a command line without arguments.
     """
@@ -35,7 +36,8 @@ def load_factory(name: str, weights: WeightsFile | None) -> Classifier | None:
             )
         return None
     with _as_if_run(name, Path(place).parent if _is_file(place) else Path.cwd()):
-        model = _find(place, function_name, name)()
+        found = _find(place, function_name, name)
+        model = found if isinstance(found, nn.Module) else found()
     if isinstance(model, torch.export.ExportedProgram):
         model = model.module()
     if not isinstance(model, nn.Module):

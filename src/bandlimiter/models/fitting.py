@@ -16,6 +16,11 @@ _AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?)([._]|$)", re.IGNORECASE)
 _HARMLESS = re.compile(r"(^|\.)(n_averaged|means?|sds?|stds?)$")
 """Counters of averaging, and a normaliser's statistics, which networks here have in a layer."""
 
+_WRAPPED = re.compile(
+    r"(?<=\.)(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.(?=.)"
+)
+"""What torch puts into the names below a part that is compiled, checkpointed or sharded."""
+
 Rename = Callable[[str], str]
 """From a file's names, without their prefix, to the network's."""
 
@@ -98,7 +103,8 @@ def fits(
 
     Names agree where one prefix is taken off the file's (``module.``, ``_orig_mod.``,
     ``model.`` or whatever stood there when the file was saved), or one that all of the
-    network's share, as they do where it is wrapped.
+    network's share, as they do where it is wrapped. What torch writes into names below a wrapped
+    part is passed over.
 
     Parameters
     ----------
@@ -112,6 +118,8 @@ def fits(
         The place to look in, with all that is below it; None is everywhere.
     """
     closest: tuple[int, Fit] | None = None
+    if not any(_WRAPPED.search(name) for name in expected):
+        rename = _unwrapping(rename)
     for shared in _shared_prefixes(expected):
         wanted = {name.removeprefix(shared): value for name, value in expected.items()}
         complete: list[Fit] = []
@@ -131,6 +139,10 @@ def fits(
         if complete:
             return complete
     return [] if closest is None else [closest[1]]
+
+
+def _unwrapping(rename: Rename) -> Rename:
+    return lambda name: rename(_WRAPPED.sub("", name))
 
 
 def _tables(content: Any, path: str, depth: int) -> Iterator[Table]:
@@ -180,6 +192,13 @@ def _fit(
         # BatchNorm's batch counter is newer than many published checkpoints, and unused in eval.
         missing=[n for n in wanted if n not in here and not n.endswith("num_batches_tracked")],
         surplus=[name for name in here if name not in wanted],
-        misshapen=[n for n, v in here.items() if n in wanted and v.shape != wanted[n].shape],
+        misshapen=[n for n, v in here.items() if n in wanted and not _alike(v, wanted[n])],
         aside=[],
     )
+
+
+def _alike(given: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Whether an entry can stand for another: of quantised weights the integers cannot."""
+    fractions = wanted.is_floating_point() or wanted.is_complex()
+    whole = not (given.is_floating_point() or given.is_complex() or given.is_quantized)
+    return given.shape == wanted.shape and not (fractions and whole)

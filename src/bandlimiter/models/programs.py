@@ -11,10 +11,10 @@ from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.models.checkpoints import WeightsFile
 from bandlimiter.models.classifier import Classifier
 from bandlimiter.models.inputs import stated_size
-from bandlimiter.models.weight_files import kind_of_archive
+from bandlimiter.models.weight_files import is_pickled, kind_of_archive
 from bandlimiter.tensors import require_eval, require_module, set_training
 
-_SUFFIXES = (".pt", ".pth", ".pt2", ".ts")
+_SUFFIXES = (".pt", ".pth", ".pt2", ".ts", ".torchscript", ".jit", ".ptc", ".ptl")
 
 
 def is_program(path: Path) -> bool:
@@ -25,9 +25,12 @@ def is_program(path: Path) -> bool:
 
 
 def load_program(name: str, weights: WeightsFile | None) -> Classifier | None:
-    """``model.pt``, TorchScript, or ``model.pt2``, an exported program; told by content."""
+    """``model.pt``, TorchScript, or ``model.pt2``, an exported program; told by content.
+
+    Under another suffix only a file that is one.
+    """
     path = Path(name)
-    if path.suffix not in _SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES and not is_program(path):
         return None
     if weights is not None:
         raise ConfigurationError(f"expected no weights for {name}, which is a whole model")
@@ -53,6 +56,10 @@ def _read(path: Path) -> nn.Module:
     except Exception as error:  # a damaged file may fail anywhere in the reader
         reason = (str(error).splitlines() or [""])[0]
         raise LoadError(f"expected a whole model in {path}: {reason}") from error
+    if kind != "checkpoint" and not is_pickled(path):
+        raise LoadError(
+            f"expected TorchScript or a torch.export program in {path}, which is damaged or neither"
+        )
     raise LoadError(
         f"expected TorchScript or a torch.export program in {path}, found a checkpoint; name the "
         "model that it was made for, or MODULE:FACTORY, and give the file as --weights"

@@ -73,7 +73,9 @@ def read_content(path: Path) -> Any:
         )
     if head.startswith(_ZIP):
         _require_checkpoint(path)
-    elif not head.startswith(_PICKLE):
+    elif head.startswith(_PICKLE):
+        _require_torchs_pickle(path)
+    else:
         raise LoadError(
             f"expected a safetensors file or a whole torch checkpoint, {path} is damaged or neither"
         )
@@ -88,6 +90,12 @@ def is_safetensors(path: Path) -> bool:
         return False
     # The header's length, in eight bytes of which any real file needs four, and the header.
     return path.suffix == ".safetensors" or (head[4:8] == bytes(4) and head[8:] == b"{")
+
+
+def is_pickled(path: Path) -> bool:
+    """Whether a file starts like a pickle, as checkpoints from before torch 1.6 do."""
+    with path.open("rb") as file:
+        return file.read(1) == _PICKLE
 
 
 def kind_of_archive(path: Path) -> str:
@@ -119,6 +127,21 @@ def _require_checkpoint(path: Path) -> None:
         )
     if kind == "other":
         raise LoadError(f"expected a torch checkpoint, {path} is another kind of zip archive")
+
+
+def _require_torchs_pickle(path: Path) -> None:
+    """Refuse what pickle.dump wrote: its tensors are instructions to run code."""
+    try:
+        with path.open("rb") as file:
+            first = next((n for _, n, _ in pickletools.genops(file) if n not in (2, 3, 4, 5)), None)
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    if first != torch.serialization.MAGIC_NUMBER:
+        raise LoadError(
+            f"refused {path}: it was written by pickle.dump, and to read it is to run the code that "
+            "it names; expected a file of torch.save (where you trust it, load it with pickle.load "
+            "and write its state dict with torch.save)"
+        )
 
 
 def _read_torch(path: Path, zipped: bool) -> Any:
