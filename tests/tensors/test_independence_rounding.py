@@ -74,3 +74,21 @@ def test_a_small_dependence_of_small_logits_is_refused(dtype):
     require_independent(ByCount(small), x)
     with pytest.raises(ConfigurationError, match="does not depend on the rest of its batch"):
         require_independent(Mixing(ByCount(small), 1e-3), x)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, -1e6])
+def test_an_offset_of_all_logits_hides_nothing(offset):
+    """Softmax and argmax know no offset: 1 % of the range is a lot, whatever is added."""
+
+    class Offset(nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+        def forward(self, x):
+            return self.module(x) + offset
+
+    x = torch.rand(1, 3, dtype=torch.float64)
+    require_independent(Offset(steady(0)), x)
+    with pytest.raises(ConfigurationError, match="rest of its batch"):
+        require_independent(Offset(Mixing(steady(0), 0.1)), x)

@@ -55,14 +55,14 @@ class Surroundings(KeptDraw):
     ) -> None:
         super().__init__()
         require_module(model)
-        if not (math.isfinite(radius) and radius >= 0):
-            raise ConfigurationError(f"expected a finite radius >= 0, got {radius}")
-        if index(directions) < 1:
-            raise ConfigurationError(f"expected at least one direction, got {directions}")
+        if not (_is_number(radius) and math.isfinite(radius) and radius >= 0):
+            raise ConfigurationError(f"expected a finite radius >= 0, got {radius!r}")
+        if not isinstance(directions, (int, np.integer)) or directions < 1:
+            raise ConfigurationError(f"expected at least one direction, got {directions!r}")
         if randomness not in ("fixed", "fresh"):
             raise ConfigurationError(f"expected randomness fixed or fresh, got {randomness!r}")
-        if not -(2**63) <= seed < 2**63:
-            raise ConfigurationError(f"expected a seed that fits 64 bits, got {seed}")
+        if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**63:
+            raise ConfigurationError(f"expected a seed that fits 64 bits, got {seed!r}")
         self.radius = float(radius)
         self.seed = int(seed)
         self.randomness: Literal["fixed", "fresh"] = randomness
@@ -188,6 +188,12 @@ class Surroundings(KeptDraw):
             self.register_buffer("scale", scale, persistent=False)
         else:
             self.scale = scale
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 1
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _sampler(

@@ -75,7 +75,9 @@ def hash_of(value: Any, without: frozenset[Unit] = frozenset()) -> str:
     return digest.text()
 
 
-def changing(module: nn.Module, run: Callable[[torch.Tensor], object], x: torch.Tensor) -> set[Unit]:
+def changing(
+    module: nn.Module, run: Callable[[torch.Tensor], object], x: torch.Tensor
+) -> set[Unit]:
     """Return what of a module changes while it merely runs: counters, caches, kept activations.
 
     No setting of its, and another one in each process: no hash should hold it. It is seen by
@@ -172,7 +174,10 @@ class _Digest:
             (Enum, lambda member: self._write("enum", repr(member))),
             (Mapping, lambda mapping: self._all("mapping", mapping.items())),
             ((list, tuple), lambda values: self._all(type(values).__name__, values)),
-            ((set, frozenset), lambda values: self._all("set", sorted(hash_of(each) for each in values))),
+            (
+                (set, frozenset),
+                lambda values: self._all("set", sorted(hash_of(each) for each in values)),
+            ),
         ]
 
     # --- one kind each ----------------------------------------------------------------

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bandlimiter.errors import InputError
-from bandlimiter.tensors import copied
+from bandlimiter.tensors import copied, model_logits
 
 Floats = NDArray[np.float64]
 
@@ -49,9 +49,7 @@ def closest_to_boundary(
     judge = copied(network).double()
     device = next((value.device for value in network.parameters()), torch.device("cpu"))
     x = torch.tensor(given, dtype=torch.float64, device=device, requires_grad=True)
-    logits = judge(x)
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        raise InputError(f"expected logits of two classes or more, got {tuple(logits.shape)}")
+    logits = model_logits(judge, x)
     own = torch.as_tensor(labels, device=device) if start is None else logits.argmax(dim=1)
     kept = nn.functional.one_hot(own, logits.shape[1]).bool()
     others = logits.masked_fill(kept, -torch.inf).amax(dim=1)

@@ -16,9 +16,7 @@ _AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?)([._]|$)", re.IGNORECASE)
 _HARMLESS = re.compile(r"(^|\.)(n_averaged|means?|sds?|stds?)$")
 """Counters of averaging, and a normaliser's statistics, which networks here have in a layer."""
 
-_WRAPPED = re.compile(
-    r"(?<=\.)(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.(?=.)"
-)
+_WRAPPED = re.compile(r"(?<=\.)(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.(?=.)")
 """What torch puts into the names below a part that is compiled, checkpointed or sharded."""
 
 Rename = Callable[[str], str]

@@ -66,6 +66,11 @@ def clip_rounding(images: torch.Tensor) -> torch.Tensor:
 
 def require_inputs(x: torch.Tensor) -> None:
     """Refuse (InputError) what is no batch [N, ...], an integer dtype, and NaN; any range goes."""
+    if not isinstance(x, torch.Tensor):
+        raise InputError(
+            f"expected a tensor [N, ...] of inputs, got {type(x).__name__}; make one of it with "
+            "torch.as_tensor, and take a loader's batches one by one"
+        )
     if x.ndim < 2 or len(x) == 0:
         raise InputError(f"expected a batch [N, ...] of inputs, got shape {tuple(x.shape)}")
     if not x.is_floating_point():

@@ -119,12 +119,18 @@ def _is_rounding(model: nn.Module, one: torch.Tensor, difference: float) -> bool
 
 def _apart(first: torch.Tensor, second: torch.Tensor) -> float:
     """Return the largest difference of logits, in units of what rounding may explain."""
-    tolerance = rounding_share(first.dtype)
+    precision, tolerance = first.dtype, rounding_share(first.dtype)
     first, second = first.double(), second.double()
     # Classes that are ruled out both times (-inf) do not differ.
     difference = torch.where(first == second, 0, (first - second).abs()).nan_to_num(nan=torch.inf)
-    largest = torch.where(torch.isfinite(first), first.abs(), 0).amax().clamp_min(1e-12)
-    return float(difference.amax() / (tolerance * largest))
+    finite = first[torch.isfinite(first)]
+    if not len(finite):
+        return float(difference.amax() / tolerance)
+    # An offset of all logits changes no answer: only their range counts, and what rounding
+    # leaves of numbers as large as they are.
+    rounded = _ROUNDINGS * torch.finfo(precision).eps * float(finite.abs().max())
+    allowed = max(tolerance * float(finite.max() - finite.min()), rounded, 1e-12 * tolerance)
+    return float(difference.amax()) / allowed
 
 
 def _written(logits: torch.Tensor) -> str:

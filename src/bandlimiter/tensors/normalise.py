@@ -74,6 +74,13 @@ class Normalise(nn.Module):
 
 
 def find_normaliser(model: nn.Module) -> Normalise | None:
-    """Return the one `Normalise` layer of ``model``, or None where there is not exactly one."""
-    layers = [module for module in model.modules() if isinstance(module, Normalise)]
+    """Return the one `Normalise` layer of ``model``, or None where there is not exactly one.
+
+    A subclass with a ``forward`` of its own is none: what it does to distances is not known.
+    """
+    layers = [
+        module
+        for module in model.modules()
+        if isinstance(module, Normalise) and type(module).forward is Normalise.forward
+    ]
     return layers[0] if len(layers) == 1 else None
