@@ -138,9 +138,9 @@ def _require_torchs_pickle(path: Path) -> None:
         raise _damaged(path, error) from error
     if first != torch.serialization.MAGIC_NUMBER:
         raise LoadError(
-            f"refused {path}: it was written by pickle.dump, and to read it is to run the code that "
-            "it names; expected a file of torch.save (where you trust it, load it with pickle.load "
-            "and write its state dict with torch.save)"
+            f"refused {path}: it was written by pickle.dump, and to read it is to run the code "
+            "that it names; expected a file of torch.save (where you trust it, load it with "
+            "pickle.load and write its state dict with torch.save)"
         )
 
 
