@@ -1,9 +1,9 @@
 """``bandlimiter certify``: how many images have a label that provably holds within a radius."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from bandlimiter.data import ImageSet
     from bandlimiter.results.certified_rows import CertifiedRow
 
+_SIGMA = 0.06
+"""What a network that has not been trained under noise still answers under."""
+
+_TOGETHER = 32
+"""Images that are decided side by side: as many as fill passes while most of them are left."""
+
 
 @guarded
 def certify(
@@ -28,28 +34,44 @@ def certify(
     size: options.Size = None,
     limit: options.Limit = None,
     subset: options.Subset = None,
+    sigma: options.Sigma = None,
     radius: options.Radius = None,
     sampler: Annotated[
         str,
         typer.Option(
             "--sampler",
-            help="ball or gaussian: laws of which certificates exist.",
+            help="gaussian or ball: laws of which certificates exist.",
             rich_help_panel="Defence",
         ),
-    ] = "ball",
+    ] = "gaussian",
     vote: Annotated[
         str,
         typer.Option(
             "--vote",
-            help="softmax (mean probabilities) or majority (one vote a sample).",
+            help="majority (one vote per sample) or softmax (mean probabilities).",
             rich_help_panel="Defence",
         ),
-    ] = "softmax",
+    ] = "majority",
     scale: options.Scale = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="Radii to decide, L2 in pixels, such as 0.25,0.5. Default: the largest that is "
+            "certified, as far as --samples tell.",
+            rich_help_panel="Proof",
+        ),
+    ] = None,
+    until_width: Annotated[
+        float | None,
+        typer.Option(
+            help="Without --at: stop once the radius is known to this width.",
+            rich_help_panel="Proof",
+        ),
+    ] = None,
     samples: Annotated[
         int,
-        typer.Option(help="Evaluations from which a margin is estimated.", rich_help_panel="Proof"),
-    ] = 1000,
+        typer.Option(help="The most evaluations that decide an image.", rich_help_panel="Proof"),
+    ] = 100_000,
     selection: Annotated[
         int,
         typer.Option(help="Others, on which the label is chosen.", rich_help_panel="Proof"),
@@ -57,59 +79,90 @@ def certify(
     alpha: Annotated[
         float,
         typer.Option(
-            help="For each image: the most probable that its label and radius are untrue.",
+            help="For each image: the probability that any of its claims is false is at most this.",
             rich_help_panel="Proof",
         ),
     ] = 1e-3,
+    give_up: Annotated[
+        float,
+        typer.Option(
+            help="Level at which a radius is given up; it costs certificates and promises nothing. "
+            "0: never.",
+            rich_help_panel="Proof",
+        ),
+    ] = 1e-2,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Refuse images that are not on the lattice that noise is rounded to; 8-bit images "
+            "are. Others are rounded to it first, and the way counts.",
+            rich_help_panel="Proof",
+        ),
+    ] = False,
     epsilon: Annotated[
         str,
         typer.Option(
             help="L-inf budget in pixels to compare the radii with.", rich_help_panel="Proof"
         ),
     ] = "8/255",
+    read: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Only show certification logs (TSV files in the form of Cohen et al., or folders "
+            "of --out) side by side. Repeatable.",
+            rich_help_panel="Others",
+        ),
+    ] = None,
+    accelerate: options.Accelerate = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A new folder for rows (JSON lines, as they come), certified.json and the curve "
-            "(PNG and SVG). Rows of an unfinished run are renamed to rows.jsonl.1, ...",
+            help="A folder for rows (rows.jsonl; certified.tsv as others' scripts read it), "
+            "certified.json and the curve (PNG, SVG). Killed, the same command goes on.",
             rich_help_panel="Run",
         ),
     ] = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Certify labels of the average over [bold]all[/bold] offsets of a ball or a Gaussian.
+    """Certify labels of the average over [bold]all[/bold] noise of a given sigma.
 
     The certified classifier is that average, not the 6K + 1 points of the paper, for which no
-    certificate exists. It answers with a label and an L2 radius within which the label cannot
-    change, or abstains.
+    certificate exists. Each image is decided at each radius with as many samples as that takes.
 
     For instance:
 
-      bandlimiter certify --limit 20
+      bandlimiter certify --limit 20 --sigma 0.06 --at 0.03,0.06,0.09
 
-      bandlimiter certify --model cifar-resnet20 --weights FILE --data cifar10:DIR --limit 200
-      --out certified
+      bandlimiter certify --model FILE.py:build --data cifar10:DIR --sigma 0.25
+      --at 0.25,0.5,0.75 --out certified
+
+      bandlimiter certify --read certified --read cohen_0.25.tsv
     """
     from bandlimiter.cli.images import ModelImages
-    from bandlimiter.cli.setup import build_defended, default_data
+    from bandlimiter.cli.setup import PROBE, build_defended, default_data, sped_up
     from bandlimiter.results.certified import summarise_certified
     from bandlimiter.results.certified_rows import CERTIFIED, CertifiedRows
+    from bandlimiter.tensors import require_images
 
+    if read:
+        document, show = certify_report.compared(read, _radii(at), out)
+        answer(document, as_json, show)
+        return
     with own_stdout():
-        budget = options.parse_epsilon(epsilon)
+        budget, radii = options.parse_epsilon(epsilon), _radii(at)
         if not 0 < budget <= 1:
             raise ConfigurationError(f"expected epsilon in (0, 1], in pixels; got {epsilon}")
         if out is not None:
-            from bandlimiter.draw.canvas import new_figure
-
-            new_figure(1, 1, 1)  # where matplotlib is missing, say so before the work
+            certify_report.require_pictures()
         defended = build_defended(
             model,
             weights,
             weights_key=weights_key,
+            sigma=_SIGMA if sigma is None and radius is None else sigma,
             radius=radius,
             sampler=sampler,
             vote=vote,
@@ -121,81 +174,101 @@ def certify(
         data = data or default_data(defended.classifier)
         shown = ModelImages(defended.classifier, size)
         images = shown.load(data, limit, subset, seed)
+        if accelerate:
+            some = images.images(0, min(PROBE, len(images))).to(defended.device)
+            defended = sped_up(defended, require_images(some))
+        proof = {
+            "at": radii,
+            "until_width": until_width,
+            "samples": samples,
+            "selection": selection,
+            "alpha": alpha,
+            "give_up": give_up,
+            "exact": exact,
+        }
+        defended.defence.remember(images.images(0, 1).shape[1:])
+        most = certify_report.reach(defended, images, proof)
         settings = {
             **defended.settings,
+            **defended.defence.settings,
             "data": data,
             "size": shown.size,
             "limit": limit,
             "subset": subset,
-            "radius": defended.defence.radius,
-            "sampler": sampler,
-            "vote": vote,
             "defence_seed": seed,
-            "samples": samples,
-            "selection": selection,
-            "alpha": alpha,
+            **proof,
             "epsilon": budget,
             "coordinates": images.images(0, 1).numel(),
         }
-        started = time.perf_counter()
-        with CertifiedRows(out) as kept:
-            for rows in _certified(defended, images, samples, selection, alpha):
+        identity = certify_report.identity(defended, images, proof)
+        with CertifiedRows(out, identity) as kept:
+            for rows in _certified(defended, images, proof, len(kept.rows)):
                 kept.add(rows)
-        settings["seconds_an_image"] = (time.perf_counter() - started) / len(images)
-        document = summarise_certified(
-            kept.rows, settings, certify_report.reach(defended, images, settings)
-        )
+        document = summarise_certified(kept.rows, settings, most)
+        document["seconds_per_image"] = sum(row.seconds for row in kept.rows) / len(kept.rows)
         if out is not None:
             certify_report.draw(out, kept.rows, document)
             write_json(out / CERTIFIED, document)  # last: it says that all is there
     answer(document, as_json, certify_report.show)
 
 
+def _radii(text: str | None) -> list[float] | None:
+    """Read ``0.25,0.5``."""
+    if text is None:
+        return None
+    try:
+        return [options.parse_epsilon(part) for part in text.split(",")]
+    except ConfigurationError:
+        raise ConfigurationError(f"expected --at like 0.25,0.5, got {text!r}") from None
+
+
 def _certified(
-    defended: "Defended", images: "ImageSet", samples: int, selection: int, alpha: float
-) -> Iterator[list["CertifiedRow"]]:
-    """Yield the rows of as many images at once as fill a pass."""
+    defended: "Defended", images: "ImageSet", proof: dict[str, Any], done: int
+) -> "Iterator[Sequence[CertifiedRow]]":
+    """Yield the rows of a few images at a time, from number ``done`` on."""
     import torch
 
     from bandlimiter.attacks import Target
     from bandlimiter.cli.progress import rows_progress
     from bandlimiter.defence.certificates import certify as certify_images
-    from bandlimiter.defence.certificates.margins import BLOCK
     from bandlimiter.results.certified_rows import CertifiedRow
-    from bandlimiter.tensors import ChunkLimit, model_logits, require_images, require_labels
+    from bandlimiter.tensors import model_logits, require_images, require_labels
 
     plain = defended.classifier.module
-    first = images.images(0, 1).to(defended.device)
-    size = max(1, ChunkLimit("auto").resolve(first) // BLOCK)
     with torch.no_grad(), rows_progress("images") as update:
-        first = require_images(first)
+        first = require_images(images.images(0, 1).to(defended.device))
         require_labels(images.labels, len(images), Target(plain).count_classes(first))
-        for start in range(0, len(images), size):
+        for start in range(done, len(images), _TOGETHER):
             update(start, len(images), "certifying")
-            part = slice(start, min(start + size, len(images)))
-            x = require_images(images.images(part.start, part.stop).to(defended.device))
-            ids = images.ids[part].tolist()
-            found = certify_images(
-                defended.defence, x, samples=samples, selection=selection, alpha=alpha, keys=ids
-            )
+            began = time.perf_counter()
+            stop = min(start + _TOGETHER, len(images))
+            x = require_images(images.images(start, stop).to(defended.device))
+            ids = images.ids[start:stop].tolist()
+            found = certify_images(defended.defence, x, keys=ids, **proof)
+            each = (time.perf_counter() - began) / int(found.samples.sum())
             columns = (
                 ids,
-                images.labels[part].tolist(),
+                images.labels[start:stop].tolist(),
                 model_logits(plain, x).argmax(dim=1).tolist(),
-                *(column.tolist() for column in found),
+                found.labels.tolist(),
+                found.radius.tolist(),
+                found.undecided.sum(dim=1).tolist(),
+                found.share.tolist(),
+                found.samples.tolist(),
             )
             yield [
                 CertifiedRow(
                     image=image,
                     label=label,
-                    plain=answer,
+                    plain=answered,
                     certified=None if certified < 0 else certified,
                     radius=length,
-                    radius_pixels=pixels,
-                    margin=margin,
+                    undecided=left,
+                    share=share,
                     samples=spent,
+                    seconds=each * spent,
                 )
-                for image, label, answer, certified, length, pixels, margin, spent in zip(
+                for image, label, answered, certified, length, left, share, spent in zip(
                     *columns, strict=True
                 )
             ]

@@ -1,6 +1,6 @@
-"""What ``bandlimiter certify`` says: how far its radii reach, the curve, and the table."""
+"""What ``bandlimiter certify`` says: the curve and the table, of a run and of logs side by side."""
 
-import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,41 +10,99 @@ if TYPE_CHECKING:
     from bandlimiter.results.certified_rows import CertifiedRow
 
 
-def reach(defended: "Defended", images: "ImageSet", settings: dict[str, Any]) -> dict[str, float]:
-    """Return the largest radius that so many samples can certify, and what epsilon would need."""
-    import torch
+def reach(defended: "Defended", images: "ImageSet", proof: dict[str, Any]) -> float:
+    """Return the largest radius that the samples can certify; name those beyond it.
 
-    from bandlimiter.defence.certificates import certified_radius
+    Raises
+    ------
+    ConfigurationError
+        For settings that certify nothing.
+    """
+    from bandlimiter.cli.streams import print_error
+    from bandlimiter.defence.certificates import reach as reach_of
+    from bandlimiter.defence.certificates.requirements import require_plan
 
-    # No valid bound exceeds alpha^(1/T) when all T samples agree: a coin of that probability
-    # shows nothing but heads with probability alpha.
-    margin = 2 * settings["alpha"] ** (1 / settings["samples"]) - 1
-    dim = settings["coordinates"]
-    best = float(certified_radius(settings["sampler"], margin, settings["radius"], dim))
-    scale = torch.as_tensor(defended.defence.scale).cpu().double()
-    lengths = settings["epsilon"] / scale.expand(images.images(0, 1).shape)
+    plan = require_plan(**proof)
+    dim = images.images(0, 1)[0].numel()
+    most = reach_of(defended.defence, dim, plan.samples, plan.alpha)
+    beyond = [f"{radius:g}" for radius in plan.radii(most) if radius > most]
+    if beyond:
+        print_error(
+            f"note: left blank: {', '.join(beyond)}, as {plan.samples:,} samples reach {most:.4g} "
+            f"where all agree"
+        )
+    return most
+
+
+def identity(defended: "Defended", images: "ImageSet", proof: dict[str, Any]) -> dict[str, Any]:
+    """Return what rows depend on."""
+    from bandlimiter.evaluation.fingerprints import of_code, of_images, of_place
+    from bandlimiter.evaluation.values import hash_of
+
+    defence = defended.defence
     return {
-        "best": best,
-        "best_pixels": best * float(scale.min()),
-        "needed": float(torch.linalg.vector_norm(lengths)),
-        "needed_pixels": settings["epsilon"] * math.sqrt(dim),
+        **{key: defence.settings[key] for key in ("sigma", "radius", "sampler", "vote")},
+        "seed": defence.seed,
+        **proof,
+        "model": hash_of(defended.classifier.module),
+        "accelerated": defended.settings["acceleration"] is not None,
+        "images": of_images(images),
+        **of_place(defence.model),
+        **of_code(),
     }
 
 
-def draw(out: Path, rows: "list[CertifiedRow]", document: dict[str, Any]) -> None:
+def require_pictures() -> None:
+    """Where matplotlib is missing, say so before the work."""
+    from bandlimiter.draw.canvas import new_figure
+
+    new_figure(1, 1, 1)
+
+
+def draw(out: Path, rows: "Sequence[CertifiedRow]", document: dict[str, Any]) -> None:
     """Write the curve, certified.png and .svg."""
     from bandlimiter.draw.canvas import save_figure
     from bandlimiter.draw.certified import draw_certified
+    from bandlimiter.results.certified_logs import log_of
 
-    settings, reached = document["settings"], document["reach"]
+    settings = document["settings"]
     figure = draw_certified(
-        {settings["sampler"]: [row.right_radius for row in rows]},
-        pixels=reached["best_pixels"] / reached["best"],
-        needed=(f"{255 * settings['epsilon']:.3g}/255", reached["needed"]),
-        title=f"{settings['model']}, r = {settings['radius']:g}, {settings['samples']:,} samples, "
+        {settings["sampler"]: log_of(rows, "").radius},
+        needed=(
+            f"{255 * settings['epsilon']:.3g}/255",
+            settings["epsilon"] * settings["coordinates"] ** 0.5,
+        ),
+        title=f"{settings['model']}, {_noise(settings)}, up to {settings['samples']:,} samples, "
         f"alpha = {settings['alpha']:g}, {len(rows)} images",
     )
     save_figure(figure, out / "certified")
+
+
+def compared(
+    paths: Sequence[Path], at: Sequence[float] | None, out: Path | None
+) -> tuple[dict[str, Any], Callable[[dict[str, Any]], object]]:
+    """Return what logs say side by side, and how it is shown; draw it into ``out``."""
+    from bandlimiter.cli.files import make_folder, write_json
+    from bandlimiter.results.certified import round_radii
+    from bandlimiter.results.certified_logs import compare_logs, read_log
+
+    logs = [read_log(path) for path in paths]
+    most = max(float(log.radius.max()) for log in logs)
+    radii = [0.0, *(at or round_radii(most)[1:])] if most > 0 else [0.0]
+    document = compare_logs(logs, radii)
+    if out is not None:
+        from bandlimiter.draw.canvas import save_figure
+        from bandlimiter.draw.certified import draw_certified
+
+        make_folder(out)
+        shared = set.intersection(*(set(log.idx.tolist()) for log in logs))
+        curves = {
+            log.name: log.radius[[each in shared for each in log.idx.tolist()]] for log in logs
+        }
+        figure = draw_certified(curves, title=f"{document['images']} images")
+        save_figure(figure, out / "compared")
+        write_json(out / "compared.json", document)
+    return document, _show_compared
 
 
 def show(document: dict[str, Any]) -> None:
@@ -54,32 +112,76 @@ def show(document: dict[str, Any]) -> None:
     from rich.table import Table
 
     settings, console = document["settings"], Console()
+    spent, quartiles = document["samples"], document["shares"]
+    copy = "" if settings["acceleration"] is None else "; certified is the accelerated copy"
     console.print(
-        f"{document['images']} images; {settings['sampler']}, r = {settings['radius']:.4g} in the "
-        f"network's input space; {document['mean_samples']:.0f} evaluations an image",
+        f"{document['images']} images; {settings['sampler']}, {_noise(settings)}, vote "
+        f"{settings['vote']}{copy}",
+        f"samples per image: mean {document['mean_samples']:,.0f}, median {spent['median']:,.0f}, "
+        f"99 % need at most {spent['99 %']:,.0f}",
         f"accuracy: plain {_rate(document, 'plain_accuracy')}, certified classifier "
         f"{_rate(document, 'accuracy')}; abstains {_rate(document, 'abstained')}",
-        f"median certified radius: {_median(document)}",
+        "share of the samples for the label: quartiles "
+        + ", ".join(f"{share:.3f}" for share in quartiles),
+        f"median certified radius: {_median(document)}; mean with wrong ones as 0 (ACR, which "
+        f"alone tells little): {document['mean_right_radius']:.4f}",
         sep="\n",
         highlight=False,
     )
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("L2 radius", "in pixels", "certified accuracy (95 % interval)"):
+    for heading in ("L2 radius in pixels", "certified accuracy (95 % interval)"):
         table.add_column(heading, justify="right")
     for point in document["curve"]:
-        table.add_row(
-            f"{point['radius']:g}",
-            f"{point['radius_pixels']:.3g}",
-            _rate(point, "certified_accuracy"),
-        )
+        known = point["certified_accuracy"] is not None
+        table.add_row(f"{point['radius']:g}", _rate(point, "certified_accuracy") if known else "")
     console.print(table)
     console.print(document["verdict"], highlight=False, markup=False)
+
+
+def _show_compared(document: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bandlimiter.results.files import printable
+
+    console = Console()
+    others = "" if document["common"] else ", those that all logs have"
+    console.print(
+        f"Certified accuracy on {document['images']} images{others}; right with this L2 radius or "
+        "more; 95 % intervals below.",
+        highlight=False,
+    )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("log")
+    for radius in document["radii"]:
+        table.add_column(f"{radius:g}", justify="right")
+    for heading in ("abstains", "ACR", "images"):
+        table.add_column(heading, justify="right")
+    for log in document["logs"]:
+        shares = [f"{share:.4f}" for share in log["certified_accuracy"]]
+        bands = [f"{low:.3f}-{high:.3f}" for low, high in log["interval"]]
+        table.add_row(
+            escape(printable(log["name"])),
+            *(f"{share}\n[dim]{band}[/dim]" for share, band in zip(shares, bands, strict=True)),
+            f"{log['abstained']:.3f}",
+            f"{log['average_radius']:.3f}",
+            str(log["images"]),
+        )
+    console.print(table)
+
+
+def _noise(settings: dict[str, Any]) -> str:
+    if settings["sigma"] is not None:
+        return f"sigma = {settings['sigma']:g} in pixels"
+    return f"r = {settings['radius']:.4g}"
 
 
 def _median(document: dict[str, Any]) -> str:
     if document["median_radius"] is None:
         return "none, as no image is certified"
-    return f"{document['median_radius']:.4f}, in pixels {document['median_radius_pixels']:.4f}"
+    return f"{document['median_radius']:.4f}"
 
 
 def _rate(holder: dict[str, Any], key: str) -> str:

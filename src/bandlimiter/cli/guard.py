@@ -68,7 +68,7 @@ def _said(error: Exception) -> str:
 
 
 def _kept(out: Path | None) -> str:
-    from bandlimiter.results.lines import ROWS
+    from bandlimiter.results.certified_rows import ROWS
     from bandlimiter.results.runs import StoredRun, find_runs
 
     if out is None:
@@ -76,10 +76,7 @@ def _kept(out: Path | None) -> str:
     try:
         if (out / ROWS).is_file():
             lines = (out / ROWS).read_bytes().count(b"\n")
-            return (
-                f"the {lines} rows so far are in {out / ROWS}; the same command again renames "
-                "them and starts over"
-            )
+            return f"the {lines} rows so far are in {out}; the same command again goes on"
         rows = sum(len(StoredRun.open(folder).rows()) for folder in find_runs(out))
     except (BandlimiterError, OSError):
         rows = 0

@@ -63,31 +63,41 @@ Radius = Annotated[
         rich_help_panel="Defence",
     ),
 ]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        help="Instead of --radius: the standard deviation of each pixel under noise, in pixels of "
+        "[0, 1], before the normaliser. Implies --sampler gaussian (or ball), fresh draws and "
+        "--vote majority.",
+        rich_help_panel="Defence",
+    ),
+]
 Directions = Annotated[
     int,
     typer.Option(help="K; an answer costs 6K + 1 evaluations.", rich_help_panel="Defence"),
 ]
 SamplerName = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--sampler",
         help="directions (the paper's), orthogonal, ball, sphere, gaussian, or boundary (towards "
-        "the closest region boundaries).",
+        "the closest region boundaries). Default: directions.",
         rich_help_panel="Defence",
     ),
 ]
 VoteName = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--vote",
-        help="softmax (mean probabilities), logits, majority or weighted.",
+        help="softmax (mean probabilities), logits, majority or weighted. Default: softmax.",
         rich_help_panel="Defence",
     ),
 ]
 Randomness = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="fixed: one draw for all images; fresh: one an image.", rich_help_panel="Defence"
+        help="fixed: one draw for all images; fresh: one per image. Default: fixed.",
+        rich_help_panel="Defence",
     ),
 ]
 Scale = Annotated[

@@ -41,10 +41,11 @@ def build_defended(
     *,
     weights_key: str | None = None,
     radius: float | None = None,
+    sigma: float | None = None,
     directions: int = 15,
-    sampler: str = "directions",
-    vote: str = "softmax",
-    randomness: str = "fixed",
+    sampler: str | None = None,
+    vote: str | None = None,
+    randomness: str | None = None,
     scale: float | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -53,20 +54,23 @@ def build_defended(
     place = resolve_device(device)
     classifier = load_model(model, weights, weights_key=weights_key)
     freeze(classifier.module.to(place))  # attacks need gradients of x alone
-    radius = classifier.paper_radius if radius is None else radius
-    if radius is None:
-        raise ConfigurationError(
-            f"expected a radius for {model}, for which the paper has none; give --radius"
-        )
+    if radius is None and sigma is None:
+        radius = classifier.paper_radius
+        if radius is None:
+            raise ConfigurationError(
+                f"expected a radius for {model}, for which the paper has none; give --radius, or "
+                "--sigma in pixels"
+            )
     defence = PostAverage(
         classifier.module,
         radius,
+        sigma=sigma,
         directions=directions,
         sampler=sampler,
         vote=vote,
         scale=scale,
         seed=seed,
-        randomness=cast(Literal["fixed", "fresh"], randomness),
+        randomness=cast(Literal["fixed", "fresh"] | None, randomness),
     )
     names = classifier.class_names
     settings = {

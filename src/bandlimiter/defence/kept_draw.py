@@ -1,4 +1,4 @@
-"""What a defended model keeps: its draw, seed and radius, through casts and checkpoints."""
+"""What a defended model keeps through casts and checkpoints: its draw, seed, radius or sigma."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,8 @@ class KeptDraw(nn.Module):
 
     directions: torch.Tensor | None
     scale: float | torch.Tensor
-    radius: float
+    sigma: float | None
+    _radius: float | None
     seed: int
     sampler: Sampler | InputSampler
     directions_count: int
@@ -39,15 +40,18 @@ class KeptDraw(nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         # Tensors, so that any format of checkpoints holds them; float64, so that no
         # .half() of the module can round the radius.
-        destination[prefix + "radius"] = torch.tensor(self.radius, dtype=torch.float64)
+        for name, value in (("radius", self._radius), ("sigma", self.sigma)):
+            if value is not None:
+                destination[prefix + name] = torch.tensor(value, dtype=torch.float64)
         destination[prefix + "seed"] = torch.tensor(self.seed, dtype=torch.int64)
 
     @override
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        if prefix + "radius" in state_dict:
-            self.radius = float(state_dict.pop(prefix + "radius"))
+        saved_lengths = [state_dict.pop(prefix + name, None) for name in ("radius", "sigma")]
+        if any(value is not None for value in saved_lengths):
+            self._radius, self.sigma = (None if v is None else float(v) for v in saved_lengths)
         if prefix + "seed" in state_dict:
             self.seed = int(state_dict.pop(prefix + "seed"))
         saved = state_dict.get(prefix + "directions")

@@ -1,7 +1,7 @@
 """Post-averaging (paper, section 3): answer with the average over a small neighbourhood."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from bandlimiter.defence.votes import VOTES, Share
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import InputSampler, Sampler
 from bandlimiter.tensors import ChunkLimit, Key, place_of, require_independent, require_inputs
+
+if TYPE_CHECKING:
+    from bandlimiter.defence.certificates import Answer
 
 Stop = Literal["never", "exact", "anytime"]
 
@@ -53,16 +56,22 @@ class PostAverage(Surroundings):
         mapping, or as an object with ``.logits``. Normalisation belongs inside.
     radius
         r >= 0 in the network's *normalised* input space (the paper: 6 for CIFAR-10, 30
-        for ImageNet); see `pixel_radius`. 0 is the plain model.
+        for ImageNet); see `pixel_radius`. 0 is the plain model. Either this or ``sigma``.
+    sigma
+        > 0: noise of this standard deviation for each coordinate of x, in pixels of [0, 1], before
+        the normaliser, whatever that is: the unit of the literature on certificates. Isotropic
+        and normal, or uniform in the ball of radius sigma sqrt(n + 2) (``sampler="ball"``), drawn
+        afresh for every input. ``scale`` plays no part.
     directions
         K >= 1. The paper's 15 gives 91 evaluations.
     sampler
-        The law of the offsets, or its name; None is the paper's `RandomDirections`. Or an
+        The law of the offsets, or its name; None is the paper's `RandomDirections`, and with
+        ``sigma`` `Gaussian`. Or an
         `InputSampler`, whose offsets depend on the input: ``"boundary"`` is
         `BoundaryDirections` of this model.
     vote
         ``"softmax"`` (mean probabilities, the authors' default), ``"logits"``,
-        ``"majority"`` or ``"weighted"``.
+        ``"majority"`` or ``"weighted"``. Default: softmax, with ``sigma`` majority.
     scale
         What turns normalised offsets into the units of x: a number or a tensor that
         broadcasts against x. None reads the model's own `Normalise` layer. 1.0 states
@@ -73,7 +82,7 @@ class PostAverage(Surroundings):
         ``"fixed"``: one draw for all inputs; the defended model is deterministic.
         ``"fresh"``: a new draw for every input that passes, each from a stream of its
         own: the n-th input since construction gets the n-th draw, however inputs are
-        batched.
+        batched. Default: fixed, with ``sigma`` fresh.
     chunk
         The most inputs in one forward pass of the model; ``"auto"`` chooses. Halved, and
         logged, when memory runs out.
@@ -86,9 +95,9 @@ class PostAverage(Surroundings):
     Notes
     -----
     ``state_dict`` holds ``directions`` (the fixed draw, once there is one: call `draw`
-    or predict), ``seed`` and ``radius`` beside the model's own entries under ``model.``.
-    Sampler, number of directions, vote and randomness are the constructor's; a draw that
-    does not fit them is refused.
+    or predict), ``seed`` and ``radius`` or ``sigma`` beside the model's own entries under
+    ``model.``. Sampler, number of directions, vote and randomness are the constructor's; a
+    draw that does not fit them is refused.
 
     Examples
     --------
@@ -106,25 +115,28 @@ class PostAverage(Surroundings):
     def __init__(
         self,
         model: nn.Module,
-        radius: float,
+        radius: float | None = None,
         *,
+        sigma: float | None = None,
         directions: int = 15,
         sampler: Sampler | InputSampler | str | None = None,
-        vote: str = "softmax",
+        vote: str | None = None,
         scale: float | torch.Tensor | None = None,
         seed: int = 0,
-        randomness: Literal["fixed", "fresh"] = "fixed",
+        randomness: Literal["fixed", "fresh"] | None = None,
         chunk: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(
             model,
             radius,
+            sigma=sigma,
             directions=directions,
             sampler=sampler,
             scale=scale,
             seed=seed,
             randomness=randomness,
         )
+        vote = vote or ("softmax" if sigma is None else "majority")
         if vote not in VOTES:
             raise ConfigurationError(f"expected a vote of {', '.join(VOTES)}; got {vote!r}")
         self.model = model
@@ -172,6 +184,27 @@ class PostAverage(Surroundings):
         """
         return self._scores(x, keys)
 
+    @overload
+    def predict(
+        self,
+        x: torch.Tensor,
+        *,
+        stop: Stop = "never",
+        alpha: float = 1e-3,
+        budget: int | None = None,
+        keys: Sequence[Key] | None = None,
+        at: None = None,
+    ) -> Prediction: ...
+    @overload
+    def predict(
+        self,
+        x: torch.Tensor,
+        *,
+        alpha: float = 1e-3,
+        budget: int | None = None,
+        keys: Sequence[Key] | None = None,
+        at: float,
+    ) -> "Answer": ...
     @torch.no_grad()
     def predict(
         self,
@@ -181,8 +214,9 @@ class PostAverage(Surroundings):
         alpha: float = 1e-3,
         budget: int | None = None,
         keys: Sequence[Key] | None = None,
-    ) -> Prediction:
-        """Return labels, probabilities and what they cost.
+        at: float | None = None,
+    ) -> "Prediction | Answer":
+        """Return labels, probabilities and what they cost; or labels with a proof at one radius.
 
         An early stop spends evaluations, in random order, until the label of the full
         average is known: about half of them under ``"exact"``, a seventh on typical clean
@@ -210,9 +244,16 @@ class PostAverage(Surroundings):
         keys
             With ``randomness="fresh"``: a name for each input's draw (an image id), which
             then depends on seed and name alone. Without, inputs are counted.
+        at
+            A radius in the units of x (pixels): answer for the average over *all* noise, as
+            `certify` does, with yes, no or undecided to whether its label holds within that
+            radius, from at most ``budget`` evaluations (1,000 by default) and at level ``alpha``.
+            For a service that must answer now; with ``sigma``.
 
         Returns
         -------
+        Answer
+            Where ``at`` is given.
         Prediction
             Labels and probabilities under an early stop are those at the decision, and so do
             not depend on how inputs are batched; ``samples`` counts all evaluations that were
@@ -236,10 +277,19 @@ class PostAverage(Surroundings):
         first), and it says nothing of the difference between a model and its copy in lower
         precision.
         """
+        if at is not None:
+            if stop != "never":
+                raise ConfigurationError(
+                    f"expected no stop with at, which stops by a rule of its own, got {stop!r}"
+                )
+            # Late: certificates are about this class.
+            from bandlimiter.defence.certificates.certify import answer_at
+
+            return answer_at(self, x, at, budget=budget or 1000, alpha=alpha, keys=keys)
         self.require_fitting(x)
         if stop != "never":
             spending = Spending(stop, alpha, self.evaluations, budget)
-            return self._stopped(x, keys, self._share(stop), spending)
+            return self._stopped(x, keys, self.share_of_votes(stop), spending)
         if budget is not None:
             raise ConfigurationError(
                 "expected no budget with stop='never', which takes all evaluations, got "
@@ -289,9 +339,11 @@ class PostAverage(Surroundings):
     @property
     def settings(self) -> dict[str, Any]:
         """What defines the average, as an evaluation's document states it."""
+        known = self.sigma is None or self._dim is not None
         return {
-            "radius": self.radius,
-            "radius_pixels": self.pixel_radius,
+            "sigma": self.sigma,
+            "radius": self.radius if known else None,
+            "radius_pixels": self.pixel_radius if known else None,
             "directions": self.directions_count,
             "evaluations": self.evaluations,
             "sampler": self.sampler.name,
@@ -327,11 +379,12 @@ class PostAverage(Surroundings):
         """
         new = PostAverage(
             self.model if model is None else model,
-            self.radius if radius is None else radius,
+            self._radius if radius is None else radius,
+            sigma=self.sigma if radius is None else None,
             directions=directions or self.directions_count,
             sampler=sampler or self.sampler,
             vote=vote or self.vote,
-            scale=self.scale,
+            scale=self.scale if radius is not None or self.sigma is None else None,
             seed=self.seed if seed is None else seed,
             randomness=randomness or self.randomness,
             chunk=self._limit.size,
@@ -368,7 +421,7 @@ class PostAverage(Surroundings):
 
     # --- how --------------------------------------------------------------------------
 
-    def _names(self, x: torch.Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
+    def name_draws(self, x: torch.Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
         """Check inputs, and return the names of their draws."""
         self._require_scale(x)
         if keys is None:
@@ -380,6 +433,7 @@ class PostAverage(Surroundings):
 
     def _require_scale(self, x: torch.Tensor) -> None:
         require_inputs(x)
+        self.remember(x.shape[1:])
         if self._scale_read:
             shape = x.shape[1:]
             self._once(
@@ -393,7 +447,7 @@ class PostAverage(Surroundings):
             self._checked.add(key)
 
     def _scores(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
-        keys = self._names(x, keys)
+        keys = self.name_draws(x, keys)
         size = max(1, _PASSES_A_GROUP * self._limit.resolve(x) // self.evaluations)
         return torch.cat([self._group_scores(*group) for group in _groups(x, keys, size)])
 
@@ -401,7 +455,12 @@ class PostAverage(Surroundings):
         logits = logits_at_points(self.model, self._around(x, keys), x, self._limit)
         return VOTES[self.vote].scores(logits)
 
-    def _share(self, stop: str) -> Share:
+    def points_a_pass(self, x: torch.Tensor) -> int:
+        """Return how many points around inputs like x go through the network at once."""
+        return self._limit.resolve(x)
+
+    def share_of_votes(self, stop: str) -> Share:
+        """Return what a point adds to the average; refuse (ConfigurationError) votes without."""
         share = VOTES[self.vote].share
         if share is None:
             raise ConfigurationError(
@@ -413,7 +472,7 @@ class PostAverage(Surroundings):
     def _stopped(
         self, x: torch.Tensor, keys: Sequence[Key] | None, share: Share, spending: Spending
     ) -> Prediction:
-        keys = self._names(x, keys)
+        keys = self.name_draws(x, keys)
         groups = _groups(x, keys, self._most_together(x))
         parts = [self._group_stopped(*group, share, spending) for group in groups]
         return Prediction(*(torch.cat(column) for column in zip(*parts, strict=True)))
@@ -441,7 +500,8 @@ class PostAverage(Surroundings):
     @override
     def extra_repr(self) -> str:
         return (
-            f"radius={self.radius}, scale={_written(self.scale)}, "
+            f"{'radius' if self.sigma is None else 'sigma'}={self._radius or self.sigma or 0.0}, "
+            f"scale={_written(self.scale)}, "
             f"evaluations={self.evaluations}, sampler={self.sampler.name}, "
             f"vote={self.vote}, randomness={self.randomness}, seed={self.seed}"
         )

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from typing_extensions import override
 
+from bandlimiter.defence.certificates.radii import RADII, noise_length
 from bandlimiter.defence.kept_draw import KeptDraw
 from bandlimiter.defence.neighbourhood import Neighbourhood
 from bandlimiter.defence.scale import placed, resolve_scale, rms
@@ -33,7 +34,7 @@ class Surroundings(KeptDraw):
 
     Parameters
     ----------
-    model, radius, directions, sampler, scale, seed, randomness
+    model, radius, sigma, directions, sampler, scale, seed, randomness
         See `PostAverage`.
 
     Raises
@@ -45,25 +46,30 @@ class Surroundings(KeptDraw):
     def __init__(
         self,
         model: nn.Module,
-        radius: float,
+        radius: float | None,
         *,
+        sigma: float | None,
         directions: int,
         sampler: Sampler | InputSampler | str | None,
         scale: float | torch.Tensor | None,
         seed: int,
-        randomness: Literal["fixed", "fresh"],
+        randomness: Literal["fixed", "fresh"] | None,
     ) -> None:
         super().__init__()
         require_module(model)
-        if not (_is_number(radius) and math.isfinite(radius) and radius >= 0):
-            raise ConfigurationError(f"expected a finite radius >= 0, got {radius!r}")
+        require_lengths(radius, sigma)
+        if sigma is not None:
+            sampler, scale, randomness = _for_sigma(sampler, scale, randomness)
+        randomness = randomness or "fixed"
         if not isinstance(directions, (int, np.integer)) or directions < 1:
             raise ConfigurationError(f"expected at least one direction, got {directions!r}")
         if randomness not in ("fixed", "fresh"):
             raise ConfigurationError(f"expected randomness fixed or fresh, got {randomness!r}")
         if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**63:
             raise ConfigurationError(f"expected a seed that fits 64 bits, got {seed!r}")
-        self.radius = float(radius)
+        self._radius = None if radius is None else float(radius)
+        self.sigma = None if sigma is None else float(sigma)
+        self._dim: int | None = None
         self.seed = int(seed)
         self.randomness: Literal["fixed", "fresh"] = randomness
         self.sampler = _sampler(sampler, model)
@@ -84,6 +90,30 @@ class Surroundings(KeptDraw):
     def evaluations(self) -> int:
         """Evaluations of the network for one answer, 6K + 1."""
         return 6 * self.directions_count + 1
+
+    @property
+    def radius(self) -> float:
+        """The radius r; with ``sigma`` the noise's root-mean-square or greatest length, in pixels.
+
+        That is sigma sqrt(n), for the ball sigma sqrt(n + 2).
+
+        Raises
+        ------
+        ConfigurationError
+            (a ValueError) with ``sigma``, before there was an input to tell n from.
+        """
+        if self.sigma is None:
+            return float(self._radius or 0)
+        if self._dim is None:
+            raise ConfigurationError(
+                f"expected an input first, to tell the radius of sigma={self.sigma:g} in as many "
+                "dimensions; predict one, or call remember(shape)"
+            )
+        return noise_length(self.sampler.name, self.sigma, self._dim)
+
+    def remember(self, shape: Sequence[int]) -> None:
+        """Take note of an input's shape, without batch; with ``sigma``, ``radius`` needs it."""
+        self._dim = math.prod(shape)
 
     @property
     def pixel_radius(self) -> float:
@@ -190,10 +220,47 @@ class Surroundings(KeptDraw):
             self.scale = scale
 
 
+def require_lengths(radius: float | None, sigma: float | None) -> None:
+    """Refuse (ConfigurationError) all but one radius, 0 or more, or one sigma above 0."""
+    if (radius is None) == (sigma is None):
+        raise ConfigurationError(
+            "expected either a radius, in the network's normalised input space, or sigma, the "
+            f"noise of each pixel in [0, 1]; got {'neither' if radius is None else 'both'}"
+        )
+    if sigma is not None and not (_is_number(sigma) and math.isfinite(sigma) and sigma > 0):
+        raise ConfigurationError(f"expected a finite sigma above 0, in pixels, got {sigma!r}")
+    if radius is not None and not (_is_number(radius) and math.isfinite(radius) and radius >= 0):
+        raise ConfigurationError(f"expected a finite radius >= 0, got {radius!r}")
+
+
 def _is_number(value: object) -> bool:
     if isinstance(value, torch.Tensor):
         return value.numel() == 1
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _for_sigma(
+    sampler: Sampler | InputSampler | str | None,
+    scale: float | torch.Tensor | None,
+    randomness: str | None,
+) -> tuple[Sampler | InputSampler | str, float, Literal["fresh"]]:
+    """Return the settings that ``sigma`` implies; refuse others."""
+    name = sampler if isinstance(sampler, str) else getattr(sampler, "name", "gaussian")
+    if name not in RADII:
+        raise ConfigurationError(
+            f"expected the sampler {' or '.join(sorted(RADII))} with sigma, got {name!r}, whose "
+            "offsets have no standard deviation of each pixel; give a radius"
+        )
+    if randomness == "fixed":
+        raise ConfigurationError(
+            "expected randomness='fresh' with sigma, got 'fixed': one draw for all inputs is no "
+            "average over noise"
+        )
+    if scale is not None:
+        raise ConfigurationError(
+            f"expected no scale with sigma, which is in pixels whatever the normaliser; got {scale}"
+        )
+    return sampler or "gaussian", 1.0, "fresh"
 
 
 def _sampler(

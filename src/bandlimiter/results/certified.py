@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any
 
+import numpy as np
+
+from bandlimiter.results.certified_logs import certified_shares, log_of
 from bandlimiter.results.certified_rows import CertifiedRow
 from bandlimiter.results.statistics import rate, rate_entries
 
@@ -13,7 +16,7 @@ _NEARLY = 1 + 1e-9  # for a quotient that is whole but for its rounding
 
 
 def summarise_certified(
-    rows: Sequence[CertifiedRow], settings: dict[str, Any], reach: dict[str, float]
+    rows: Sequence[CertifiedRow], settings: dict[str, Any], reach: float
 ) -> dict[str, Any]:
     """Return the JSON document of a run.
 
@@ -22,37 +25,43 @@ def summarise_certified(
     rows
         At least one.
     settings
-        Repeated in the document; ``epsilon`` (pixels, L-inf), ``samples`` and ``alpha`` are read.
+        Repeated in the document; ``at``, ``epsilon`` (pixels, L-inf), ``coordinates``, ``samples``
+        and ``alpha`` are read.
     reach
-        ``best``, ``best_pixels``: the largest radius that so many samples can certify at all;
-        ``needed``, ``needed_pixels``: the radius that ``epsilon`` would need.
+        The largest radius that so many samples can certify at all, in pixels.
 
     Returns
     -------
     dict
-        ``settings``, ``images``, ``accuracy`` (right and not abstaining; ``plain_accuracy`` is the
-        plain model's), ``abstained``, medians over the certified images, ``mean_right_radius`` (0
-        where wrong or abstaining), ``mean_samples``, ``curve`` (certified accuracy at round radii:
-        the share of images that are right with a larger radius), ``reach``, ``verdict``. Rates
-        stand beside their Wilson 95 % intervals under the same key with ``_interval``.
+        ``settings``, ``images``, ``accuracy`` (clean certified accuracy: the average's label is
+        known and right; ``plain_accuracy`` is the plain model's), ``abstained``, ``median_radius``
+        over the certified images, ``mean_right_radius`` (0 where wrong or abstaining),
+        ``mean_samples``, ``samples`` (median, 90 % and 99 % of images need no more), ``shares``
+        (quartiles of the rows' ``share``), ``curve`` (certified accuracy at the radii of
+        ``settings`` or at round ones: an image counts that is right with this radius or more),
+        ``reach``, ``verdict``. Rates stand beside their 95 % intervals under the same key with
+        ``_interval``: Wilson's, in ``curve`` Clopper and Pearson's.
     """
     certified = [row for row in rows if row.certified is not None]
-    radii = [row.right_radius for row in rows]
+    log = log_of(rows, "")
+    spent = np.array([row.samples for row in rows])
     document = {
         "settings": settings,
         "images": len(rows),
         **rate_entries(
             "plain_accuracy", rate(sum(row.plain == row.label for row in rows), len(rows))
         ),
-        **rate_entries("accuracy", rate(sum(radius > 0 for radius in radii), len(rows))),
+        **rate_entries("accuracy", rate(sum(row.right for row in rows), len(rows))),
         **rate_entries("abstained", rate(len(rows) - len(certified), len(rows))),
         "median_radius": median(row.radius for row in certified) if certified else None,
-        "median_radius_pixels": (
-            median(row.radius_pixels for row in certified) if certified else None
-        ),
-        "mean_right_radius": mean(radii),
+        "mean_right_radius": float(log.radius.clip(0).mean()),
         "mean_samples": mean(row.samples for row in rows),
-        "curve": [_point(radii, at, reach) for at in round_radii(reach["best"])],
+        "samples": {
+            name: float(np.quantile(spent, share))
+            for name, share in (("median", 0.5), ("90 %", 0.9), ("99 %", 0.99))
+        },
+        "shares": np.quantile([row.share for row in rows], [0.25, 0.5, 0.75]).tolist(),
+        "curve": [_point(rows, at, reach) for at in settings["at"] or round_radii(reach)],
         "reach": reach,
     }
     document["verdict"] = _verdict(settings, reach)
@@ -75,25 +84,29 @@ def round_radii(most: float) -> list[float]:
     ]
 
 
-def _point(radii: Sequence[float], at: float, reach: dict[str, float]) -> dict[str, Any]:
-    pixels = at * reach["best_pixels"] / reach["best"]
-    value = rate(sum(radius > at for radius in radii), len(radii))
-    return {"radius": at, "radius_pixels": pixels, **rate_entries("certified_accuracy", value)}
+def _point(rows: Sequence[CertifiedRow], at: float, reach: float) -> dict[str, Any]:
+    """Return certified accuracy at a radius; None where the samples cannot reach it."""
+    if at > reach:
+        return {"radius": at, "certified_accuracy": None, "certified_accuracy_interval": None}
+    shares, intervals = certified_shares(log_of(rows, "").radius, [at])
+    return {
+        "radius": at,
+        "certified_accuracy": float(shares[0]),
+        "certified_accuracy_interval": intervals[0].tolist(),
+    }
 
 
-def _verdict(settings: dict[str, Any], reach: dict[str, float]) -> str:
-    times, dim = reach["needed_pixels"] / reach["best_pixels"], settings["coordinates"]
-    covered = reach["best_pixels"] / math.sqrt(dim)
+def _verdict(settings: dict[str, Any], reach: float) -> str:
+    dim, epsilon = settings["coordinates"], settings["epsilon"]
+    needed = epsilon * math.sqrt(dim)
     short = (
-        f"{times:.3g} times too short"
-        if times > 1
-        else "long enough for it where the margin is near 1"
+        f"{needed / reach:.3g} times too short"
+        if needed > reach
+        else "long enough for it where nearly all votes agree"
     )
     return (
-        f"An L-inf budget of {255 * settings['epsilon']:.3g}/255 allows perturbations of L2 length "
-        f"{reach['needed_pixels']:.3g} in pixels ({reach['needed']:.3g} in the network's input "
-        f"space). With {settings['samples']:,} samples at alpha = {settings['alpha']:g}, no "
-        f"certificate of this average can exceed {reach['best_pixels']:.3g} in pixels "
-        f"({reach['best']:.3g} in that space): {short}. The largest L-inf budget that one covers "
-        f"is {255 * covered:.2g}/255."
+        f"An L-inf budget of {255 * epsilon:.3g}/255 allows perturbations of L2 length "
+        f"{needed:.3g} in pixels. With {settings['samples']:,} samples at alpha = "
+        f"{settings['alpha']:g}, no certificate of this average can exceed {reach:.3g}: {short}. "
+        f"The largest L-inf budget that one covers is {255 * reach / math.sqrt(dim):.2g}/255."
     )

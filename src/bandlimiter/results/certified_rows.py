@@ -1,17 +1,29 @@
-"""Certified rows, one an image, and their file."""
+"""Certified rows, one per image: in a folder that a killed command goes on with."""
 
+import fcntl
+import json
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bandlimiter.results.files import append
-from bandlimiter.results.lines import claim_folder, open_rows, read_lines
+from bandlimiter.errors import ConfigurationError, LoadError
+from bandlimiter.results.files import append, write_whole
+
+ROWS = "rows.jsonl"
+TABLE = "certified.tsv"
+"""The rows again, in the columns that the literature's analysis scripts read."""
 
 CERTIFIED = "certified.json"
 """What a finished run has beside its rows; written last."""
+
+IDENTITY = "identity.json"
+"""What the rows depend on."""
+
+COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 
 
 class CertifiedRow(BaseModel):
@@ -24,42 +36,54 @@ class CertifiedRow(BaseModel):
     plain: int
     """The plain model's label."""
     certified: int | None
-    """The certified label; None where the classifier abstains."""
-    margin: float
-    """Lower bound; -1 where the image was given up early."""
+    """The label of the average; None where that is not known (an abstention)."""
     radius: float
-    """L2 in the network's input space, 0 where it abstains."""
-    radius_pixels: float
+    """The largest that is certified, L2 in the units of x, in pixels; 0 where none is."""
+    undecided: int
+    """At how many radii the samples left it open."""
+    share: float
+    """Of the samples: the label's votes, or its mean gain over the strongest rival."""
     samples: int
+    seconds: float
 
     @property
-    def right_radius(self) -> float:
-        """The radius within which the answer is right; 0 where it is wrong, or none."""
-        return self.radius if self.certified == self.label else 0.0
+    def right(self) -> bool:
+        """Whether the average's label is known and right."""
+        return self.certified == self.label
+
+    def columns(self) -> str:
+        """Write it as the literature does, with all digits of the radius."""
+        predicted = -1 if self.certified is None else self.certified
+        time = timedelta(seconds=self.seconds)
+        values = (self.image, self.label, predicted, self.radius, int(self.right), time)
+        return "\t".join(map(str, values)) + "\n"
 
 
 class CertifiedRows:
-    """Rows as they come, in memory and, with a folder, as JSON lines on disk.
+    """Rows as they come, in memory and, with a folder, on disk: JSON lines and a table beside.
 
     Parameters
     ----------
     folder
-        Made where it is missing; None keeps nothing on disk. Rows of a run that did not end are
-        set aside there as ``rows.jsonl.1`` and so on.
+        Made where it is missing; None keeps nothing on disk. Where it holds rows of the same
+        identity, these are the first ones here.
+    identity
+        What the rows depend on, as JSON holds it.
 
     Raises
     ------
     ConfigurationError
-        (a ValueError) where it cannot be made, holds a finished run, which is not overwritten, or
-        is in use.
+        (a ValueError) where the folder cannot be made, is in use, or holds rows of another
+        identity, which are not overwritten.
+    LoadError
+        Where a whole line of its rows is damaged.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, identity: dict[str, Any]) -> None:
         self.rows: list[CertifiedRow] = []
-        self._folder = folder
-        self._file: BinaryIO | None = None
+        self._files: list[BinaryIO] = []
         if folder is not None:
-            claim_folder(folder, CERTIFIED)
+            self._open(folder, json.loads(json.dumps(identity)))
 
     def add(self, rows: Iterable[CertifiedRow]) -> None:
         """Append rows, all of them or none; durable on return.
@@ -70,11 +94,44 @@ class CertifiedRows:
             Where there is no room.
         """
         new = list(rows)
-        if self._folder is not None:
-            self._file = self._file or open_rows(self._folder)
-            lines = "".join(row.model_dump_json() + "\n" for row in new)
-            append(self._file.fileno(), lines.encode())
+        lines = "".join(row.model_dump_json() + "\n" for row in new)
+        table = "".join(row.columns() for row in new)
+        for file, text in zip(self._files, (lines, table), strict=False):
+            append(file.fileno(), text.encode())
         self.rows.extend(new)
+
+    def _open(self, folder: Path, identity: dict[str, Any]) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            rows = (folder / ROWS).open("ab", buffering=0)
+        except OSError as error:
+            raise ConfigurationError(f"cannot write to {folder}: {error.strerror}") from error
+        self._files = [rows]
+        try:
+            fcntl.flock(rows, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._close()
+            raise ConfigurationError(
+                f"expected a folder that nobody works in, another process writes to {folder}; wait "
+                "for it, or name another one"
+            ) from None
+        try:
+            _require_same(folder, identity)
+            content = (folder / ROWS).read_bytes()
+            rows.truncate(content.rfind(b"\n") + 1)  # a line that was cut off
+            self.rows = _parsed(folder / ROWS, content)
+            write_whole(folder / IDENTITY, json.dumps(identity, indent=2) + "\n")
+            table = "\t".join(COLUMNS) + "\n" + "".join(row.columns() for row in self.rows)
+            write_whole(folder / TABLE, table)
+            self._files.append((folder / TABLE).open("ab", buffering=0))
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        for file in self._files:
+            file.close()
+        self._files = []
 
     def __enter__(self) -> "CertifiedRows":
         return self
@@ -85,8 +142,7 @@ class CertifiedRows:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._close()
 
 
 def read_certified(folder: Path) -> list[CertifiedRow]:
@@ -97,4 +153,38 @@ def read_certified(folder: Path) -> list[CertifiedRow]:
     LoadError
         If there are none, or a line is not a certified row.
     """
-    return read_lines(folder, CertifiedRow, "certified row")
+    path = folder / ROWS
+    if not path.is_file():
+        raise LoadError(f"expected a run with {ROWS} in {folder}, found none")
+    return _parsed(path, path.read_bytes())
+
+
+def _parsed(path: Path, content: bytes) -> list[CertifiedRow]:
+    """Parse all whole lines."""
+    rows = []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            rows.append(CertifiedRow.model_validate_json(line))
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise LoadError(
+                f"expected a certified row in line {number} of {path}: {reason}"
+            ) from error
+    return rows
+
+
+def _require_same(folder: Path, identity: dict[str, Any]) -> None:
+    """Refuse to go on with a folder that was begun with other settings."""
+    try:
+        known = json.loads((folder / IDENTITY).read_bytes())
+    except (OSError, ValueError):
+        if b"\n" not in (folder / ROWS).read_bytes():
+            return
+        known = {}
+    for name in {**identity, **known}:
+        before, now = known.get(name), identity.get(name)
+        if before != now:
+            raise ConfigurationError(
+                f"expected the settings that {folder} was begun with, but {name} was {before!r} "
+                f"and is {now!r}; give the same ones, or name another folder"
+            )

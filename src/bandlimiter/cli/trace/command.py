@@ -136,7 +136,7 @@ def trace(
     ] = False,
     radius: options.Radius = None,
     directions: options.Directions = 15,
-    sampler: options.SamplerName = "directions",
+    sampler: options.SamplerName = None,
     out: Annotated[
         Path, typer.Option(help="Folder for pictures and numbers.", rich_help_panel="Run")
     ] = Path("trace"),

@@ -1,25 +1,38 @@
 """Certificates for post-averaging: labels that provably hold within a radius.
 
-`radii` turns a margin into a radius, `intervals` bounds means, `evidence` makes margins of
-scores or votes, `doubt` gives up early, `certify` spends the samples.
+`noise` draws on a lattice, so that theorems hold in floating point, `radii` says what a label's
+mean has to exceed at a radius, `sequential` tests that sample by sample, `certify` spends the
+samples.
 """
 
-from bandlimiter.defence.certificates.certify import Certificate, certify
-from bandlimiter.defence.certificates.intervals import betting_bound, clopper_pearson
+from bandlimiter.defence.certificates.certify import Answer, Certificate, certify, reach
+from bandlimiter.defence.certificates.noise import BallNoise, GaussianNoise, Lattice, lattice_for
 from bandlimiter.defence.certificates.radii import (
     ball_distance,
     ball_radius,
+    bar,
     certified_radius,
     gaussian_radius,
+    noise_length,
 )
+from bandlimiter.defence.certificates.sequential import highest_bar, log_capital, log_doubt
 
 __all__ = [
+    "Answer",
+    "BallNoise",
     "Certificate",
+    "GaussianNoise",
+    "Lattice",
     "ball_distance",
     "ball_radius",
-    "betting_bound",
+    "bar",
     "certified_radius",
     "certify",
-    "clopper_pearson",
     "gaussian_radius",
+    "highest_bar",
+    "lattice_for",
+    "log_capital",
+    "log_doubt",
+    "noise_length",
+    "reach",
 ]

@@ -35,7 +35,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaincinv, erfinv
+from scipy.special import betainc, betaincinv, erfinv, ndtr
 
 from bandlimiter.errors import ConfigurationError
 
@@ -131,6 +131,51 @@ def certified_radius(sampler: str, margin: ArrayLike, radius: float, dim: int) -
     ConfigurationError
         (a ValueError) for a sampler without a certificate.
     """
+    return RADII[_known(sampler)](margin, radius, dim)
+
+
+def noise_length(sampler: str, sigma: float, dim: int) -> float:
+    """Return the radius r of a law whose coordinates have the standard deviation ``sigma``.
+
+    sigma sqrt(n) for the Gaussian, of which r is the root-mean-square length, and
+    sigma sqrt(n + 2) for the ball, whose coordinates have the variance r^2 / (n + 2).
+
+    Examples
+    --------
+    >>> noise_length("gaussian", 0.25, 3072), noise_length("ball", 0.25, 2)
+    (13.856406460551018, 0.5)
+    """
+    return sigma * math.sqrt(dim + 2 * (_known(sampler) == "ball"))
+
+
+def bar(sampler: str, distance: ArrayLike, sigma: float, dim: int) -> Floats:
+    """Return what a label's mean has to exceed to hold within a distance: [...] -> [...].
+
+    The mean is that of its votes, or of its gains over each rival, (1 + f_A - f_j) / 2:
+    Phi(R / sigma) for the Gaussian, 1/2 + TV(R) for the ball. The inverse of `certified_radius`.
+
+    Parameters
+    ----------
+    sampler
+        ``gaussian`` or ``ball``.
+    distance
+        R >= 0, in the units of sigma.
+    sigma
+        Standard deviation of a coordinate.
+    dim
+        n >= 1.
+
+    Examples
+    --------
+    >>> bar("gaussian", [0.0, 0.25], 0.25, 3072).round(4).tolist()
+    [0.5, 0.8413]
+    """
+    if _known(sampler) == "gaussian":
+        return np.asarray(ndtr(np.asarray(distance, dtype=np.float64) / sigma))
+    return 0.5 + ball_distance(distance, noise_length(sampler, sigma, dim), dim)
+
+
+def _known(sampler: str) -> str:
     if sampler not in RADII:
         raise ConfigurationError(f"expected a sampler of {', '.join(RADII)}; got {sampler!r}")
-    return RADII[sampler](margin, radius, dim)
+    return sampler

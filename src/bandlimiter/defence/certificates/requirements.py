@@ -1,11 +1,15 @@
 """What can be certified: each refusal is one line with its reason."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import index
+from typing import TYPE_CHECKING
 
-from bandlimiter.defence.certificates.evidence import EVIDENCE
-from bandlimiter.defence.certificates.margins import Plan
-from bandlimiter.defence.post_average import PostAverage
+import torch
+
+from bandlimiter.defence.certificates.noise import NOISES, Noise
+from bandlimiter.defence.certificates.sequential import EVIDENCE, highest_bar
 from bandlimiter.defence.stopping import require_level
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.sampling import (
@@ -14,46 +18,130 @@ from bandlimiter.sampling import (
     InputSampler,
     OrthogonalDirections,
     RandomDirections,
-    Sampler,
     UniformBall,
     UniformSphere,
 )
 from bandlimiter.tensors import require_eval
 
+if TYPE_CHECKING:
+    from bandlimiter.defence.post_average import PostAverage
+
+_GRID = 200
+"""How many radii stand for all of them."""
+
 _SINGULAR = (RandomDirections, OrthogonalDirections, UniformSphere)
 
 
-def require_plan(samples: int, selection: int, alpha: float) -> Plan:
-    """Return the plan; refuse (ConfigurationError) too few samples, and alpha out of (0, 1)."""
+@dataclass(frozen=True)
+class Plan:
+    """Which radii are tested, on how many samples, and how sure the answer shall be.
+
+    ``at`` is None for all radii, ``width`` to which they are wanted then.
+    """
+
+    at: tuple[float, ...] | None
+    samples: int
+    selection: int
+    alpha: float
+    give_up: float
+    width: float | None
+    exact: bool
+
+    @property
+    def spare(self) -> int:
+        """How many radii may be left undecided where an input is done."""
+        return 0 if self.width is None else 1
+
+    def radii(self, most: float) -> list[float]:
+        """Return the radii that are tested, where no more than ``most`` can be certified.
+
+        All that were asked for, or a grid that stands for all there are.
+
+        Raises
+        ------
+        ConfigurationError
+            Where none of those that were asked for can.
+        """
+        if self.at is None:
+            step = most / _GRID if self.width is None else self.width / 2
+            return [step * number for number in range(1, math.floor(most / step) + 1)]
+        if most <= 0 or self.at[0] > most:
+            raise ConfigurationError(
+                f"expected a radius of at most {most:.4g} among those to certify at, as "
+                f"{self.samples} samples at alpha {self.alpha:g} reach no farther with this noise; "
+                f"got {', '.join(f'{radius:g}' for radius in self.at)}"
+            )
+        return list(self.at)
+
+
+def require_plan(
+    at: Sequence[float] | None,
+    samples: int,
+    selection: int,
+    alpha: float,
+    give_up: float,
+    until_width: float | None,
+    exact: bool,
+) -> Plan:
+    """Return the plan; refuse (ConfigurationError) what is out of range or contradicts itself."""
     for name, number in (("samples", samples), ("selection", selection)):
-        if index(number) < 1:
+        if not isinstance(number, int) or number < 1:
             raise ConfigurationError(f"expected at least 1 of {name}, got {number}")
     require_level(alpha)
-    fewest = math.floor(math.log2(1 / alpha)) + 1
-    if samples < fewest:
+    if give_up and not 0 < give_up < 1:
+        raise ConfigurationError(
+            f"expected a level to give up at in (0, 1), or 0 for never; got {give_up}"
+        )
+    if highest_bar(samples, alpha) <= 0.5:
+        fewest = next(
+            number for number in range(samples, 10**6) if highest_bar(number, alpha) > 0.5
+        )
         raise ConfigurationError(
             f"expected at least {fewest} samples for alpha {alpha:g}, got {samples}: fewer certify "
             "nothing, even where all agree"
         )
-    return Plan(index(samples), index(selection), alpha)
+    if until_width is not None and (at is not None or not 0 < until_width < math.inf):
+        raise ConfigurationError(
+            f"expected a positive width, and no radii to certify at beside it, got {until_width}"
+        )
+    radii = None if at is None else _require_radii(at)
+    return Plan(radii, index(samples), index(selection), alpha, give_up, until_width, exact)
 
 
-def require_certifiable(defence: PostAverage) -> Sampler:
-    """Return the law of the offsets; refuse (ConfigurationError) what cannot be certified."""
+def _require_radii(at: Sequence[float]) -> tuple[float, ...]:
+    try:
+        radii = tuple(float(radius) for radius in at)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"expected radii like [0.25, 0.5], got {at!r}") from None
+    steps = zip((0.0, *radii), radii, strict=False)
+    if not radii or not all(low < high < math.inf for low, high in steps):
+        raise ConfigurationError(
+            "expected finite, positive, increasing radii to certify at, got "
+            f"{', '.join(f'{radius:g}' for radius in radii) or 'none'}"
+        )
+    return radii
+
+
+def noise_of(defence: "PostAverage", dim: int) -> Noise:
+    """Return the noise of a defence on inputs of n coordinates; refuse what cannot be certified.
+
+    Raises
+    ------
+    ConfigurationError
+        With the reason.
+    """
+    from bandlimiter.defence.post_average import PostAverage  # late: it answers with certificates
+
     if not isinstance(defence, PostAverage):
         raise ConfigurationError(
             f"expected a PostAverage to certify, got {type(defence).__name__}; wrap the model"
         )
-    law = _require_law(defence.sampler)
+    name = _require_law(defence.sampler)
     if defence.randomness != "fresh":
         raise ConfigurationError(
             "expected randomness='fresh' to certify, got 'fixed': one draw for all inputs is a "
             "deterministic function of x, and its answers say nothing of how the average over all "
-            "offsets behaves nearby"
-        )
-    if defence.radius == 0:
-        raise ConfigurationError(
-            "expected a radius above 0 to certify, got 0: the plain model averages over nothing"
+            "offsets behaves nearby; give sigma"
         )
     if defence.vote not in EVIDENCE:
         raise ConfigurationError(
@@ -61,12 +149,29 @@ def require_certifiable(defence: PostAverage) -> Sampler:
             "have no bounds, so a small change of the offsets' law can change their mean at will"
         )
     require_eval(defence.model)
-    return law
+    return NOISES[name](_sigma(defence, name, dim))
 
 
-def _require_law(sampler: AnySampler) -> Sampler:
+def _sigma(defence: "PostAverage", name: str, dim: int) -> float:
+    """Return the standard deviation of a coordinate, in the units of x."""
+    if defence.sigma is not None:
+        return defence.sigma
+    if defence.radius == 0:
+        raise ConfigurationError(
+            "expected a radius above 0 to certify, got 0: the plain model averages over nothing"
+        )
+    scale = torch.as_tensor(defence.scale).double()
+    if float(scale.max()) != float(scale.min()):
+        raise ConfigurationError(
+            "expected the same noise in each coordinate to certify, got a radius in the network's "
+            "input space, where channels have scales of their own; give sigma, in pixels, instead"
+        )
+    return defence.radius * float(scale.max()) / math.sqrt(dim + 2 * (name == "ball"))
+
+
+def _require_law(sampler: AnySampler) -> str:
     if isinstance(sampler, (UniformBall, Gaussian)):
-        return sampler
+        return sampler.name
     if isinstance(sampler, _SINGULAR):
         reason = (
             "the laws of its points around two inputs, however close, are mutually singular (total "
