@@ -6,8 +6,12 @@ from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.results.certified import round_radii, summarise_certified
 from bandlimiter.results.certified_rows import CertifiedRow, CertifiedRows, read_certified
 
-SETTINGS = {"epsilon": 8 / 255, "samples": 1000, "alpha": 1e-3, "coordinates": 4}
-REACH = {"best": 1.2, "best_pixels": 0.6, "needed": 24.0, "needed_pixels": 12.0}
+SETTINGS = {
+    **{"epsilon": 8 / 255, "samples": 1000, "alpha": 1e-3, "coordinates": 4},
+    "at": [0.2, 0.5, 1.0, 2.0],
+}
+REACH = 1.2
+IDENTITY = {"sigma": 0.25, "at": [0.2, 0.5]}
 
 
 def row(image, certified, radius, *, label=1, plain=1, samples=1100):
@@ -16,10 +20,11 @@ def row(image, certified, radius, *, label=1, plain=1, samples=1100):
         label=label,
         plain=plain,
         certified=certified,
-        margin=0.5 if radius else -1,
         radius=radius,
-        radius_pixels=radius / 2,
+        undecided=1,
+        share=0.75,
         samples=samples,
+        seconds=1.5,
     )
 
 
@@ -38,27 +43,36 @@ def test_counts_by_hand():
     assert document["accuracy"] == 0.5
     assert document["abstained"] == 0.25
     assert document["median_radius"] == 0.9  # of three certified images, the wrong one too
-    assert document["median_radius_pixels"] == 0.45
     assert document["mean_right_radius"] == pytest.approx((0.5 + 1.1) / 4)
     assert document["mean_samples"] == 900
+    assert document["samples"]["median"] == 1100
+    assert document["shares"] == [0.75] * 3
     low, high = document["accuracy_interval"]
     assert low < 0.5 < high
 
 
-def test_the_curve_counts_right_images_with_a_larger_radius():
-    """A radius promises nothing at its own distance: at 0.5 the image with 0.5 is out."""
+def test_a_label_without_a_radius_is_right_all_the_same():
+    document = summarise_certified([row(0, 1, 0.0), row(1, None, 0.0)], SETTINGS, REACH)
+    assert document["accuracy"] == 0.5
+    assert document["mean_right_radius"] == 0
+
+
+def test_the_curve_counts_right_images_with_this_radius_or_more():
+    """The literature's rule; what the samples cannot reach is blank."""
     curve = summarise_certified(ROWS, SETTINGS, REACH)["curve"]
     found = {point["radius"]: point["certified_accuracy"] for point in curve}
-    assert found == {0: 0.5, 0.2: 0.5, 0.4: 0.5, 0.6: 0.25, 0.8: 0.25, 1.0: 0.25, 1.2: 0.0}
-    assert curve[1]["radius_pixels"] == pytest.approx(0.1)
+    assert found == {0.2: 0.5, 0.5: 0.5, 1.0: 0.25, 2.0: None}
+    every = summarise_certified(ROWS, {**SETTINGS, "at": None}, REACH)["curve"]
+    assert [point["radius"] for point in every] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2]
 
 
 def test_the_verdict_says_how_far_the_budget_is():
-    verdict = summarise_certified(ROWS, SETTINGS, REACH)["verdict"]
-    assert "20 times too short" in verdict
-    assert "L2 length 12 in pixels (24 " in verdict
-    assert "one covers is 76/255" in verdict  # 255 * 0.6 / sqrt(4)
-    near = summarise_certified(ROWS, SETTINGS, {**REACH, "needed_pixels": 0.3})["verdict"]
+    settings = {**SETTINGS, "epsilon": 0.9, "coordinates": 100}
+    verdict = summarise_certified(ROWS, settings, REACH)["verdict"]
+    assert "7.5 times too short" in verdict  # 0.9 * 10 / 1.2
+    assert "L2 length 9 in pixels" in verdict
+    assert "one covers is 31/255" in verdict  # 255 * 1.2 / 10
+    near = summarise_certified(ROWS, SETTINGS, REACH)["verdict"]
     assert "too short" not in near
 
 
@@ -78,63 +92,73 @@ def test_round_radii_are_few_evenly_spaced_and_within(most):
     assert max(steps) == pytest.approx(min(steps))
 
 
+def table(folder):
+    return (folder / "certified.tsv").read_text().splitlines()
+
+
 def test_rows_are_on_disk_as_soon_as_they_are_added(tmp_path):
     folder = tmp_path / "run"
-    with CertifiedRows(folder) as kept:
-        assert not list(folder.iterdir())  # a run that fails before its first row leaves nothing
+    with CertifiedRows(folder, IDENTITY) as kept:
         kept.add(ROWS[:2])
         assert read_certified(folder) == ROWS[:2]
         kept.add(ROWS[2:])
     assert read_certified(folder) == kept.rows == ROWS
+    assert table(folder) == [
+        "idx\tlabel\tpredict\tradius\tcorrect\ttime",
+        "0\t1\t1\t0.5\t1\t0:00:01.500000",
+        "1\t1\t1\t1.1\t1\t0:00:01.500000",
+        "2\t1\t2\t0.9\t0\t0:00:01.500000",
+        "3\t1\t-1\t0.0\t0\t0:00:01.500000",
+    ]
 
 
 def test_without_a_folder_rows_are_kept_in_memory():
-    with CertifiedRows(None) as kept:
+    with CertifiedRows(None, IDENTITY) as kept:
         kept.add(ROWS)
     assert kept.rows == ROWS
 
 
-def test_rows_are_not_overwritten_and_files_are_no_folders(tmp_path):
-    with CertifiedRows(tmp_path) as kept:
+@pytest.mark.parametrize("cut", range(0, 400, 13))
+def test_a_run_killed_at_any_byte_goes_on(tmp_path, cut):
+    """Whatever a kill left of both files: rows that are whole stay, and the table follows them."""
+    with CertifiedRows(tmp_path, IDENTITY) as kept:
         kept.add(ROWS)
-    (tmp_path / "certified.json").write_text("{}")
-    with pytest.raises(ConfigurationError, match="already holds a run"):
-        CertifiedRows(tmp_path)
+    whole = table(tmp_path)
+    rows, lines = (tmp_path / "rows.jsonl").read_bytes(), (tmp_path / "certified.tsv").read_bytes()
+    (tmp_path / "rows.jsonl").write_bytes(rows[:cut])
+    (tmp_path / "certified.tsv").write_bytes(lines[: cut // 2])
+    with CertifiedRows(tmp_path, IDENTITY) as kept:
+        assert kept.rows == ROWS[: rows[:cut].count(b"\n")]
+        kept.add(ROWS[len(kept.rows) :])
+    assert read_certified(tmp_path) == ROWS
+    assert table(tmp_path) == whole
+
+
+def test_other_settings_are_refused_by_name(tmp_path):
+    with CertifiedRows(tmp_path, IDENTITY) as kept:
+        kept.add(ROWS[:1])
+    for other in ({**IDENTITY, "sigma": 0.5}, {"sigma": 0.25}, {**IDENTITY, "new": 1}):
+        with pytest.raises(ConfigurationError, match=r"(sigma|at|new) was .* name another folder"):
+            CertifiedRows(tmp_path, other)
+    assert read_certified(tmp_path) == ROWS[:1]
+    (tmp_path / "identity.json").write_text("{")
+    with pytest.raises(ConfigurationError, match="begun with"):
+        CertifiedRows(tmp_path, IDENTITY)
+
+
+def test_files_are_no_folders(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(ConfigurationError, match="is a file"):
-        CertifiedRows(file)
-    with pytest.raises(ConfigurationError, match="cannot write"):
-        CertifiedRows(file / "below")
-
-
-@pytest.mark.parametrize("result", [None, b"", b'{"images": '])
-def test_rows_of_a_run_that_did_not_end_are_set_aside(tmp_path, result):
-    """By a kill or a full disk, at rows or at the document behind them; twice."""
-    for rows in (ROWS[:1], ROWS[:3], ROWS):
-        with CertifiedRows(tmp_path) as kept:
-            kept.add(rows)
-        if result is not None:
-            (tmp_path / "certified.json").write_bytes(result)
-    assert read_certified(tmp_path) == ROWS
-    counts = {path.name: len(path.read_text().splitlines()) for path in tmp_path.glob("rows*")}
-    assert counts == {"rows.jsonl": 4, "rows.jsonl.1": 1, "rows.jsonl.2": 3}
-
-
-@pytest.mark.parametrize("torn", [b"", b"{", b'{"image": 0, "label"'])
-def test_rows_without_a_whole_line_are_nobodys_work(tmp_path, torn):
-    (tmp_path / "rows.jsonl").write_bytes(torn)
-    with CertifiedRows(tmp_path) as kept:
-        kept.add(ROWS)
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
-    assert read_certified(tmp_path) == ROWS
+    for path in (file, file / "below"):
+        with pytest.raises(ConfigurationError, match="cannot write"):
+            CertifiedRows(path, IDENTITY)
 
 
 def test_two_do_not_write_to_one_file(tmp_path):
-    with CertifiedRows(tmp_path) as kept:
+    with CertifiedRows(tmp_path, IDENTITY) as kept:
         kept.add(ROWS[:1])
         with pytest.raises(ConfigurationError, match="another process writes to"):
-            CertifiedRows(tmp_path)
+            CertifiedRows(tmp_path, IDENTITY)
         kept.add(ROWS[1:])
     assert read_certified(tmp_path) == ROWS
 

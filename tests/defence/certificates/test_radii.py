@@ -11,8 +11,10 @@ from scipy.stats import norm
 from bandlimiter.defence.certificates import (
     ball_distance,
     ball_radius,
+    bar,
     certified_radius,
     gaussian_radius,
+    noise_length,
 )
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.sampling import UniformBall
@@ -104,3 +106,20 @@ def test_a_ball_s_radius_stays_below_its_diameter_and_a_gaussian_s_does_not_end(
 def test_other_samplers_have_none():
     with pytest.raises(ConfigurationError, match="ball, gaussian"):
         certified_radius("directions", 0.5, 1.0, 3)
+
+
+@given(
+    st.sampled_from(["gaussian", "ball"]),
+    st.floats(1e-3, 3),
+    st.integers(1, 5000),
+    st.floats(0, 0.99),
+)
+def test_bars_are_the_inverse_of_radii(sampler, sigma, dim, margin):
+    radius = certified_radius(sampler, margin, noise_length(sampler, sigma, dim), dim)
+    found = bar(sampler, radius, sigma, dim)
+    np.testing.assert_allclose(found, (1 + margin) / 2, rtol=0, atol=1e-12)
+
+
+def test_bars_of_unknown_laws_are_refused():
+    with pytest.raises(ConfigurationError, match="sampler of"):
+        bar("sphere", 0.1, 1.0, 3)

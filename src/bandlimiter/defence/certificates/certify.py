@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bandlimiter.defence.certificates.noise import Noise, Stream
 from bandlimiter.defence.certificates.radii import bar, certified_radius, noise_length
-from bandlimiter.defence.certificates.requirements import Plan, noise_of, require_plan
+from bandlimiter.defence.certificates.requirements import Plan, noise_of, require_average, require_plan
 from bandlimiter.defence.certificates.sequential import EVIDENCE, Evidence, highest_bar
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import Key, model_logits, place_of, require_no_overflow
@@ -219,6 +219,7 @@ def _decide(
 
     The first column is radius 0: whether the label is the average's at all.
     """
+    require_average(defence)
     defence.require_fitting(x)
     names, dim = defence.name_draws(x, keys), x[0].numel()
     noise, most = noise_of(defence, dim), reach(defence, dim, plan.samples, plan.alpha)

@@ -122,6 +122,16 @@ def _require_radii(at: Sequence[float]) -> tuple[float, ...]:
     return radii
 
 
+def require_average(defence: object) -> None:
+    """Refuse (ConfigurationError) what is no `PostAverage`."""
+    from bandlimiter.defence.post_average import PostAverage  # late: it answers with certificates
+
+    if not isinstance(defence, PostAverage):
+        raise ConfigurationError(
+            f"expected a PostAverage to certify, got {type(defence).__name__}; wrap the model"
+        )
+
+
 def noise_of(defence: "PostAverage", dim: int) -> Noise:
     """Return the noise of a defence on inputs of n coordinates; refuse what cannot be certified.
 
@@ -130,12 +140,6 @@ def noise_of(defence: "PostAverage", dim: int) -> Noise:
     ConfigurationError
         With the reason.
     """
-    from bandlimiter.defence.post_average import PostAverage  # late: it answers with certificates
-
-    if not isinstance(defence, PostAverage):
-        raise ConfigurationError(
-            f"expected a PostAverage to certify, got {type(defence).__name__}; wrap the model"
-        )
     name = _require_law(defence.sampler)
     if defence.randomness != "fresh":
         raise ConfigurationError(
