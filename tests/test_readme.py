@@ -71,6 +71,7 @@ def certificates(found: Found) -> None:
     certificate = found["certificate"]
     assert certificate.labels.tolist() == found["images"].labels.tolist()
     assert (certificate.radius > 0).all()
+    assert found["now"].certified.all()
 
 
 def attacks(found: Found) -> None:

@@ -234,7 +234,7 @@ def test_fresh_draws_answer_as_the_defence_would(sample, photos):
 
 
 def test_certificates_are_the_defence_s(sample, photos):
-    defence = PostAverage(sample.module, 6, sampler="ball", randomness="fresh", chunk=100)
+    defence = PostAverage(sample.module, sigma=0.02, chunk=100)
     x = photos.images(0, 2)
     keys = ["a", "b"]
     expected = certify(defence, x, samples=200, selection=50, alpha=0.01, keys=keys)

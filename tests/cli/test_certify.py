@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from bandlimiter.results.certified_rows import read_certified
 
 COMMAND = [sys.executable, "-c", "from bandlimiter.cli.main import app; app()", "certify"]
 ENVIRONMENT = {**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-QUICK = ("--limit", 3, "--samples", 61, "--selection", 20)
+QUICK = ("--limit", 3, "--sigma", 0.02, "--samples", 96, "--selection", 20)
 
 
 def run(*arguments):
@@ -47,58 +48,73 @@ def test_one_document_whose_rows_and_pictures_are_on_disk(finished):
         "certified.json",
         "certified.png",
         "certified.svg",
+        "certified.tsv",
+        "identity.json",
         "rows.jsonl",
     ]
     assert json.loads((folder / "certified.json").read_text()) == document
     rows = read_certified(folder)
     assert len(rows) == document["images"] == 3
-    right = [row.right_radius for row in rows]
-    assert document["accuracy"] == np.mean(np.array(right) > 0)
-    assert document["settings"]["sampler"] == "ball"
-    assert document["settings"]["samples"] == 61
+    assert document["accuracy"] == np.mean([row.right for row in rows])
+    settings = document["settings"]
+    assert (settings["sampler"], settings["vote"]) == ("gaussian", "majority")
+    assert (settings["sigma"], settings["samples"], settings["at"]) == (0.02, 96, None)
+    assert max(row.radius for row in rows) <= document["reach"] < 0.02 * 2.46
 
 
-def test_says_what_8_255_would_need_and_how_far_these_samples_reach(finished):
-    """sqrt(3072) 8/255 pixels; per channel divided by the normaliser's std."""
-    _, document = finished
-    reach = document["reach"]
-    assert reach["needed_pixels"] == pytest.approx(8 / 255 * 3072**0.5)
-    lengths = [1024 * (8 / 255 / std) ** 2 for std in (0.229, 0.224, 0.225)]
-    assert reach["needed"] == pytest.approx(sum(lengths) ** 0.5, rel=1e-6)  # std is float32
-    assert reach["best_pixels"] == pytest.approx(0.224 * reach["best"], rel=1e-6)
-    rows = read_certified(finished[0])
-    assert max(row.radius for row in rows) <= reach["best"] < 0.146
-    assert "times too short" in document["verdict"]
+def test_says_what_8_255_would_need(finished):
+    """sqrt(3072) 8/255 pixels."""
+    verdict = finished[1]["verdict"]
+    assert f"L2 length {8 / 255 * 3072**0.5:.3g} in pixels" in verdict
+    assert "times too short" in verdict
 
 
 def test_the_table_for_people():
-    result = inside(*QUICK, "--sampler", "gaussian", "--vote", "majority")
-    assert result.exit_code == 0
-    for words in ("3 images; gaussian", "abstains", "median certified radius", "8/255"):
+    result = inside(*QUICK, "--sampler", "ball", "--vote", "softmax", "--at", "0.0005,9")
+    assert result.exit_code == 0, result.stderr
+    for words in ("3 images; ball, sigma = 0.02", "abstains", "median certified radius", "8/255"):
         assert words in result.stdout
-    assert "L2 radius" in result.stdout
+    (line,) = [line for line in result.stdout.splitlines() if line.split()[:1] == ["9"]]
+    assert line.split() == ["9"]  # left blank, and named before the start
+    assert "left blank: 9" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--sampler", "directions"], "mutually singular"),
-        (["--vote", "logits"], "no bounds"),
-        (["--samples", "5"], "at least 10 samples"),
-        (["--alpha", "2"], "alpha"),
-        (["--radius", "0"], "radius above 0"),
-        (["--epsilon", "2"], "epsilon in (0, 1]"),
-        (["--data", "npz:{}/range.npz"], "pixels in [0, 1]"),
-        (["--data", "npz:{}/nan.npz"], "images without NaN"),
-        (["--data", "npz:{}/labels.npz"], "labels from 0 to 9"),
-    ],
-)
-def test_refusals_are_one_line_and_leave_nothing(tmp_path, arguments, words):
+REFUSALS = [
+    (["--sampler", "directions"], "no standard deviation"),
+    (["--vote", "logits"], "no bounds"),
+    (["--samples", "5"], "at least 12 samples"),
+    (["--alpha", "2"], "alpha"),
+    (["--sigma", "0"], "sigma above 0"),
+    (["--sigma", "-1"], "sigma above 0"),
+    (["--sigma", "nan"], "sigma above 0"),
+    (["--sigma", "0.1", "--radius", "6"], "got both"),
+    (["--sigma", "0.1", "--scale", "0.2"], "no scale with sigma"),
+    (["--radius", "6"], "give sigma"),
+    (["--at", ""], "a value after --at"),
+    (["--at", "0.2,0.1"], "increasing"),
+    (["--at", "0.2,0.2"], "increasing"),
+    (["--at", "0"], "positive"),
+    (["--at", "near"], "--at like 0.25,0.5"),
+    (["--at", "5,6"], "at most"),
+    (["--until-width", "0"], "positive width"),
+    (["--epsilon", "2"], "epsilon in (0, 1]"),
+    (["--data", "npz:{}/range.npz"], "pixels in [0, 1]"),
+    (["--data", "npz:{}/nan.npz"], "images without NaN"),
+    (["--data", "npz:{}/labels.npz"], "labels from 0 to 9"),
+    (["--data", "npz:{}/off.npz", "--exact"], "on the lattice of 1/4080"),
+    (["--read", "{}/nothing.tsv"], "log that can be read"),
+    (["--read", "{}/range.npz"], "log that can be read"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), REFUSALS)
+def test_refusals_are_one_line_and_leave_no_rows(tmp_path, arguments, words):
     out = tmp_path / "out"
     x, y = np.zeros((2, 32, 32, 3), np.float32), np.array([0, 1])
     np.savez(tmp_path / "range.npz", x=x + 255, y=y)
     np.savez(tmp_path / "nan.npz", x=x * np.nan, y=y)
     np.savez(tmp_path / "labels.npz", x=x, y=y + 50)
+    np.savez(tmp_path / "off.npz", x=x + 0.1234, y=y)
     filled = [argument.replace("{}", str(tmp_path)) for argument in arguments]
     result = inside(*filled, "--out", out)
     assert result.exit_code == 2
@@ -106,37 +122,83 @@ def test_refusals_are_one_line_and_leave_nothing(tmp_path, arguments, words):
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert words in result.stderr
-    assert not list(out.iterdir()) if out.exists() else True
+    assert not (out / "rows.jsonl").exists() or not (out / "rows.jsonl").read_bytes()
 
 
-def test_does_not_overwrite_a_run(finished):
-    result = inside(*QUICK, "--out", finished[0])
-    assert result.exit_code == 2
-    assert "already holds a run" in result.stderr
+def test_a_finished_run_is_shown_again_and_others_are_refused(finished):
+    folder, document = finished
+    before = (folder / "rows.jsonl").read_bytes(), (folder / "certified.tsv").read_bytes()
+    again = inside(*QUICK, "--json", "--out", folder)
+    assert again.exit_code == 0, again.stderr
+    shown = json.loads(again.stdout)
+    assert shown == {**document, "settings": shown["settings"]}
+    assert ((folder / "rows.jsonl").read_bytes(), (folder / "certified.tsv").read_bytes()) == before
+    other = inside(*QUICK, "--alpha", "0.01", "--out", folder)
+    assert other.exit_code == 2
+    assert "alpha was 0.001 and is 0.01" in other.stderr
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(finished, tmp_path):
+    """All of the file but the times, which are measured."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    rows = (folder / "rows.jsonl").read_bytes()
+    first = rows.index(b"\n") + 1
+    (folder / "rows.jsonl").write_bytes(rows[: first + 40])
+    (folder / "certified.json").unlink()
+    result = inside(*QUICK, "--json", "--out", folder)
+    assert result.exit_code == 0, result.stderr
+    for before, after in zip(read_certified(finished[0]), read_certified(folder), strict=True):
+        assert before.model_copy(update={"seconds": 0.0}) == after.model_copy(
+            update={"seconds": 0.0}
+        )
+    tables = [
+        [line.split("\t")[:5] for line in (each / "certified.tsv").read_text().splitlines()]
+        for each in (finished[0], folder)
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_logs_of_others_stand_beside_ours(finished, tmp_path):
+    folder, _ = finished
+    ids = [row.image for row in read_certified(folder)]
+    lines = [f"{each}\t3\t3\t0.75\t1\t0:00:01" for each in ids[:2]]
+    log = tmp_path / "cohen [0.25].tsv"
+    log.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n" + "\n".join(lines) + "\n")
+    given = ("--read", folder, "--read", log, "--at", "0.25,0.8", "--out", tmp_path / "both")
+    result = inside(*given)
+    assert result.exit_code == 0, result.stderr
+    assert "2 images, those that all logs have" in result.stdout
+    assert "cohen [0.25]" in result.stdout
+    document = json.loads(inside(*given, "--json").stdout)
+    assert document["logs"][1]["certified_accuracy"] == [1.0, 1.0, 0.0]
+    assert document["radii"] == [0.0, 0.25, 0.8]
+    names = sorted(path.name for path in (tmp_path / "both").iterdir())
+    assert names == ["compared.json", "compared.png", "compared.svg"]
 
 
 def test_help_says_what_is_certified():
     result = inside("--help")
     assert result.exit_code == 0
-    for words in ("--samples", "--alpha", "abstains", "8/255"):
+    for words in ("--sigma", "--samples", "--alpha", "8/255"):
         assert words in result.stdout
 
 
-def test_the_curve_is_the_share_of_images_certified_beyond_each_radius():
-    radii = [0.0, 0.0, 0.2, 0.5, 0.5]
-    figure = draw_certified({"ball": radii}, pixels=0.5, needed=("8/255", 7.7))
+def test_the_curve_is_the_share_of_images_certified_at_each_radius():
+    radii = [-1.0, 0.0, 0.2, 0.5, 0.5]
+    figure = draw_certified({"ours": radii}, needed=("8/255", 7.7))
     (line,) = figure.axes[0].lines
-    starts, shares = line.get_data()
-    assert line.get_drawstyle() == "steps-post"
-    np.testing.assert_allclose(starts, [0, 0.2, 0.5])
-    np.testing.assert_allclose(shares, [0.6, 0.4, 0.0])
+    ends, shares = line.get_data()
+    assert line.get_drawstyle() == "steps-pre"  # at its own radius an image counts
+    np.testing.assert_allclose(ends, [0, 0.2, 0.5, 0.54])
+    np.testing.assert_allclose(shares, [0.8, 0.6, 0.4, 0.0])
     (note,) = figure.axes[0].texts
     assert "needs 7.7" in note.get_text()  # off the picture
-    near = draw_certified({"ball": radii}, pixels=0.5, needed=("8/255", 0.3))
-    assert [line.get_label() for line in near.axes[0].lines] == ["ball", "8/255"]
+    near = draw_certified({"ours": radii}, needed=("8/255", 0.3))
+    assert [line.get_label() for line in near.axes[0].lines] == ["ours", "8/255"]
 
 
-@pytest.mark.parametrize("radii", [{}, {"ball": []}])
+@pytest.mark.parametrize("radii", [{}, {"ours": []}])
 def test_a_curve_of_nothing_is_refused(radii):
     with pytest.raises(InputError, match="at least one"):
-        draw_certified(radii, pixels=1.0)
+        draw_certified(radii)

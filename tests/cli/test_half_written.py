@@ -55,6 +55,9 @@ def left_over(folder: Path) -> list[str]:
     return [name for name in files(folder) if name.endswith((".tmp", ".part", ".trial"))]
 
 
+IDENTITIES = ("run.json", "identity.json")
+"""Files that say which run it is."""
+
 ALWAYS = [("evaluate", 3000), ("certify", 0)]
 
 
@@ -108,7 +111,7 @@ def test_what_others_left_half_written_is_written_anew(here: Path, name: str) ->
     """All files at once, but those that say which run it is; folders in their place are named."""
     assert given(*COMMANDS[name]).exit_code == 0
     folder = here / COMMANDS[name][-1]
-    made = [file for file in files(folder) if Path(file).name != "run.json"]
+    made = [file for file in files(folder) if Path(file).name not in IDENTITIES]
     lengths = {file: (folder / file).stat().st_size for file in made}
     for file in made:
         WAYS["half"](folder / file)

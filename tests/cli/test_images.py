@@ -65,7 +65,7 @@ def document(*arguments):
 
 COMMANDS = {
     "evaluate": ["evaluate", *QUICK],
-    "certify": ["certify", "--radius", 1, "--samples", 50, "--selection", 10],
+    "certify": ["certify", "--sigma", 0.02, "--samples", 50, "--selection", 10],
     "tune": ["tune", "--radii", 1, "--refinements", 0, "--directions", 1],
     "trace": ["trace", "--image", 0, "--random", "--length", 0.1],
     "reproduce": ["reproduce", "table1", "--attack", "fgsm", "--quick", "--radius", 1],

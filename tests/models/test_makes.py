@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import bandlimiter
 from bandlimiter.cli.main import app
-from bandlimiter.defence import certify, tune_radius
+from bandlimiter.defence import PostAverage, certify, tune_radius
 from bandlimiter.errors import BandlimiterError, ConfigurationError
 from bandlimiter.evaluation import Adaptive
 from bandlimiter.geometry.graph import read_graph
@@ -53,8 +53,8 @@ def gradient(model):
 
 
 def certified(model):
-    laws = {"sampler": "ball", "randomness": "fresh"}
-    return certify(defended(model, **laws), IMAGES, samples=50, selection=10, alpha=0.1).labels
+    defence = PostAverage(model, sigma=0.02)
+    return certify(defence, IMAGES, samples=50, selection=10, alpha=0.1).labels
 
 
 def tuned(model):

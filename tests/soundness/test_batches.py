@@ -133,7 +133,7 @@ def build():
     [
         ["predict", "PHOTO", "--radius", "6"],
         ["evaluate", "--limit", "2", "--attack", "fgsm", "--quick", "--radius", "6"],
-        ["certify", "--limit", "2", "--samples", "50", "--radius", "6"],
+        ["certify", "--limit", "2", "--samples", "50", "--sigma", "0.02"],
         ["tune", "--limit", "2", "--radii", "1"],
     ],
     ids=lambda arguments: arguments[0],

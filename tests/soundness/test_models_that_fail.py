@@ -31,7 +31,7 @@ def build():
     "arguments",
     [
         ["predict", "PHOTO", "--radius", "6"],
-        ["certify", "--limit", "2", "--samples", "50", "--radius", "6"],
+        ["certify", "--limit", "2", "--samples", "50", "--sigma", "0.02"],
         ["tune", "--limit", "2", "--radii", "1"],
     ],
     ids=lambda arguments: arguments[0],

@@ -185,9 +185,9 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
         return _like(gradients, x)
 
     def certify(
-        self, x: Array, samples: int = 1000, alpha: float = 1e-3, **settings: Any
+        self, x: Array, samples: int = 100_000, alpha: float = 1e-3, **settings: Any
     ) -> Certificate:
-        """Return labels and certified radii, by `bandlimiter.defence.certify`.
+        """Return labels and certificates, by `bandlimiter.defence.certify`.
 
         Parameters
         ----------

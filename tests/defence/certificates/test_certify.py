@@ -244,7 +244,8 @@ def test_a_radius_in_the_units_of_x_is_a_sigma():
     by_radius = PostAverage(half_space(3), 2 * SIGMA * 3**0.5, **settings)
     x = torch.tensor([[0.2, 0, 0], [0.5, 0, 0]])
     one, other = (
-        certify(each, x, samples=1000, keys=range(2)) for each in (by_radius, defended(half_space(3)))
+        certify(each, x, samples=1000, keys=range(2))
+        for each in (by_radius, defended(half_space(3)))
     )
     assert torch.equal(one.labels, other.labels)
     torch.testing.assert_close(one.radius, other.radius, rtol=0, atol=0.01)

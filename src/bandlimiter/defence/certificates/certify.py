@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from bandlimiter.defence.certificates.noise import Noise, Stream
 from bandlimiter.defence.certificates.radii import bar, certified_radius, noise_length
-from bandlimiter.defence.certificates.requirements import Plan, noise_of, require_average, require_plan
+from bandlimiter.defence.certificates.requirements import (
+    Plan,
+    noise_of,
+    require_average,
+    require_plan,
+)
 from bandlimiter.defence.certificates.sequential import EVIDENCE, Evidence, highest_bar
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import Key, model_logits, place_of, require_no_overflow
