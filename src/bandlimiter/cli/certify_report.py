@@ -153,22 +153,20 @@ def _show_compared(document: dict[str, Any]) -> None:
         "more; 95 % intervals below.",
         highlight=False,
     )
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("log")
-    for radius in document["radii"]:
-        table.add_column(f"{radius:g}", justify="right")
-    for heading in ("abstains", "ACR", "images"):
-        table.add_column(heading, justify="right")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("L2 radius")
     for log in document["logs"]:
-        shares = [f"{share:.4f}" for share in log["certified_accuracy"]]
-        bands = [f"{low:.3f}-{high:.3f}" for low, high in log["interval"]]
-        table.add_row(
-            escape(printable(log["name"])),
-            *(f"{share}\n[dim]{band}[/dim]" for share, band in zip(shares, bands, strict=True)),
-            f"{log['abstained']:.3f}",
-            f"{log['average_radius']:.3f}",
-            str(log["images"]),
-        )
+        table.add_column(escape(printable(log["name"])), justify="right", overflow="fold")
+    for place, radius in enumerate(document["radii"]):
+        cells = []
+        for log in document["logs"]:
+            low, high = log["interval"][place]
+            band = f"[dim]{low:.3f}-{high:.3f}[/dim]".replace("0.", ".")
+            cells.append(f"{log['certified_accuracy'][place]:.4f}\n{band}")
+        table.add_row(f"{radius:g}", *cells)
+    for heading, key in (("abstains", "abstained"), ("ACR", "average_radius")):
+        table.add_row(heading, *(f"{log[key]:.3f}" for log in document["logs"]))
+    table.add_row("images", *(str(log["images"]) for log in document["logs"]))
     console.print(table)
 
 

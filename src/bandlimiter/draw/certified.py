@@ -74,6 +74,6 @@ def draw_certified(
                 ha="right",
                 va="top",
             )
-    panel.legend(loc="lower left")
+    panel.legend(loc="upper right" if needed is None else "lower left")
     panel.set_title(title)
     return figure

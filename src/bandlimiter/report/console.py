@@ -100,10 +100,12 @@ def _paper_cells(row: PaperRow) -> list[str]:
 def _defence(settings: dict[str, Any]) -> str:
     if "radius" not in settings:
         return "a defence that is no PostAverage"
+    spent = f"{settings['evaluations']} evaluations per answer{_early(settings)}"
+    if settings.get("sigma") is not None:
+        return f"sigma = {settings['sigma']:g} in pixels; {spent}"
     return (
         f"r = {settings['radius']:.4g} in the network's input space, "
-        f"{settings['radius_pixels']:.3g} in pixels; {settings['evaluations']} evaluations an "
-        f"answer{_early(settings)}"
+        f"{settings['radius_pixels']:.3g} in pixels; {spent}"
     )
 
 
