@@ -94,11 +94,11 @@ def _triangles(edges: Floats) -> Floats:
 
 
 def distance_to_change(
-    areas: list[Floats], x: Floats, sigma: float, *, limit: float, angles: int = 128
+    areas: list[Floats], x: Floats, sigma: float, *, limit: float, angles: int = 64
 ) -> float:
     """Return how far from x [2] the averaged label changes, or infinity if beyond ``limit``.
 
-    The nearest of some directions, each found by bisection after 40 steps outwards; then twice
+    The nearest of some directions, each found by bisection after 24 steps outwards; then twice
     between the neighbours of the best direction.
     """
     label = masses(areas, x[None], sigma)[0].argmax()
@@ -108,7 +108,7 @@ def distance_to_change(
         found = masses(areas, points.reshape(-1, 2), sigma).argmax(axis=1)
         return np.asarray(found != label).reshape(far.shape)
 
-    best, width, steps = 0.0, math.pi, np.linspace(0, limit, 41)
+    best, width, steps = 0.0, math.pi, np.linspace(0, limit, 25)
     nearest = math.inf
     for count in (angles, 17, 17):
         ways = best + np.linspace(-width, width, count, endpoint=count != angles)

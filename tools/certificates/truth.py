@@ -130,7 +130,8 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     )
     left.plot(distances, radii, ".", markersize=4, color="tab:blue", label="from samples")
     left.set(
-        xlabel="true distance at which the label changes, in $\\sigma$", ylabel="radius, in $\\sigma$",
+        xlabel="true distance at which the label changes, in $\\sigma$",
+        ylabel="radius, in $\\sigma$",
         xlim=(0, LIMIT), ylim=(0, LIMIT),
         title=f"{len(some)} points, $\\sigma$ = {SIGMAS[0]}",
     )  # fmt: skip
