@@ -225,6 +225,13 @@ def test_a_radius_by_itself_is_as_in_the_grid_and_narrow_ones_take_longer():
     assert len(all_of_them.at) == 200
 
 
+def test_a_width_ends_no_search_for_the_label():
+    """Even one that is wider than all radii: whether the label holds at all is decided first."""
+    x, count = torch.tensor([[0.05, 0, 0]]), np.int64(4000)
+    found = certify(defended(half_space(3)), x, samples=count, keys=[0], until_width=10.0)
+    assert found.labels.tolist() == [0]
+
+
 def test_reach_is_what_unanimous_votes_certify():
     """At alpha 0.001 and 100,000 samples, somewhat below Clopper and Pearson's 3.81 sigma."""
     defence = defended(half_space(3))
@@ -354,6 +361,7 @@ def test_refuses_a_model_in_training_mode_but_not_a_wrapper(mlp):
         ({"at": 0.25}, "radii like"),
         ({"at": [5.0, 6.0]}, r"at most 0\.\d+ among those"),
         ({"until_width": -0.1}, "positive width"),
+        ({"until_width": 1e-5}, "width of 0.0009"),
         ({"until_width": 0.1, "at": [0.1]}, "no radii to certify at beside"),
     ],
 )

@@ -299,8 +299,8 @@ def _undecided(
 
 def _open(evidence: Evidence, reachable: NDArray[np.bool_], plan: Plan) -> NDArray[np.int64]:
     """Return the inputs about which more samples may say more: [U]."""
-    left = (evidence.undecided & reachable).sum(axis=1)
-    return np.flatnonzero(left > plan.spare)
+    undecided = evidence.undecided & reachable
+    return np.flatnonzero(undecided[:, 0] | (undecided.sum(axis=1) > plan.spare))
 
 
 def _observe(

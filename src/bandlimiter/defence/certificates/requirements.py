@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from bandlimiter.defence.certificates.noise import NOISES, Noise
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _GRID = 200
 """How many radii stand for all of them."""
+
+_MOST_RADII = 2000
 
 _SINGULAR = (RandomDirections, OrthogonalDirections, UniformSphere)
 
@@ -64,6 +67,11 @@ class Plan:
         """
         if self.at is None:
             step = most / _GRID if self.width is None else self.width / 2
+            if most > _MOST_RADII * step:
+                raise ConfigurationError(
+                    f"expected a width of {2 * most / _MOST_RADII:.2g} or more, as this noise's "
+                    f"radii reach {most:.4g}; got {self.width}"
+                )
             return [step * number for number in range(1, math.floor(most / step) + 1)]
         if most <= 0 or self.at[0] > most:
             raise ConfigurationError(
@@ -85,7 +93,7 @@ def require_plan(
 ) -> Plan:
     """Return the plan; refuse (ConfigurationError) what is out of range or contradicts itself."""
     for name, number in (("samples", samples), ("selection", selection)):
-        if not isinstance(number, int) or number < 1:
+        if not isinstance(number, (int, np.integer)) or number < 1:
             raise ConfigurationError(f"expected at least 1 of {name}, got {number}")
     require_level(alpha)
     if give_up and not 0 < give_up < 1:

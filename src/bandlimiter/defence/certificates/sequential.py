@@ -40,7 +40,7 @@ from scipy.special import betainc, betaincc, betaln
 from typing_extensions import override
 
 _A, _B = 0.5, 0.5
-"""The prior for votes, Jeffreys': within 15 to 40 % of hindsight's number of samples."""
+"""The prior for votes, Jeffreys': 9 to 47 % above hindsight's number of samples."""
 
 _STAKES = (0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
 """Shares of the capital that bets on gains can lose."""
