@@ -83,10 +83,8 @@ def main() -> None:
     speed(f"copy in {str(copy.dtype).removeprefix('torch.')}", copy.model, images, args.rounds)
     for samples in (2_000, 50_000):
         command = [sys.executable, *sys.argv, "--memory", str(samples)]
-        peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[
-            -1
-        ]
-        print(f"peak memory at {samples:,} samples: {peak} MiB")
+        said = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        print(f"peak memory at {samples:,} samples: {said.stdout.split()[-1]} MiB")
 
 
 if __name__ == "__main__":

@@ -117,8 +117,8 @@ def certify(
     x
         [N, ...] floating point, N >= 1, in the units that the model takes (pixels).
     at
-        The radii R, finite, positive and increasing, L2 in the units of x. None: a fine grid of
-        them, up to the largest that ``samples`` can certify.
+        The radii R, finite, positive and increasing, L2 in the units of x. None: a grid of
+        200 (vote ``softmax``: 40), up to the largest that ``samples`` can certify.
     samples
         T >= 1, the most evaluations of an input from which it is decided.
     selection
@@ -228,7 +228,7 @@ def _decide(
     defence.require_fitting(x)
     names, dim = defence.name_draws(x, keys), x[0].numel()
     noise, most = noise_of(defence, dim), reach(defence, dim, plan.samples, plan.alpha)
-    radii = plan.radii(most)
+    radii = plan.radii(most, defence.vote)
     classes = model_logits(defence.model, x[:1]).shape[1]
     tests = (1 + len(radii)) * (classes if defence.vote == "softmax" else 1) * 12
     size = max(1, min(_MOST_NUMBERS // max(dim, tests), len(x)))

@@ -27,8 +27,8 @@ from bandlimiter.tensors import require_eval
 if TYPE_CHECKING:
     from bandlimiter.defence.post_average import PostAverage
 
-_GRID = 200
-"""How many radii stand for all of them."""
+_GRIDS = {"majority": 200, "softmax": 40}
+"""How many radii stand for all of them, by the vote."""
 
 _MOST_RADII = 2000
 
@@ -55,10 +55,11 @@ class Plan:
         """How many radii may be left undecided where an input is done."""
         return 0 if self.width is None else 1
 
-    def radii(self, most: float) -> list[float]:
+    def radii(self, most: float, vote: str = "majority") -> list[float]:
         """Return the radii that are tested, where no more than ``most`` can be certified.
 
-        All that were asked for, or a grid that stands for all there are.
+        All that were asked for, or a grid that stands for all there are, with a test per radius,
+        rival and stake under the vote ``softmax``, and so a coarser one.
 
         Raises
         ------
@@ -66,7 +67,7 @@ class Plan:
             Where none of those that were asked for can.
         """
         if self.at is None:
-            step = most / _GRID if self.width is None else self.width / 2
+            step = most / _GRIDS[vote] if self.width is None else self.width / 2
             if most > _MOST_RADII * step:
                 raise ConfigurationError(
                     f"expected a width of {2 * most / _MOST_RADII:.2g} or more, as this noise's "
