@@ -96,12 +96,16 @@ REFUSALS = [
     (["--at", "0"], "positive"),
     (["--at", "near"], "--at like 0.25,0.5"),
     (["--at", "5,6"], "at most"),
+    (["--read", "{}/log.tsv", "--at", "nan"], "finite, positive"),
     (["--until-width", "0"], "positive width"),
     (["--epsilon", "2"], "epsilon in (0, 1]"),
     (["--data", "npz:{}/range.npz"], "pixels in [0, 1]"),
     (["--data", "npz:{}/nan.npz"], "images without NaN"),
     (["--data", "npz:{}/labels.npz"], "labels from 0 to 9"),
-    (["--data", "npz:{}/off.npz", "--exact"], "on the lattice of 1/4080"),
+    (
+        ["--data", "npz:{}/off.npz", "--exact"],
+        "on the lattice of 1/4080 with --exact, image 1 is not",
+    ),
     (["--read", "{}/nothing.tsv"], "log that can be read"),
     (["--read", "{}/range.npz"], "log that can be read"),
 ]
@@ -114,7 +118,8 @@ def test_refusals_are_one_line_and_leave_no_rows(tmp_path, arguments, words):
     np.savez(tmp_path / "range.npz", x=x + 255, y=y)
     np.savez(tmp_path / "nan.npz", x=x * np.nan, y=y)
     np.savez(tmp_path / "labels.npz", x=x, y=y + 50)
-    np.savez(tmp_path / "off.npz", x=x + 0.1234, y=y)
+    np.savez(tmp_path / "off.npz", x=x + np.array([0, 0.1234])[:, None, None, None], y=y)
+    (tmp_path / "log.tsv").write_text("idx\tlabel\tpredict\tradius\tcorrect\n0\t1\t1\t0.5\t1\n")
     filled = [argument.replace("{}", str(tmp_path)) for argument in arguments]
     result = inside(*filled, "--out", out)
     assert result.exit_code == 2

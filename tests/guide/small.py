@@ -18,11 +18,11 @@ TINY = "torchvision:squeezenet1_1"
 """The smallest network of torchvision; with the random weights of `files.write_imagenet`."""
 
 FREE = {
-    *("accelerate", "address", "adversarial", "alpha", "around", "as_json"),
+    *("accelerate", "address", "adversarial", "alpha", "around", "as_json", "at"),
     *("curve", "data", "device", "draw", "epsilon"),
     *("find_directions", "folder", "image", "images", "most_loss", "norm"),
     *("out", "plane", "protocol", "quick", "radius", "randomness"),
-    *("runs", "sampler", "save_adversarial", "scale", "seed", "size", "stage"),
+    *("read", "runs", "sampler", "save_adversarial", "scale", "seed", "sigma", "size", "stage"),
     *("stop", "tables", "threads", "threat", "vote", "what"),
 }
 """Options that cost nothing once the others are small."""
@@ -42,7 +42,7 @@ _ATTACKING = {
 SMALL: dict[str, dict[str, str | bool | None]] = {
     "demo": {"limit": "1"},
     "evaluate": _ATTACKING,
-    "certify": {"limit": "1", "samples": "20", "selection": "5"},
+    "certify": {"limit": "1", "samples": "200", "selection": "5"},
     "predict": {"directions": "1"},
     "regions": {"widths": "4,4", "epochs": "5"},
     "spectrum": {"widths": "4", "epochs": "5", "highest": "20", "grid": "5"},

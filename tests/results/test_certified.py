@@ -146,6 +146,14 @@ def test_other_settings_are_refused_by_name(tmp_path):
         CertifiedRows(tmp_path, IDENTITY)
 
 
+def test_a_run_that_ended_before_its_first_row_is_nobody_s(tmp_path):
+    with CertifiedRows(tmp_path, IDENTITY):
+        pass
+    with CertifiedRows(tmp_path, {**IDENTITY, "sigma": 0.5}) as kept:
+        kept.add(ROWS)
+    assert read_certified(tmp_path) == ROWS
+
+
 def test_files_are_no_folders(tmp_path):
     file = tmp_path / "file"
     file.write_text("")

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from bandlimiter.errors import LoadError
-from bandlimiter.results.certified_logs import certified_shares, compare_logs, read_log
+from bandlimiter.results.certified_logs import certified_shares, compare_logs, read_log, read_logs
 from bandlimiter.results.certified_rows import CertifiedRows
 from tests.results.test_certified import ROWS
 
@@ -96,3 +96,24 @@ def test_what_is_no_log_is_one_line(tmp_path, text, words):
     assert "\n" not in str(refusal.value)
     with pytest.raises(LoadError, match="can be read"):
         read_log(tmp_path / "none.tsv")
+
+
+def test_names_tell_logs_apart(tmp_path):
+    """Cohen's files have no suffix, and folders of runs often hold files of one name."""
+    for name in ("sigma_0.12", "sigma_0.25", "a/certified.tsv", "b/certified.tsv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        written(tmp_path / name, LINES)
+    paths = [tmp_path / "sigma_0.12", tmp_path / "sigma_0.25", tmp_path / "a", tmp_path / "b"]
+    paths += [tmp_path / "a" / "certified.tsv", tmp_path / "b" / "certified.tsv"]
+    names = [log.name for log in read_logs(paths)]
+    assert names == ["sigma_0.12", "sigma_0.25", "a", "b", "a/certified", "b/certified"]
+    with pytest.raises(LoadError, match="each log once"):
+        read_logs([tmp_path / "a", tmp_path / "a"])
+
+
+def test_shares_are_told_where_they_are_known(tmp_path):
+    with CertifiedRows(tmp_path / "ours", {}) as kept:
+        kept.add(ROWS)
+    written(tmp_path / "theirs.tsv", LINES[:1])
+    found = compare_logs(read_logs([tmp_path / "ours", tmp_path / "theirs.tsv"]), [0.0])
+    assert [log["shares"] for log in found["logs"]] == [[0.75] * 3, None]

@@ -28,6 +28,7 @@ def run_command(
     monkeypatch.setattr(sys, "path", list(sys.path))
     sys.modules.pop("model_of_mine", None)
     told = ["photo.png" if each == "PHOTO" else each for each in arguments]
-    own = ["--model", "model_of_mine:build", "--scale", "0.226"]
+    own = ["--model", "model_of_mine:build"]
+    own += [] if "--sigma" in told else ["--scale", "0.226"]
     data = [] if told[0] == "predict" else ["--data", "sample"]
     return CliRunner().invoke(app, [*told, *own, *data])

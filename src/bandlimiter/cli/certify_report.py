@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from bandlimiter.results.certified_rows import CertifiedRow
 
 
-def reach(defended: "Defended", images: "ImageSet", proof: dict[str, Any]) -> float:
-    """Return the largest radius that the samples can certify; name those beyond it.
+def reach(
+    defended: "Defended", images: "ImageSet", proof: dict[str, Any]
+) -> tuple[float, list[float] | None]:
+    """Return the largest radius that the samples can certify, and which of those asked for can.
+
+    Names the others.
 
     Raises
     ------
@@ -22,16 +26,38 @@ def reach(defended: "Defended", images: "ImageSet", proof: dict[str, Any]) -> fl
     from bandlimiter.defence.certificates import reach as reach_of
     from bandlimiter.defence.certificates.requirements import require_plan
 
-    plan = require_plan(**proof)
-    dim = images.images(0, 1)[0].numel()
-    most = reach_of(defended.defence, dim, plan.samples, plan.alpha)
-    beyond = [f"{radius:g}" for radius in plan.radii(most) if radius > most]
+    defence = defended.defence
+    plan = require_plan(defence.vote, **proof)
+    most = reach_of(defence, images.images(0, 1)[0].numel(), plan.samples, plan.alpha)
+    radii = plan.radii(most, defence.vote)
+    beyond = [f"{radius:g}" for radius in radii if radius > most]
     if beyond:
         print_error(
-            f"note: left blank: {', '.join(beyond)}, as {plan.samples:,} samples reach {most:.4g} "
-            f"where all agree"
+            f"note: left blank: {', '.join(beyond)}, as {plan.samples:,} samples certify "
+            f"{most:.4g} at the most"
         )
-    return most
+    return most, None if plan.at is None else [radius for radius in radii if radius <= most]
+
+
+def require_exact(defended: "Defended", images: "ImageSet") -> None:
+    """Refuse images off the lattice, before the first of them is certified.
+
+    Raises
+    ------
+    InputError
+        That names one.
+    """
+    from bandlimiter.defence.certificates.requirements import noise_of
+    from bandlimiter.errors import InputError
+
+    lattice = noise_of(defended.defence, images.images(0, 1)[0].numel()).lattice
+    for start in range(0, len(images), 100):
+        off = lattice.round(images.images(start, start + 100))[1].nonzero()
+        if len(off):
+            raise InputError(
+                f"expected images on the lattice of 1/{lattice.steps} with --exact, image "
+                f"{int(images.ids[start + int(off[0])])} is not; leave --exact out"
+            )
 
 
 def identity(defended: "Defended", images: "ImageSet", proof: dict[str, Any]) -> dict[str, Any]:
@@ -83,12 +109,14 @@ def compared(
 ) -> tuple[dict[str, Any], Callable[[dict[str, Any]], object]]:
     """Return what logs say side by side, and how it is shown; draw it into ``out``."""
     from bandlimiter.cli.files import make_folder, write_json
+    from bandlimiter.defence.certificates.requirements import require_radii
     from bandlimiter.results.certified import round_radii
-    from bandlimiter.results.certified_logs import compare_logs, read_log
+    from bandlimiter.results.certified_logs import compare_logs, read_logs
 
-    logs = [read_log(path) for path in paths]
+    logs = read_logs(paths)
     most = max(float(log.radius.max()) for log in logs)
-    radii = [0.0, *(at or round_radii(most)[1:])] if most > 0 else [0.0]
+    asked = None if at is None else require_radii(at)
+    radii = [0.0, *(asked or (round_radii(most)[1:] if most > 0 else ()))]
     document = compare_logs(logs, radii)
     if out is not None:
         from bandlimiter.draw.canvas import save_figure
@@ -166,6 +194,10 @@ def _show_compared(document: dict[str, Any]) -> None:
         table.add_row(f"{radius:g}", *cells)
     for heading, key in (("abstains", "abstained"), ("ACR", "average_radius")):
         table.add_row(heading, *(f"{log[key]:.3f}" for log in document["logs"]))
+    if any(log["shares"] for log in document["logs"]):  # as far as a log says
+        quartiles = [log["shares"] or () for log in document["logs"]]
+        shares = [" ".join(f"{share:.2f}" for share in each) for each in quartiles]
+        table.add_row("p_A, about", *shares)
     table.add_row("images", *(str(log["images"]) for log in document["logs"]))
     console.print(table)
 

@@ -1,6 +1,6 @@
 """Post-averaging: a classifier that answers with its average over a neighbourhood."""
 
-from bandlimiter.defence.certificates import Certificate, certify
+from bandlimiter.defence.certificates import Answer, Certificate, certify
 from bandlimiter.defence.post_average import PostAverage, Stop
 from bandlimiter.defence.prediction import Prediction
 from bandlimiter.defence.tuning import (
@@ -13,6 +13,7 @@ from bandlimiter.defence.votes import VOTES
 
 __all__ = [
     "VOTES",
+    "Answer",
     "Certificate",
     "DirectionsChoice",
     "PostAverage",

@@ -49,9 +49,16 @@ class KeptDraw(nn.Module):
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        saved_lengths = [state_dict.pop(prefix + name, None) for name in ("radius", "sigma")]
-        if any(value is not None for value in saved_lengths):
-            self._radius, self.sigma = (None if v is None else float(v) for v in saved_lengths)
+        radius, sigma = (state_dict.pop(prefix + name, None) for name in ("radius", "sigma"))
+        own, other = ("radius", sigma) if self.sigma is None else ("sigma", radius)
+        if other is not None:
+            raise ConfigurationError(
+                f"expected the state of a defence with a {own}, got one with "
+                f"{'sigma' if own == 'radius' else 'a radius'}; make the defence as it was made "
+                "that was saved"
+            )
+        self._radius = self._radius if radius is None else float(radius)
+        self.sigma = self.sigma if sigma is None else float(sigma)
         if prefix + "seed" in state_dict:
             self.seed = int(state_dict.pop(prefix + "seed"))
         saved = state_dict.get(prefix + "directions")

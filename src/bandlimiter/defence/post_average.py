@@ -1,6 +1,7 @@
 """Post-averaging (paper, section 3): answer with the average over a small neighbourhood."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
@@ -16,7 +17,15 @@ from bandlimiter.defence.surroundings import Surroundings
 from bandlimiter.defence.votes import VOTES, Share
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import InputSampler, Sampler
-from bandlimiter.tensors import ChunkLimit, Key, place_of, require_independent, require_inputs
+from bandlimiter.tensors import (
+    ChunkLimit,
+    Key,
+    map_chunks,
+    model_logits,
+    place_of,
+    require_independent,
+    require_inputs,
+)
 
 if TYPE_CHECKING:
     from bandlimiter.defence.certificates import Answer
@@ -285,7 +294,8 @@ class PostAverage(Surroundings):
             # Late: certificates are about this class.
             from bandlimiter.defence.certificates.certify import answer_at
 
-            return answer_at(self, x, at, budget=budget or 1000, alpha=alpha, keys=keys)
+            most = 1000 if budget is None else budget
+            return answer_at(self, x, at, budget=most, alpha=alpha, keys=keys)
         self.require_fitting(x)
         if stop != "never":
             spending = Spending(stop, alpha, self.evaluations, budget)
@@ -339,11 +349,10 @@ class PostAverage(Surroundings):
     @property
     def settings(self) -> dict[str, Any]:
         """What defines the average, as an evaluation's document states it."""
-        known = self.sigma is None or self._dim is not None
         return {
             "sigma": self.sigma,
-            "radius": self.radius if known else None,
-            "radius_pixels": self.pixel_radius if known else None,
+            "radius": self._radius,
+            "radius_pixels": None if self._radius is None else self.pixel_radius,
             "directions": self.directions_count,
             "evaluations": self.evaluations,
             "sampler": self.sampler.name,
@@ -366,6 +375,7 @@ class PostAverage(Surroundings):
         *,
         model: nn.Module | None = None,
         radius: float | None = None,
+        sigma: float | None = None,
         directions: int | None = None,
         seed: int | None = None,
         vote: str | None = None,
@@ -377,16 +387,18 @@ class PostAverage(Surroundings):
         With ``seed`` or ``directions`` it makes a draw of its own; else it has this one's, also
         where that was loaded from a checkpoint.
         """
+        noise = self.sigma if sigma is None and radius is None else sigma
+        kept_law = noise is None or self.sigma is not None
         new = PostAverage(
             self.model if model is None else model,
-            self._radius if radius is None else radius,
-            sigma=self.sigma if radius is None else None,
+            self._radius if radius is None and noise is None else radius,
+            sigma=noise,
             directions=directions or self.directions_count,
-            sampler=sampler or self.sampler,
+            sampler=sampler or (self.sampler if kept_law else None),
             vote=vote or self.vote,
-            scale=self.scale if radius is not None or self.sigma is None else None,
+            scale=self.scale if noise is None else None,
             seed=self.seed if seed is None else seed,
-            randomness=randomness or self.randomness,
+            randomness=randomness or (self.randomness if noise is None else None),
             chunk=self._limit.size,
         )
         new.training = False  # the model's mode is the caller's matter
@@ -427,13 +439,17 @@ class PostAverage(Surroundings):
         if keys is None:
             keys = range(self._inputs_seen, self._inputs_seen + len(x))
             self._inputs_seen += len(x)
-        elif len(keys) != len(x):
-            raise InputError(f"expected {len(x)} keys, one an input, got {len(keys)}")
-        return keys
+            return keys
+        try:
+            names = [key if isinstance(key, str) else index(key) for key in keys]
+        except TypeError as error:
+            raise InputError(f"expected texts or whole numbers as keys, got {error}") from None
+        if len(names) != len(x):
+            raise InputError(f"expected {len(x)} keys, one per input, got {len(names)}")
+        return names
 
     def _require_scale(self, x: torch.Tensor) -> None:
         require_inputs(x)
-        self.remember(x.shape[1:])
         if self._scale_read:
             shape = x.shape[1:]
             self._once(
@@ -456,7 +472,27 @@ class PostAverage(Surroundings):
         return VOTES[self.vote].scores(logits)
 
     def points_a_pass(self, x: torch.Tensor) -> int:
-        """Return how many points around inputs like x go through the network at once."""
+        """Return how many inputs like those of x [N, ...] go through the network at once.
+
+        Found out once for each shape: halved, and logged, where memory runs out.
+
+        Raises
+        ------
+        InputError
+            (a ValueError) for a model that takes fewer at once, and one alone.
+        """
+
+        def full_pass() -> None:
+            size = self._limit.resolve(x)
+            many = x[:1].expand(size, *x.shape[1:])
+            map_chunks(
+                lambda start, stop: (model_logits(self.model, many[start:stop], check=False),),
+                size,
+                self._limit,
+                x,
+            )
+
+        self._once(full_pass, "pass", x.shape[1:], id(self.model))
         return self._limit.resolve(x)
 
     def share_of_votes(self, stop: str) -> Share:

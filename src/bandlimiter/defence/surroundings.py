@@ -26,7 +26,7 @@ from bandlimiter.sampling import (
     transfer_of,
 )
 from bandlimiter.sampling.transfer import frequency_rows
-from bandlimiter.tensors import Key, require_module, set_training
+from bandlimiter.tensors import Key, is_number, require_module, set_training
 
 
 class Surroundings(KeptDraw):
@@ -69,7 +69,6 @@ class Surroundings(KeptDraw):
             raise ConfigurationError(f"expected a seed that fits 64 bits, got {seed!r}")
         self._radius = None if radius is None else float(radius)
         self.sigma = None if sigma is None else float(sigma)
-        self._dim: int | None = None
         self.seed = int(seed)
         self.randomness: Literal["fixed", "fresh"] = randomness
         self.sampler = _sampler(sampler, model)
@@ -93,27 +92,30 @@ class Surroundings(KeptDraw):
 
     @property
     def radius(self) -> float:
-        """The radius r; with ``sigma`` the noise's root-mean-square or greatest length, in pixels.
-
-        That is sigma sqrt(n), for the ball sigma sqrt(n + 2).
+        """The radius r.
 
         Raises
         ------
         ConfigurationError
-            (a ValueError) with ``sigma``, before there was an input to tell n from.
+            (a ValueError) with ``sigma``, whose offsets have a length that depends on the input:
+            see `radius_at`.
         """
-        if self.sigma is None:
-            return float(self._radius or 0)
-        if self._dim is None:
+        if self._radius is None:
             raise ConfigurationError(
-                f"expected an input first, to tell the radius of sigma={self.sigma:g} in as many "
-                "dimensions; predict one, or call remember(shape)"
+                f"expected a defence with a radius, got one with sigma={self.sigma:g}, whose "
+                "offsets are as long as an input has coordinates: see radius_at(n)"
             )
-        return noise_length(self.sampler.name, self.sigma, self._dim)
+        return self._radius
 
-    def remember(self, shape: Sequence[int]) -> None:
-        """Take note of an input's shape, without batch; with ``sigma``, ``radius`` needs it."""
-        self._dim = math.prod(shape)
+    def radius_at(self, dim: int) -> float:
+        """Return the radius on inputs of n coordinates; with ``sigma`` in pixels.
+
+        That is sigma sqrt(n), the root-mean-square length of the noise, and for the ball
+        sigma sqrt(n + 2).
+        """
+        return (
+            self.radius if self.sigma is None else noise_length(self.sampler.name, self.sigma, dim)
+        )
 
     @property
     def pixel_radius(self) -> float:
@@ -186,7 +188,8 @@ class Surroundings(KeptDraw):
     def _around(self, x: torch.Tensor, keys: Sequence[Key]) -> Neighbourhood:
         """Return the points around the inputs x [N, ...], whose draws are named by ``keys``."""
         vectors = self._vectors(x, keys)
-        return Neighbourhood(x, vectors, self.sampler, self.radius, self.scale)
+        radius = self.radius_at(x[0].numel())
+        return Neighbourhood(x, vectors, self.sampler, radius, self.scale)
 
     def _vectors(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         """Return the draw: [1, M, ...] shared, or [N, M, ...] for each input its own."""
@@ -227,16 +230,10 @@ def require_lengths(radius: float | None, sigma: float | None) -> None:
             "expected either a radius, in the network's normalised input space, or sigma, the "
             f"noise of each pixel in [0, 1]; got {'neither' if radius is None else 'both'}"
         )
-    if sigma is not None and not (_is_number(sigma) and math.isfinite(sigma) and sigma > 0):
+    if sigma is not None and not (is_number(sigma) and math.isfinite(sigma) and sigma > 0):
         raise ConfigurationError(f"expected a finite sigma above 0, in pixels, got {sigma!r}")
-    if radius is not None and not (_is_number(radius) and math.isfinite(radius) and radius >= 0):
+    if radius is not None and not (is_number(radius) and math.isfinite(radius) and radius >= 0):
         raise ConfigurationError(f"expected a finite radius >= 0, got {radius!r}")
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, torch.Tensor):
-        return value.numel() == 1
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _for_sigma(

@@ -105,9 +105,6 @@ def plan_run(
     epsilon = require_number(epsilon)
     images = as_images(data)
     first = images.images(0, 1)
-    for module in (defence, *(others or {}).values()):
-        if isinstance(module, PostAverage):
-            module.remember(first.shape[1:])
     knowing = resolve_threat(threat, adaptive or Adaptive(), epsilon, first.shape[1:])
     if quick and knowing is not None:
         knowing = knowing.quickened()

@@ -132,5 +132,5 @@ def is_paper_s_defence(settings: dict[str, Any]) -> bool:
         and settings.get("scale") is None  # the radius is in the model's own input space
         and all(settings.get(key) == value for key, value in asked.items())
         and math.isclose(settings.get("epsilon", 0), 8 / 255, rel_tol=1e-6)
-        and math.isclose(settings["radius"], settings.get("paper_radius") or 0, rel_tol=1e-6)
+        and math.isclose(settings["radius"] or 0, settings.get("paper_radius") or 0, rel_tol=1e-6)
     )

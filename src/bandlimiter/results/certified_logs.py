@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 
 from bandlimiter.errors import LoadError
-from bandlimiter.results.certified_rows import COLUMNS, TABLE, CertifiedRow
+from bandlimiter.results.certified_rows import COLUMNS, ROWS, TABLE, CertifiedRow, read_certified
 
 _READ = COLUMNS[:-1]
 
@@ -33,12 +33,15 @@ class Log(NamedTuple):
         [N] float64, within which the answer is right; -1 where it is wrong or an abstention.
     abstained
         [N] bool.
+    share
+        [N] float64, of the samples for the label: about p_A. None where it is not known.
     """
 
     name: str
     idx: NDArray[np.int64]
     radius: NDArray[np.float64]
     abstained: NDArray[np.bool_]
+    share: NDArray[np.float64] | None = None
 
 
 def log_of(rows: Iterable[CertifiedRow], name: str) -> Log:
@@ -49,7 +52,29 @@ def log_of(rows: Iterable[CertifiedRow], name: str) -> Log:
         np.array([row.image for row in rows], dtype=np.int64),
         np.array([row.radius if row.right else -1.0 for row in rows]),
         np.array([row.certified is None for row in rows], dtype=bool),
+        np.array([row.share for row in rows]),
     )
+
+
+def read_logs(paths: Sequence[Path]) -> list[Log]:
+    """Read logs under names that differ: where files share one, with their folder's before it.
+
+    Raises
+    ------
+    LoadError
+        As `read_log`; also where one is given twice.
+    """
+    logs = [read_log(path) for path in paths]
+    names = [log.name for log in logs]
+    named = [
+        log
+        if names.count(log.name) == 1
+        else log._replace(name=f"{path.resolve().parent.name}/{log.name}")
+        for log, path in zip(logs, paths, strict=True)
+    ]
+    if len({log.name for log in named}) < len(named):
+        raise LoadError(f"expected each log once, got {', '.join(log.name for log in named)}")
+    return named
 
 
 def read_log(path: Path) -> Log:
@@ -77,8 +102,13 @@ def read_log(path: Path) -> Log:
     idx, predict, radius, correct = (np.array(column) for column in zip(*parsed, strict=True))
     if len(np.unique(idx)) < len(idx):
         raise LoadError(f"expected each image once in {file}, found some twice")
-    name = path.name if path.is_dir() else path.stem
-    return Log(name, idx.astype(np.int64), np.where(correct == 1, radius, -1.0), predict == -1)
+    if path.is_dir():
+        rows = read_certified(path) if (path / ROWS).is_file() else []
+        if len(rows) == len(idx):
+            return log_of(rows, path.resolve().name)
+    name = path.resolve().name  # Cohen's files have no suffix: sigma_0.25
+    name = name.removesuffix(".tsv").removesuffix(".txt").removesuffix(".csv")
+    return Log(name, idx, np.where(correct == 1, radius, -1.0), predict == -1)
 
 
 def compare_logs(logs: Sequence[Log], at: Sequence[float]) -> dict[str, Any]:
@@ -98,7 +128,7 @@ def compare_logs(logs: Sequence[Log], at: Sequence[float]) -> dict[str, Any]:
         each ``name``, ``images`` (its own number), ``abstained``, ``certified_accuracy`` and
         ``interval`` (Clopper and Pearson, 95 %) at each radius, and ``average_radius`` (ACR: wrong
         answers and abstentions count 0; by itself it tells little, a trivial classifier can make
-        it large).
+        it large), ``shares`` (quartiles of `Log.share`, or None).
 
     Raises
     ------
@@ -161,6 +191,9 @@ def _line(log: Log, wanted: NDArray[np.int64], at: Sequence[float]) -> dict[str,
         "certified_accuracy": shares.tolist(),
         "interval": intervals.tolist(),
         "average_radius": float(log.radius[chosen].clip(0).mean()),
+        "shares": None
+        if log.share is None
+        else np.quantile(log.share[chosen], [0.25, 0.5, 0.75]).tolist(),
     }
 
 
@@ -168,7 +201,8 @@ def _numbers(file: Path, number: int, line: dict[str, Any]) -> tuple[int, int, f
     try:
         idx, predict, correct = (int(line[name]) for name in ("idx", "predict", "correct"))
         radius = float(line["radius"])
-    except (TypeError, ValueError):
+        np.int64(idx), np.int64(predict)
+    except (TypeError, ValueError, OverflowError):
         radius, idx, predict, correct = np.nan, 0, 0, 0
     if not (np.isfinite(radius) and radius >= 0 and correct in (0, 1)):
         shown = " ".join(str(line.get(name)) for name in _READ)

@@ -86,7 +86,9 @@ class CertifiedRows:
             self._open(folder, json.loads(json.dumps(identity)))
 
     def add(self, rows: Iterable[CertifiedRow]) -> None:
-        """Append rows, all of them or none; durable on return.
+        """Append rows to the lines, then to the table; durable on return.
+
+        What a failure leaves out of the table is put there when the folder is opened again.
 
         Raises
         ------
@@ -116,8 +118,9 @@ class CertifiedRows:
                 "for it, or name another one"
             ) from None
         try:
-            _require_same(folder, identity)
             content = (folder / ROWS).read_bytes()
+            if b"\n" in content:
+                _require_same(folder, identity)
             rows.truncate(content.rfind(b"\n") + 1)  # a line that was cut off
             self.rows = _parsed(folder / ROWS, content)
             write_whole(folder / IDENTITY, json.dumps(identity, indent=2) + "\n")
@@ -178,8 +181,6 @@ def _require_same(folder: Path, identity: dict[str, Any]) -> None:
     try:
         known = json.loads((folder / IDENTITY).read_bytes())
     except (OSError, ValueError):
-        if b"\n" not in (folder / ROWS).read_bytes():
-            return
         known = {}
     for name in {**identity, **known}:
         before, now = known.get(name), identity.get(name)

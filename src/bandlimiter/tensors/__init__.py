@@ -4,6 +4,7 @@ from bandlimiter.tensors.arrays import as_float64
 from bandlimiter.tensors.checks import (
     as_labels,
     clip_rounding,
+    is_number,
     require_images,
     require_inputs,
     require_labels,
@@ -45,6 +46,7 @@ __all__ = [
     "find_normaliser",
     "freeze",
     "generator",
+    "is_number",
     "logits_of",
     "map_chunks",
     "model_logits",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from bandlimiter.errors import InputError
@@ -10,6 +11,13 @@ from bandlimiter.errors import InputError
 # Pixels that were normalised and back, or resized in floating point, have gone through a few
 # roundings in float32; in less precision one alone is larger.
 _FEW_ROUNDINGS = 4 * torch.finfo(torch.float32).eps
+
+
+def is_number(value: object) -> bool:
+    """Whether a setting is one real number: Python's, numpy's, or a tensor of one."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 1 and not value.is_complex() and value.dtype != torch.bool
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def require_images(images: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from scipy.stats import norm
 from torch import nn
 
 from bandlimiter import Certificate, PostAverage, certify
-from bandlimiter.defence.certificates import GaussianNoise, bar, noise_length, reach
+from bandlimiter.defence.certificates import noise_length, reach
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import Gaussian, UniformBall
 from bandlimiter.tensors import Normalise
@@ -145,6 +145,8 @@ def test_points_are_fresh_draws_of_the_law_each_used_once(sampler, law):
     model = Watched()
     defence = defended(model, sampler=sampler, chunk=64)
     x = torch.tensor([[0.4, 0.2, 0.6], [0.4, 0.2, 0.6]])
+    defence.points_a_pass(x)  # looks at the model with x itself
+    model.batches.clear()
     certify(defence, x, at=[0.3], samples=640, selection=96, give_up=0, keys=["a", "b"])
     points = torch.cat([batch for batch in model.batches if len(batch) == 64])
     assert len(torch.unique(points, dim=0)) == len(points) == 2 * (640 + 96)
@@ -162,6 +164,8 @@ def test_draws_are_named_by_seed_and_key_and_more_samples_extend_fewer():
         model = Watched()
         x = torch.full((1, 3), 0.5)
         defence = defended(model, seed=seed, chunk=32)
+        defence.points_a_pass(x)
+        model.batches.clear()
         certify(defence, x, samples=samples, selection=64, give_up=0, keys=[key], at=[0.001])
         return torch.cat([batch for batch in model.batches if len(batch) == 32])
 
@@ -278,8 +282,10 @@ def test_one_answer_with_a_proof():
     assert hurried.undecided.tolist() == [False, True, False]  # 0.26 is too near to 0.25
     assert (hurried.samples <= 200).all()
     for arguments, words in (
-        ({"at": 0.25, "budget": 1}, "budget of 2"),
+        ({"at": 0.25, "budget": 1}, "budget of 64"),
         ({"at": 0.25, "stop": "exact"}, "no stop with at"),
+        ({"at": 0.25, "budget": 0}, "budget of 64"),
+        ({"at": 0.25, "budget": 100.5}, "budget of 64"),
         ({"at": -1.0}, "increasing radii"),
         ({"at": 9.0}, "at most"),
     ):
@@ -287,14 +293,122 @@ def test_one_answer_with_a_proof():
             defended(half_space(3)).predict(x, **arguments)
 
 
-@pytest.mark.parametrize("sampler", ["gaussian", "ball"])
-def test_the_theorem_s_bar_is_the_inverse_of_the_radius(sampler):
-    noise = GaussianNoise(SIGMA)
-    assert noise.epsilon(3) < 1e-13
-    radii = np.array([0.0, 0.01, 0.2])
-    found = bar(sampler, radii, SIGMA, 5)
-    assert found[0] == 0.5
-    assert (np.diff(found) > 0).all()
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_images_in_half_precision_are_certified_less_far(dtype):
+    """A constant image that half precision holds between two points of the lattice."""
+    value = next(
+        float(v)
+        for v in torch.linspace(0.5, 1, 400).to(dtype)
+        if abs(float(v) * 4080 % 1 - 0.5) < 0.1
+    )
+    x = torch.full((1, 3072), value, dtype=dtype)
+    model = nn.Sequential(nn.Flatten(), half_space(3072)).eval()
+    with pytest.raises(InputError, match="off it"):
+        certify(defended(model), x, exact=True)
+    moved = 3072**0.5 * 0.4 / 4080
+    most = reach(defended(model), 3072, 1000, 1e-3)
+    found = certify(defended(model), x, at=[most - moved], samples=1000)
+    assert not found.certified.any()
+
+
+def test_memory_that_runs_out_ends_in_smaller_passes(caplog):
+    class Full(nn.Module):
+        def forward(self, x):
+            if len(x) > 40:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return torch.stack([x[:, 0], 0 * x[:, 0]], dim=1)
+
+    x = torch.tensor([[0.3, 0, 0]])
+    found = certify(defended(Full().eval()), x, at=[0.1], samples=500)
+    assert found.labels.tolist() == [0]
+    assert "going on with" in caplog.text
+
+    class Few(Full):
+        def forward(self, x):
+            if len(x) > 8:
+                raise RuntimeError("at most 8\nplease")
+            return super().forward(x)
+
+    with pytest.raises(InputError, match=r"takes 128 inputs at once.*chunk=N"):
+        certify(defended(Few().eval()), x, at=[0.1], samples=500)
+    assert certify(defended(Few().eval(), chunk=8), x, at=[0.1], samples=500).labels.tolist() == [0]
+
+
+@pytest.mark.parametrize("budget", [64, 100, 257, 1000, np.int64(640)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_budget_is_kept(budget, count):
+    """All evaluations are counted, those that fill passes up among them."""
+    model, made = Watched(), 0
+    x = torch.full((count, 3), 0.51)
+    defence = defended(model)
+    defence.require_fitting(x)
+    defence.points_a_pass(x)
+    model.batches.clear()
+    found = defence.predict(x, at=0.001, budget=budget, keys=range(count))
+    made = sum(map(len, model.batches))
+    assert made - 1 <= count * budget  # and one to count the classes
+    assert (found.samples <= int(budget)).all()
+    assert made > count * int(budget) // 4
+
+
+def test_radii_out_of_reach_are_named(caplog):
+    certify(defended(half_space(3)), torch.full((1, 3), 0.9), at=[0.1, 7.0], samples=100)
+    assert "left undecided: 7" in caplog.text
+
+
+def test_scores_reach_less_far_than_votes():
+    """Their stakes take 99 %, 90 % ... of the capital at the most."""
+    far = torch.tensor([[30.0, 0, 0]])
+    by_vote = {
+        vote: reach(defended(half_space(3), vote=vote), 3, 1000, 1e-3)
+        for vote in ("majority", "softmax")
+    }
+    assert 0.9 < by_vote["softmax"] / by_vote["majority"] < 1
+    for vote, most in by_vote.items():
+        defence = defended(half_space(3), vote=vote)
+        at = [most * (1 - 1e-6), most * (1 + 1e-6)]
+        found = certify(defence, far, at=at, samples=1000)
+        assert found.certified.tolist() == [[True, False]]
+        with pytest.raises(ConfigurationError, match="at least 1[24] samples"):
+            certify(defence, far, samples=11)
+
+
+def test_keys_are_numbers_however_they_are_held():
+    x, defence = torch.full((1, 3), 0.52), defended(Watched())
+    settings = {"samples": 320, "give_up": 0, "at": [0.1]}
+    found = [
+        float(certify(defence, x, keys=keys, **settings).share)
+        for keys in ([7], np.array([7]), torch.tensor([7]), range(7, 8))
+    ]
+    assert len(set(found)) == 1
+    with pytest.raises(InputError, match="texts or whole numbers"):
+        certify(defence, x, keys=[0.5], **settings)
+
+
+def test_sigma_goes_wherever_a_radius_goes(tmp_path):
+    """Copies, checkpoints, neighbours and other laws; and no state is taken for another kind."""
+    defence = defended(half_space(3 * 4 * 4))
+    assert defence.variant(seed=3).sigma == SIGMA
+    assert defence.variant(sampler="ball").sampler.name == "ball"
+    by_radius = defence.variant(radius=2.0)
+    assert (by_radius.sigma, by_radius.radius) == (None, 2.0)
+    again = PostAverage(half_space(3), 6.0, scale=1.0).variant(sigma=0.5)
+    assert (again.sigma, again.randomness, again.sampler.name) == (0.5, "fresh", "gaussian")
+    for shape in ((3, 4, 4), (3, 32, 32)):  # whatever was seen before
+        around = defence.neighbours(torch.zeros(shape), key=0)
+        errors = 5 / (2 * around.numel()) ** 0.5
+        assert float(around.std()) == pytest.approx(SIGMA, rel=errors)
+    assert "sigma=0.25" in repr(defence)
+    assert defence.settings["sigma"] == SIGMA
+    assert defence.settings["radius"] is None
+    with pytest.raises(ConfigurationError, match=r"radius_at\(n\)"):
+        _ = defence.radius
+    other = PostAverage(half_space(3 * 4 * 4), sigma=0.1)
+    other.load_state_dict(defence.state_dict())
+    assert other.sigma == SIGMA
+    for one, two in ((defence, by_radius), (by_radius, defence)):
+        with pytest.raises(ConfigurationError, match="expected the state of a defence with"):
+            one.load_state_dict(two.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -343,8 +457,15 @@ def test_refuses_a_model_in_training_mode_but_not_a_wrapper(mlp):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"samples": 0}, "at least 1 of samples"),
-        ({"selection": 0}, "at least 1 of selection"),
+        ({"samples": 0}, "whole number of samples"),
+        ({"samples": 1e5}, "whole number of samples"),
+        ({"selection": 0}, "whole number of selection"),
+        ({"alpha": "a"}, "alpha"),
+        ({"alpha": None}, "alpha"),
+        ({"alpha": 1e-310, "samples": 1000}, "at least 1035 samples"),
+        ({"give_up": "a"}, "give up at"),
+        ({"give_up": None}, "give up at"),
+        ({"until_width": "a"}, "positive width"),
         ({"samples": 9}, "at least 12 samples"),
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": 1.0}, "alpha"),

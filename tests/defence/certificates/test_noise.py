@@ -10,8 +10,10 @@ from scipy.stats import kstest, norm
 from bandlimiter.defence.certificates import BallNoise, GaussianNoise, Lattice, lattice_for
 from bandlimiter.defence.certificates.noise import Stream, _table
 from bandlimiter.errors import ConfigurationError
+from bandlimiter.tensors import generator
 
 CPU = torch.device("cpu")
+COLLIDING = ((25, "estimation", 1589), (35, "estimation", 2296))
 NOISES = [GaussianNoise, BallNoise]
 
 
@@ -93,7 +95,30 @@ def test_8_bit_pixels_are_points_and_are_shown_as_they_are():
         numbers, moved = lattice.round(pixels[None])
         assert float(moved) == 0
         assert torch.equal(lattice.points(numbers)[0], pixels)
-    assert float(Lattice(4080).round(pixels.double()[None])[1]) > 0  # not the nearest float64
+    for near in (pixels.double(), torch.arange(256, dtype=torch.float64) / 255):
+        assert float(Lattice(4080).round(near[None])[1]) == 0
+    assert float(Lattice(4080).round(pixels.double()[None] + 1e-9)[1]) > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_coarser_than_the_lattice(dtype):
+    """Its numbers nearest to points are not these points, and are moved by what lies between."""
+    pixels = torch.arange(256, dtype=torch.float64)[None] / 255
+    halves = pixels.to(dtype)
+    numbers, moved = Lattice(4080).round(halves)
+    points = numbers.double() / 4080
+    torch.testing.assert_close(moved, (points - halves.double()).norm(dim=1), rtol=1e-12, atol=0)
+    assert float(moved) > 1e-4
+    assert not torch.equal(points, pixels)  # some land on another point than the image's own
+
+
+def test_streams_of_the_ball_use_all_of_a_name():
+    """The CPU's own generator takes 32 bits of a seed: these two names agree in those."""
+    one, other = (generator(0, "certify", *name).initial_seed() for name in COLLIDING)
+    assert one % 2**32 == other % 2**32
+    noise, zero = BallNoise(0.25), torch.zeros(5, dtype=torch.int32)
+    first, second = (noise.around(zero, 4, Stream(0, name, CPU)) for name in COLLIDING)
+    assert not torch.equal(first, second)
 
 
 def test_rounding_is_to_the_nearest_and_halves_go_up():

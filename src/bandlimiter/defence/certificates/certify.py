@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bandlimiter.defence.certificates.noise import Noise, Stream
+from bandlimiter.defence.certificates.noise import Noise
 from bandlimiter.defence.certificates.radii import bar, certified_radius, noise_length
 from bandlimiter.defence.certificates.requirements import (
     Plan,
@@ -17,17 +17,15 @@ from bandlimiter.defence.certificates.requirements import (
     require_plan,
 )
 from bandlimiter.defence.certificates.sequential import EVIDENCE, Evidence, highest_bar
+from bandlimiter.defence.certificates.source import BLOCK, Source
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.tensors import Key, model_logits, place_of, require_no_overflow
+from bandlimiter.tensors import Key, model_logits, place_of
 
 if TYPE_CHECKING:
     from bandlimiter.defence.post_average import PostAverage
 
-BLOCK = 32
-"""Points of an input that are drawn together, after which its tests are looked at."""
-
 _MOST_NUMBERS = 2**24
-"""In the inputs, or the tests, of a group that is worked on together."""
+"""Bounds the memory of inputs, votes and tests that are worked on together."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class Certificate(NamedTuple):
     certified
         [N, A] bool: at all x' of the lattice within this radius of x the average has this label.
     undecided
-        [N, A] bool: neither shown nor given up with these samples, or beyond what they reach.
+        [N, A] bool: neither shown nor given up with these samples, or farther than they reach.
     radius
         [N] float64, the largest that is certified, L2 in the units of x; 0 where none is.
     samples
@@ -172,7 +170,8 @@ def certify(
     >>> found.labels.tolist(), found.radius.tolist()  # at a tie: abstains
     ([0, -1], [0.5, 0.0])
     """
-    plan = require_plan(at, samples, selection, alpha, give_up, until_width, exact)
+    require_average(defence)
+    plan = require_plan(defence.vote, at, samples, selection, alpha, give_up, until_width, exact)
     labels, spent, shares, held, opened, radii = _decide(defence, x, plan, keys)
     largest = torch.cat([torch.zeros(1, dtype=torch.float64), radii])
     return Certificate(
@@ -197,10 +196,22 @@ def answer_at(
     keys: Sequence[Key] | None = None,
 ) -> Answer:
     """Answer within a budget of evaluations, with yes or no to one radius where that suffices."""
-    if not isinstance(budget, int) or budget < 2:
-        raise ConfigurationError(f"expected a budget of 2 evaluations or more, got {budget!r}")
-    selection = max(1, min(100, budget // 5))
-    plan = require_plan([radius], budget - selection, selection, alpha, 1e-2, None, exact=False)
+    if not isinstance(budget, (int, np.integer)) or budget < 2 * BLOCK:
+        raise ConfigurationError(
+            f"expected a budget of {2 * BLOCK} evaluations or more per input, got {budget!r}"
+        )
+    selection = BLOCK * max(1, min(3, int(budget) // (5 * BLOCK)))
+    plan = require_plan(
+        defence.vote,
+        [radius],
+        int(budget) - selection,
+        selection,
+        alpha,
+        1e-2,
+        None,
+        exact=False,
+        budget=int(budget),
+    )
     labels, spent, _, held, opened, _ = _decide(defence, x, plan, keys)
     return Answer(labels, held[:, 1], opened[:, 1], spent)
 
@@ -208,7 +219,7 @@ def answer_at(
 def reach(defence: "PostAverage", dim: int, samples: int, alpha: float) -> float:
     """Return the largest radius that so many samples certify where all agree."""
     noise = noise_of(defence, dim)
-    margin = 2 * (highest_bar(samples, alpha) - noise.epsilon(dim)) - 1
+    margin = 2 * (highest_bar(samples, alpha, defence.vote) - noise.epsilon(dim)) - 1
     length = noise_length(noise.name, noise.sigma, dim)
     return float(certified_radius(noise.name, margin, length, dim))
 
@@ -224,29 +235,53 @@ def _decide(
 
     The first column is radius 0: whether the label is the average's at all.
     """
-    require_average(defence)
     defence.require_fitting(x)
     names, dim = defence.name_draws(x, keys), x[0].numel()
     noise, most = noise_of(defence, dim), reach(defence, dim, plan.samples, plan.alpha)
     radii = plan.radii(most, defence.vote)
-    classes = model_logits(defence.model, x[:1]).shape[1]
+    _tell(radii, most, plan)
+    placed = x.detach().to(place_of(defence.model)[0])
+    if plan.exact:
+        _require_exact(noise, placed, names)
+    classes = model_logits(defence.model, placed[:1]).shape[1]
     tests = (1 + len(radii)) * (classes if defence.vote == "softmax" else 1) * 12
-    size = max(1, min(_MOST_NUMBERS // max(dim, tests), len(x)))
+    size = max(1, _MOST_NUMBERS // max(dim, tests, plan.selection * classes))
     parts = []
     for start in range(0, len(x), size):
-        source = _Source(defence, noise, x[start : start + size], names[start : start + size])
-        if plan.exact and bool(source.moved.any()):
-            first = start + int(source.moved.cpu().nonzero()[0])
-            raise InputError(
-                f"expected inputs on the lattice of 1/{noise.lattice.steps} where exactness is "
-                f"asked for, got input {first} off it; round it, or leave exactness out"
-            )
+        some = slice(start, start + size)
+        source = Source(
+            defence, noise, placed[some], names[some], budget=plan.budget, pilot=plan.selection
+        )
         parts.append(_group(source, _bars(source, radii, plan), plan, classes))
     columns = [torch.cat(column).to(x.device) for column in zip(*parts, strict=True)]
     return (*columns, torch.tensor(radii, dtype=torch.float64))
 
 
-def _bars(source: "_Source", radii: Sequence[float], plan: Plan) -> NDArray[np.float64]:
+def _tell(radii: Sequence[float], most: float, plan: Plan) -> None:
+    """Name the radii that these samples cannot certify."""
+    beyond = [f"{radius:g}" for radius in radii if radius > most]
+    if beyond:
+        logger.warning(
+            "left undecided: %s, as %d samples certify %.4g at the most",
+            ", ".join(beyond),
+            plan.samples,
+            most,
+        )
+
+
+def _require_exact(noise: Noise, x: torch.Tensor, names: Sequence[Key]) -> None:
+    """Refuse inputs off the lattice, before the first sample."""
+    for start in range(0, len(x), 256):
+        off = noise.lattice.round(x[start : start + 256])[1].nonzero()
+        if len(off):
+            raise InputError(
+                f"expected inputs on the lattice of 1/{noise.lattice.steps} where exactness is "
+                f"asked for, got input {names[start + int(off[0])]} off it; round it, or leave "
+                "exactness out"
+            )
+
+
+def _bars(source: "Source", radii: Sequence[float], plan: Plan) -> NDArray[np.float64]:
     """Return what has to be exceeded at radius 0 and at all others, [N, 1 + A]; inf out of reach.
 
     An input that was moved onto the lattice has its label where it was moved to, and a certificate
@@ -256,10 +291,11 @@ def _bars(source: "_Source", radii: Sequence[float], plan: Plan) -> NDArray[np.f
     moved = source.moved.cpu().numpy()[:, None]
     reached = np.concatenate([0 * moved, np.asarray(radii) + moved], axis=1)
     bars = bar(noise.name, reached, noise.sigma, dim) + noise.epsilon(dim)
-    return np.where(bars <= highest_bar(plan.samples, plan.alpha), bars, np.inf)
+    highest = highest_bar(plan.samples, plan.alpha, source.defence.vote)
+    return np.where(bars <= highest, bars, np.inf)
 
 
-def _group(source: "_Source", bars: NDArray[np.float64], plan: Plan, classes: int) -> _Group:
+def _group(source: "Source", bars: NDArray[np.float64], plan: Plan, classes: int) -> _Group:
     """Decide a group of inputs."""
     every = range(len(bars))
     pilot = source.shares(every, "selection", 0, plan.selection)
@@ -273,6 +309,8 @@ def _group(source: "_Source", bars: NDArray[np.float64], plan: Plan, classes: in
         # So many blocks that a pass is full also where few inputs are left.
         ahead = -(-source.size // (BLOCK * len(rows))) * BLOCK
         done, upto = spent[rows[0]], min(spent[rows[0]] + ahead, plan.samples)
+        if not source.affords(len(rows) * int(upto - done)):
+            break
         shares = source.shares(rows.tolist(), "estimation", done, upto)
         _observe(evidence, reachable, spent, plan, rows, shares, labels)
     held = evidence.certified & reachable
@@ -320,56 +358,3 @@ def _observe(
         some = shares[places, start : start + BLOCK]
         evidence.observe(rows[places], some, labels[rows[places]].to(shares.device))
         spent[rows[places]] += some.shape[1]
-
-
-class _Source:
-    """Evaluates a model at noisy points around a group of inputs, in passes of one size."""
-
-    def __init__(
-        self, defence: "PostAverage", noise: Noise, x: torch.Tensor, keys: Sequence[Key]
-    ) -> None:
-        self.defence, self.noise, self._keys, self._shape = defence, noise, keys, x.shape[1:]
-        self._device = place_of(defence.model)[0]
-        numbers, self.moved = noise.lattice.round(x.to(self._device))
-        self.numbers = numbers.flatten(1)
-        self.size = defence.points_a_pass(x)
-        self._share = defence.share_of_votes("certify")
-
-    def shares(self, rows: Sequence[int], stage: str, start: int, stop: int) -> torch.Tensor:
-        """Return what the points ``start`` to ``stop - 1`` say: [len(rows), stop - start, C].
-
-        They are independent of those of all other rows, stages and places.
-        """
-        blocks = (
-            self._block(row, stage, first)[: stop - first]
-            for row in rows
-            for first in range(start, stop, BLOCK)
-        )
-        answers = [self._answers(points) for points in _passes(blocks, self.size)]
-        return torch.cat(answers)[: len(rows) * (stop - start)].view(len(rows), stop - start, -1)
-
-    def _block(self, row: int, stage: str, first: int) -> torch.Tensor:
-        name = (self._keys[row], stage, first // BLOCK)
-        stream = Stream(self.defence.seed, name, self._device)
-        return self.noise.around(self.numbers[row], BLOCK, stream)
-
-    def _answers(self, points: torch.Tensor) -> torch.Tensor:
-        logits = model_logits(self.defence.model, points.view(-1, *self._shape), check=False)
-        require_no_overflow(logits)
-        return self._share(logits.to(torch.promote_types(logits.dtype, torch.float32)))
-
-
-def _passes(blocks: Iterator[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
-    """Yield the points of all blocks in passes of ``size``; the last one repeats its last point."""
-    held: list[torch.Tensor] = []
-    count = 0
-    for block in blocks:
-        held.append(block)
-        count += len(block)
-        while count >= size:
-            joined = torch.cat(held)
-            yield joined[:size]
-            held, count = [joined[size:]], count - size
-    if count:
-        joined = torch.cat(held)
-        yield torch.cat([joined, joined[-1:].expand(size - count, -1)])

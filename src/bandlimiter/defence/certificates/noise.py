@@ -86,22 +86,27 @@ class Lattice(NamedTuple):
         Returns
         -------
         numbers, moved
-            [N, ...] int32 and [N] float64. An input whose values are the floating point numbers
-            nearest to points of the lattice counts as on it, and is not moved.
+            [N, ...] int32 and [N] float64. An input whose values are the float32 or float64
+            numbers nearest to points of the lattice counts as on it, and is not moved.
         """
-        numbers = torch.floor(x.double() * self.steps + 0.5)
+        real = x.double()
+        numbers = torch.floor(real * self.steps + 0.5)
         if bool((numbers.abs() >= _MOST).any()):
             raise ConfigurationError(
                 f"expected inputs of less than {_MOST / self.steps:g} in size for noise on a "
                 f"lattice of 1/{self.steps}, got {float(x.abs().max()):g}; give pixels in [0, 1]"
             )
-        points = numbers / self.steps
-        off = torch.where(points.to(x.dtype) == x, 0, points - x.double())
+        points = numbers / torch.tensor(self.steps, dtype=torch.float64, device=x.device)
+        # Half precision is coarser than the lattice: its nearest number to a point is not it.
+        on = (points == real) | (points.float().double() == real)
+        off = torch.where(on, 0, points - real)
         return numbers.to(torch.int32), torch.linalg.vector_norm(off.flatten(1), dim=1)
 
     def points(self, numbers: torch.Tensor) -> torch.Tensor:
         """Return the points with these numbers, saturated: int32 -> float32."""
-        return numbers.clamp(-_MOST, _MOST).to(torch.float32).div_(self.steps)
+        # Not by a Python number: GPUs then multiply by its reciprocal, which is rounded.
+        steps = torch.tensor(self.steps, dtype=torch.float32, device=numbers.device)
+        return numbers.clamp(-_MOST, _MOST).to(torch.float32).div_(steps)
 
 
 class Stream(NamedTuple):
@@ -116,8 +121,20 @@ class Stream(NamedTuple):
         return np.random.PCG64DXSM(self._number())
 
     def generator(self) -> torch.Generator:
-        """Return a generator on the device."""
+        """Return a generator on a GPU; the CPU's would take 32 bits of the name alone."""
         return torch.Generator(self.device).manual_seed(self._number())
+
+    def variates(self, count: int, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return normal [count, n] and uniform [count, 1] variates in float64."""
+        if self.device.type == "cpu":
+            source = np.random.Generator(self.bits())
+            normal, uniform = source.standard_normal((count, dim)), source.random((count, 1))
+            return torch.from_numpy(normal), torch.from_numpy(uniform)
+        rng, real = self.generator(), torch.float64
+        return (
+            torch.randn(count, dim, generator=rng, dtype=real, device=self.device),
+            torch.rand(count, 1, generator=rng, dtype=real, device=self.device),
+        )
 
     def _number(self) -> int:
         return generator(self.seed, "certify", *self.name).initial_seed() % 2**64
@@ -187,12 +204,8 @@ class GaussianNoise:
 
     def look_up(self, bits: torch.Tensor) -> torch.Tensor:
         """Return what 63 uniform bits stand for: [...] int64 >= 0 -> [...] int32."""
-        table = _table(self.sigma * self.lattice.steps)
-        place, rest = bits >> table.shift, bits & ((1 << table.shift) - 1)
-        threshold, own, other = (
-            torch.from_numpy(column).to(bits.device)
-            for column in (table.threshold, table.own, table.other)
-        )
+        shift, threshold, own, other = _table_on(self.sigma * self.lattice.steps, bits.device)
+        place, rest = bits >> shift, bits & ((1 << shift) - 1)
         return torch.where(rest < threshold[place], own[place], other[place])
 
 
@@ -220,9 +233,8 @@ class BallNoise:
 
     def around(self, numbers: torch.Tensor, count: int, stream: Stream) -> torch.Tensor:
         """See `Noise`."""
-        dim, rng, real = len(numbers), stream.generator(), torch.float64
-        normal = torch.randn(count, dim, generator=rng, dtype=real, device=stream.device)
-        uniform = torch.rand(count, 1, generator=rng, dtype=real, device=stream.device)
+        dim = len(numbers)
+        normal, uniform = stream.variates(count, dim)
         radius = self.sigma * math.sqrt(dim + 2) * self.lattice.steps
         lengths = torch.linalg.vector_norm(normal, dim=1, keepdim=True)
         normal *= radius * uniform.pow(1 / dim) / lengths
@@ -240,7 +252,7 @@ def lattice_for(sigma: float) -> Lattice:
         For a sigma that is no number of [4 / (255 * 2^12), 8].
     """
     smallest = _CELLS / (255 * 2**_FINEST)
-    if not smallest <= sigma <= _LARGEST:
+    if not smallest <= float(sigma) <= _LARGEST:
         raise ConfigurationError(
             f"expected sigma from {smallest:.2g} to {_LARGEST:g} for noise on a lattice, in pixels "
             f"of [0, 1]; got {sigma:g}"
@@ -302,6 +314,16 @@ def _table(sigma: float) -> _Table:
             if shares[giver] < 1 << shift:
                 few.append(giver)
     return _Table(shift, threshold, own, other)
+
+
+@lru_cache(maxsize=8)
+def _table_on(
+    sigma: float, device: torch.device
+) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]:
+    table = _table(sigma)
+    columns = (table.threshold, table.own, table.other)
+    threshold, own, other = (torch.from_numpy(column).to(device) for column in columns)
+    return table.shift, threshold, own, other
 
 
 @compiled

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import index
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 
 from bandlimiter.defence.certificates.noise import NOISES, Noise
 from bandlimiter.defence.certificates.sequential import EVIDENCE, highest_bar
-from bandlimiter.defence.stopping import require_level
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.sampling import (
     AnySampler,
@@ -22,7 +20,7 @@ from bandlimiter.sampling import (
     UniformBall,
     UniformSphere,
 )
-from bandlimiter.tensors import require_eval
+from bandlimiter.tensors import is_number, require_eval
 
 if TYPE_CHECKING:
     from bandlimiter.defence.post_average import PostAverage
@@ -39,7 +37,8 @@ _SINGULAR = (RandomDirections, OrthogonalDirections, UniformSphere)
 class Plan:
     """Which radii are tested, on how many samples, and how sure the answer shall be.
 
-    ``at`` is None for all radii, ``width`` to which they are wanted then.
+    ``at`` is None for all radii, ``width`` to which they are wanted then; ``budget`` is the most
+    evaluations per input, those beyond a decision included, None for as many as passes make.
     """
 
     at: tuple[float, ...] | None
@@ -49,6 +48,7 @@ class Plan:
     give_up: float
     width: float | None
     exact: bool
+    budget: int | None = None
 
     @property
     def spare(self) -> int:
@@ -84,6 +84,7 @@ class Plan:
 
 
 def require_plan(
+    vote: str,
     at: Sequence[float] | None,
     samples: int,
     selection: int,
@@ -91,33 +92,50 @@ def require_plan(
     give_up: float,
     until_width: float | None,
     exact: bool,
+    *,
+    budget: int | None = None,
 ) -> Plan:
     """Return the plan; refuse (ConfigurationError) what is out of range or contradicts itself."""
     for name, number in (("samples", samples), ("selection", selection)):
         if not isinstance(number, (int, np.integer)) or number < 1:
-            raise ConfigurationError(f"expected at least 1 of {name}, got {number}")
-    require_level(alpha)
-    if give_up and not 0 < give_up < 1:
+            raise ConfigurationError(f"expected a whole number of {name}, 1 or more, got {number}")
+    _require_share("alpha", alpha)
+    if not (is_number(give_up) and give_up == 0):
+        _require_share("a level to give up at (0 is never)", give_up)
+    if vote in EVIDENCE and highest_bar(int(samples), alpha, vote) <= 0.5:
         raise ConfigurationError(
-            f"expected a level to give up at in (0, 1), or 0 for never; got {give_up}"
+            f"expected at least {_fewest(alpha, vote)} samples for alpha {alpha:g}, got {samples}: "
+            "fewer certify nothing, even where all agree"
         )
-    if highest_bar(samples, alpha) <= 0.5:
-        fewest = next(
-            number for number in range(samples, 10**6) if highest_bar(number, alpha) > 0.5
-        )
-        raise ConfigurationError(
-            f"expected at least {fewest} samples for alpha {alpha:g}, got {samples}: fewer certify "
-            "nothing, even where all agree"
-        )
-    if until_width is not None and (at is not None or not 0 < until_width < math.inf):
-        raise ConfigurationError(
-            f"expected a positive width, and no radii to certify at beside it, got {until_width}"
-        )
-    radii = None if at is None else _require_radii(at)
-    return Plan(radii, index(samples), index(selection), alpha, give_up, until_width, exact)
+    if until_width is not None and not (is_number(until_width) and 0 < until_width < math.inf):
+        raise ConfigurationError(f"expected a positive width, got {until_width!r}")
+    if until_width is not None and at is not None:
+        raise ConfigurationError("expected no radii to certify at beside a width, got both")
+    radii = None if at is None else require_radii(at)
+    width = None if until_width is None else float(until_width)
+    numbers = int(samples), int(selection), float(alpha), float(give_up)
+    return Plan(radii, *numbers, width, exact, budget)
 
 
-def _require_radii(at: Sequence[float]) -> tuple[float, ...]:
+def _require_share(name: str, value: float) -> None:
+    if not is_number(value) or not 0 < value < 1:
+        raise ConfigurationError(f"expected {name} in (0, 1), got {value!r}")
+
+
+def _fewest(alpha: float, vote: str) -> int:
+    """Return the fewest samples that can certify anything, by doubling and halving."""
+    high = 1
+    while highest_bar(high, alpha, vote) <= 0.5:
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if highest_bar(middle, alpha, vote) > 0.5 else (middle, high)
+    return high
+
+
+def require_radii(at: Sequence[float]) -> tuple[float, ...]:
+    """Return radii; refuse (ConfigurationError) none, and what is not positive and increasing."""
     try:
         radii = tuple(float(radius) for radius in at)
     except (TypeError, ValueError):

@@ -80,8 +80,10 @@ def _log_ratio(s: Floats, f: Floats, q: Floats, part: np.ufunc) -> Floats:
     return np.asarray(likelihood + kept - s * np.log(q) - f * np.log1p(-q))
 
 
-def highest_bar(samples: int, alpha: float) -> float:
+def highest_bar(samples: int, alpha: float, vote: str = "majority") -> float:
     """Return the largest q that ``samples`` unanimous votes, or gains of one, can reject.
+
+    Gains are those of the vote ``softmax``; their bets reach a little less.
 
     Examples
     --------
@@ -91,7 +93,7 @@ def highest_bar(samples: int, alpha: float) -> float:
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        if log_capital(samples, 0, middle) >= math.log(1 / alpha):
+        if EVIDENCE[vote].unanimous(samples, middle) >= -math.log(alpha):
             low = middle
         else:
             high = middle
@@ -113,8 +115,8 @@ class Evidence(ABC):
 
     def __init__(self, bars: Floats, alpha: float, give_up: float) -> None:
         self._bars = bars
-        self._sure = math.log(1 / alpha)
-        self._plain = math.log(1 / give_up) if give_up else math.inf
+        self._sure = -math.log(alpha)
+        self._plain = -math.log(give_up) if give_up else math.inf
         self._held = np.zeros(bars.shape, dtype=bool)
         self._dropped = np.zeros(bars.shape, dtype=bool)
 
@@ -134,6 +136,11 @@ class Evidence(ABC):
     def undecided(self) -> NDArray[np.bool_]:
         """[N, A], which bars are neither rejected nor, themselves or one before, given up."""
         return ~self.certified & ~np.logical_or.accumulate(self._dropped, axis=1)
+
+    @staticmethod
+    @abstractmethod
+    def unanimous(samples: int, bar: float) -> float:
+        """Return the log capital after so many points that all say nothing but the label."""
 
     @property
     @abstractmethod
@@ -155,6 +162,11 @@ class Votes(Evidence):
     def __init__(self, bars: Floats, alpha: float, give_up: float, classes: int) -> None:
         super().__init__(bars, alpha, give_up)
         self._won, self._lost = np.zeros((2, len(bars)), dtype=np.int64)
+
+    @staticmethod
+    @override
+    def unanimous(samples: int, bar: float) -> float:
+        return float(log_capital(samples, 0, bar))
 
     @property
     @override
@@ -182,6 +194,12 @@ class Scores(Evidence):
         shape = (*bars.shape, classes, len(_STAKES))
         self._up, self._down = np.zeros((2, *shape))
         self._gained, self._count = np.zeros((len(bars), classes)), np.zeros(len(bars))
+
+    @staticmethod
+    @override
+    def unanimous(samples: int, bar: float) -> float:
+        logs = samples * np.log1p(np.array(_STAKES) * (1 / bar - 1))
+        return float(np.logaddexp.reduce(logs)) - math.log(len(_STAKES))
 
     @property
     @override

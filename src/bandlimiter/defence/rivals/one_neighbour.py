@@ -57,6 +57,8 @@ class OneNeighbour(KeptDraw):
 
     evaluations = 1
 
+    _radius: float
+
     def __init__(
         self,
         model: nn.Module,
@@ -71,7 +73,7 @@ class OneNeighbour(KeptDraw):
         if not -(2**63) <= seed < 2**63:
             raise ConfigurationError(f"expected a seed that fits 64 bits, got {seed}")
         self.model = model
-        self.radius, self.seed = float(radius), int(seed)
+        self._radius, self.sigma, self.seed = float(radius), None, int(seed)
         self.sampler, self.directions_count = RandomDirections(), 1
         found = resolve_scale(model, scale)
         if isinstance(found, torch.Tensor):  # as a buffer it follows the module's device
@@ -79,6 +81,11 @@ class OneNeighbour(KeptDraw):
         else:
             self.scale = found
         self.register_buffer("directions", None)
+
+    @property
+    def radius(self) -> float:
+        """Of the average that it is compared with: the neighbour is a third of it away."""
+        return self._radius
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the model's logits at the neighbours: [N, ...] pixels -> [N, classes].

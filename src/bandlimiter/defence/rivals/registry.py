@@ -19,6 +19,8 @@ def _cloud(sampler: str) -> Callable[[PostAverage], PostAverage]:
     """Return what makes the average over another law: same length of offsets, K, vote, seed."""
 
     def build(defence: PostAverage) -> PostAverage:
+        if defence.sigma is not None:
+            return defence.variant(sampler=sampler)
         return PostAverage(
             defence.model,
             typical_length(defence),
