@@ -47,6 +47,10 @@ _DRAWN_NUMBERS = 2**24
 _FULL_PASS = 2
 _LEAST_PASS = 8
 
+# ResNet-20, float32, two cores: 2,260 evaluations a second of `certify` at 32 a pass, 2,050 at 64
+# and 1,630 at 128.
+_EAGER_PASS = 32
+
 
 class PostAverage(Surroundings):
     """A trained classifier that answers with its average around the input. No retraining.
@@ -483,17 +487,21 @@ class PostAverage(Surroundings):
         """
 
         def full_pass() -> None:
-            size = self._limit.resolve(x)
-            many = x[:1].expand(size, *x.shape[1:])
+            many = x[:1].expand(self._size(x), *x.shape[1:])
             map_chunks(
                 lambda start, stop: (model_logits(self.model, many[start:stop], check=False),),
-                size,
+                len(many),
                 self._limit,
                 x,
             )
 
         self._once(full_pass, "pass", x.shape[1:], id(self.model))
-        return self._limit.resolve(x)
+        return self._size(x)
+
+    def _size(self, x: torch.Tensor) -> int:
+        size = self._limit.resolve(x)
+        eager = x.device.type == "cpu" and not getattr(self.model, "fills_large_passes", False)
+        return min(size, _EAGER_PASS) if eager and self._limit.size == "auto" else size
 
     def share_of_votes(self, stop: str) -> Share:
         """Return what a point adds to the average; refuse (ConfigurationError) votes without."""

@@ -314,7 +314,7 @@ def test_images_in_half_precision_are_certified_less_far(dtype):
 def test_memory_that_runs_out_ends_in_smaller_passes(caplog):
     class Full(nn.Module):
         def forward(self, x):
-            if len(x) > 40:
+            if len(x) > 20:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return torch.stack([x[:, 0], 0 * x[:, 0]], dim=1)
 
@@ -329,7 +329,7 @@ def test_memory_that_runs_out_ends_in_smaller_passes(caplog):
                 raise RuntimeError("at most 8\nplease")
             return super().forward(x)
 
-    with pytest.raises(InputError, match=r"takes 128 inputs at once.*chunk=N"):
+    with pytest.raises(InputError, match=r"takes 32 inputs at once.*chunk=N"):
         certify(defended(Few().eval()), x, at=[0.1], samples=500)
     assert certify(defended(Few().eval(), chunk=8), x, at=[0.1], samples=500).labels.tolist() == [0]
 
