@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -162,6 +163,27 @@ def test_a_killed_run_ends_as_if_it_had_not_been(finished, tmp_path):
         for each in (finished[0], folder)
     ]
     assert tables[0] == tables[1]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_really_killed_goes_on(tmp_path):
+    given = ("--limit", 40, "--sigma", 0.02, "--at", "0.01,0.02", "--samples", 96, "--out")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert run(*given, whole).returncode == 0
+    with subprocess.Popen([*COMMAND, *map(str, given), str(cut)], env=ENVIRONMENT) as process:
+        rows = cut / "rows.jsonl"
+        while process.poll() is None and not (rows.exists() and b"\n" in rows.read_bytes()):
+            time.sleep(0.01)
+        process.kill()
+    assert 0 < len(read_certified(cut)) < 40
+    result = run(*given, cut)
+    assert result.returncode == 0, result.stderr
+    tables = [
+        [line.split("\t")[:5] for line in (each / "certified.tsv").read_text().splitlines()]
+        for each in (whole, cut)
+    ]
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 41
 
 
 def test_logs_of_others_stand_beside_ours(finished, tmp_path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bandlimiter.cli.setup import Defended
     from bandlimiter.data import ImageSet
+    from bandlimiter.defence import PostAverage
     from bandlimiter.results.certified_rows import CertifiedRow
 
 
@@ -75,6 +76,15 @@ def identity(defended: "Defended", images: "ImageSet", proof: dict[str, Any]) ->
         "images": of_images(images),
         **of_place(defence.model),
         **of_code(),
+    }
+
+
+def noise_settings(defence: "PostAverage") -> dict[str, Any]:
+    """Return what is certified; how many points `predict` takes plays no part."""
+    return {
+        key: value
+        for key, value in defence.settings.items()
+        if key not in ("directions", "evaluations")
     }
 
 
