@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bandlimiter.defence import Certificate, PostAverage, Prediction, certify
     from bandlimiter.errors import BandlimiterError
     from bandlimiter.evaluation import Evaluation, evaluate
+    from bandlimiter.hardening import Hardened, harden, recalibrate
     from bandlimiter.models import load_model
     from bandlimiter.tensors import Normalise
 
@@ -24,14 +25,17 @@ __all__ = [
     "BandlimiterError",
     "Certificate",
     "Evaluation",
+    "Hardened",
     "Normalise",
     "PostAverage",
     "Prediction",
     "accelerate",
     "certify",
     "evaluate",
+    "harden",
     "load_data",
     "load_model",
+    "recalibrate",
 ]
 
 _HOMES = {
@@ -39,14 +43,17 @@ _HOMES = {
     "BandlimiterError": "bandlimiter.errors",
     "Certificate": "bandlimiter.defence",
     "Evaluation": "bandlimiter.evaluation",
+    "Hardened": "bandlimiter.hardening",
     "Normalise": "bandlimiter.tensors",
     "PostAverage": "bandlimiter.defence",
     "Prediction": "bandlimiter.defence",
     "accelerate": "bandlimiter.acceleration",
     "certify": "bandlimiter.defence",
     "evaluate": "bandlimiter.evaluation",
+    "harden": "bandlimiter.hardening",
     "load_data": "bandlimiter.data",
     "load_model": "bandlimiter.models",
+    "recalibrate": "bandlimiter.hardening",
 }
 
 

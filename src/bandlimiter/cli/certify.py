@@ -31,6 +31,7 @@ def certify(
     weights: options.Weights = None,
     weights_key: options.WeightsKey = None,
     data: options.Data = None,
+    split: options.Split = None,
     size: options.Size = None,
     limit: options.Limit = None,
     subset: options.Subset = None,
@@ -38,8 +39,9 @@ def certify(
         float | None,
         typer.Option(
             help="Standard deviation of each pixel under noise, in pixels of [0, 1], before the "
-            "normaliser. The literature's networks are trained under 0.12, 0.25 or 0.5; those "
-            "that are not stand less. Default: 0.06.",
+            "normaliser. The literature trains networks under 0.12, 0.25 or 0.5; those that "
+            "are not trained so tolerate less. Default: 0.06; for a hardened model, the one on its "
+            "card.",
             rich_help_panel="Defence",
         ),
     ] = None,
@@ -158,7 +160,7 @@ def certify(
       bandlimiter certify --read certified --read cohen_0.25.tsv
     """
     from bandlimiter.cli.images import ModelImages
-    from bandlimiter.cli.setup import PROBE, build_defended, default_data, sped_up
+    from bandlimiter.cli.setup import PROBE, build_defended, default_data, note_seen, sped_up
     from bandlimiter.results.certified import summarise_certified
     from bandlimiter.results.certified_rows import CERTIFIED, CertifiedRows
     from bandlimiter.tensors import require_images
@@ -177,7 +179,7 @@ def certify(
             model,
             weights,
             weights_key=weights_key,
-            sigma=_SIGMA if sigma is None and radius is None else sigma,
+            sigma=sigma,
             radius=radius,
             sampler=sampler,
             vote=vote,
@@ -185,10 +187,13 @@ def certify(
             scale=scale,
             seed=seed,
             device=device,
+            trained_sigma=True,
+            other_sigma=_SIGMA,
         )
         data = data or default_data(defended.classifier)
         shown = ModelImages(defended.classifier, size)
-        images = shown.load(data, limit, subset, seed)
+        images = shown.load(data, limit, subset, seed, split)
+        note_seen(defended.classifier, images)
         if accelerate:
             some = images.images(0, min(PROBE, len(images))).to(defended.device)
             defended = sped_up(defended, require_images(some))
@@ -204,8 +209,9 @@ def certify(
         most, reached = certify_report.reach(defended, images, proof)
         settings = {
             **defended.settings,
-            **defended.defence.settings,
+            **certify_report.noise_settings(defended.defence),
             "data": data,
+            "split": split,
             "size": shown.size,
             "limit": limit,
             "subset": subset,

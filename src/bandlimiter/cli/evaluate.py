@@ -17,6 +17,7 @@ def evaluate(
     weights: options.Weights = None,
     weights_key: options.WeightsKey = None,
     data: options.Data = None,
+    split: options.Split = None,
     size: options.Size = None,
     limit: options.Limit = None,
     subset: options.Subset = None,
@@ -98,6 +99,7 @@ def evaluate(
         PROBE,
         build_defended,
         default_data,
+        note_seen,
         resolve_alpha,
         sped_up,
     )
@@ -140,18 +142,20 @@ def evaluate(
             scale=scale,
             seed=seed,
             device=device,
+            trained_sigma=True,
         )
         if data is None:
             data = default_data(defended.classifier)
         shown = ModelImages(defended.classifier, size)
-        images = shown.load(data, limit, subset, seed)
+        images = shown.load(data, limit, subset, seed, split)
+        note_seen(defended.classifier, images)
         level = resolve_alpha(stop, alpha)
         resolve_stop(defended.defence, stop, level)
         if accelerate:
             defended = sped_up(defended, images.images(0, min(len(images), PROBE)))
         work = executor_options.build(executor, workers, threads, address, gpus)
         settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
-        settings["size"], settings["threads"] = shown.size, work.threads
+        settings["split"], settings["size"], settings["threads"] = split, shown.size, work.threads
         settings["adversarial"] = [str(path) for path in adversarial or []]
         with rows_progress() as progress:
             evaluation = run(

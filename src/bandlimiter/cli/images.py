@@ -35,7 +35,12 @@ class ModelImages:
         self._known: dict[tuple[int, int], int] = {}
 
     def load(
-        self, data: str, limit: int | None = None, subset: int | None = None, seed: int = 0
+        self,
+        data: str,
+        limit: int | None = None,
+        subset: int | None = None,
+        seed: int = 0,
+        split: str | None = None,
     ) -> ImageSet:
         """Return the set called ``data``; see `load_data`.
 
@@ -44,7 +49,7 @@ class ModelImages:
         ConfigurationError
             For a size with data that have one of their own.
         """
-        images = load_data(data, limit, subset, seed, size=self.size)
+        images = load_data(data, limit, subset, seed, size=self.size, split=split)
         if isinstance(images, FolderImages):
             return images.in_channels(self._channels(*images.frame()))
         if self._asked is not None:

@@ -6,6 +6,7 @@ from bandlimiter.cli.certify import certify
 from bandlimiter.cli.demo import demo
 from bandlimiter.cli.evaluate import evaluate
 from bandlimiter.cli.guard import Group
+from bandlimiter.cli.harden import harden, recalibrate
 from bandlimiter.cli.predict import predict
 from bandlimiter.cli.regions import regions
 from bandlimiter.cli.report import report
@@ -27,7 +28,9 @@ app = typer.Typer(
 app.command()(certify)
 app.command()(demo)
 app.command()(evaluate)
+app.command()(harden)
 app.command()(predict)
+app.command()(recalibrate)
 app.command()(regions)
 app.command()(report)
 app.command()(reproduce)

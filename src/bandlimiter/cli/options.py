@@ -10,9 +10,10 @@ from bandlimiter.errors import ConfigurationError
 Model = Annotated[
     str,
     typer.Option(
-        help="sample, cifar-resnet20 ... cifar-resnet110, torchvision:NAME, timm:NAME, "
-        "efficientnet-lite0, or yours, which takes pixels in [0, 1]: MODULE:FACTORY, "
-        "FILE.py:FACTORY, or a file of TorchScript (.pt) or torch.export (.pt2).",
+        help="sample, sample-hardened, a folder of harden or recalibrate, cifar-resnet20 ... "
+        "cifar-resnet110, torchvision:NAME, timm:NAME, efficientnet-lite0, or yours, which takes "
+        "pixels in [0, 1]: MODULE:FACTORY, FILE.py:FACTORY, or a file of TorchScript (.pt) or "
+        "torch.export (.pt2).",
         rich_help_panel="Model and data",
     ),
 ]
@@ -47,6 +48,14 @@ Size = Annotated[
         rich_help_panel="Model and data",
     ),
 ]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        help="Of cifar10:PATH, the test or the training images (test, train). Default: train for "
+        "harden and recalibrate, test for all other commands.",
+        rich_help_panel="Model and data",
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(help="Take the first N images.", rich_help_panel="Model and data"),
@@ -68,7 +77,7 @@ Sigma = Annotated[
     typer.Option(
         help="Instead of --radius: the standard deviation of each pixel under noise, in pixels of "
         "[0, 1], before the normaliser. Implies --sampler gaussian (or ball), fresh draws and "
-        "--vote majority.",
+        "--vote majority. Default for a hardened model: the one on its card.",
         rich_help_panel="Defence",
     ),
 ]

@@ -65,6 +65,7 @@ def predict(
             scale=scale,
             seed=seed,
             device=device,
+            trained_sigma=True,
         )
         classifier = defended.classifier
         level = resolve_alpha(stop, alpha)

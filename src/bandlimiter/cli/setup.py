@@ -6,13 +6,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 
 from bandlimiter.acceleration import Accelerated, accelerate
+from bandlimiter.cli.streams import print_error
+from bandlimiter.data import ImageSet, image_digests
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.models import Classifier, load_model
 from bandlimiter.tensors import freeze, resolve_device
+from bandlimiter.tensors.device import processor_name
 
 PROBE = 128
 """The most images on which a fast copy is checked."""
@@ -49,11 +53,20 @@ def build_defended(
     scale: float | None = None,
     seed: int = 0,
     device: str = "auto",
+    trained_sigma: bool = False,
+    other_sigma: float | None = None,
 ) -> Defended:
-    """Load a model and wrap it; see the options for what the values mean."""
+    """Load a model and wrap it; see the options for what the values mean.
+
+    With ``trained_sigma``, a hardened model is averaged under the noise that it was trained for,
+    unless other noise is asked for, which is noted. ``other_sigma`` is what all others get instead
+    of the paper's radius.
+    """
     place = resolve_device(device)
     classifier = load_model(model, weights, weights_key=weights_key)
     freeze(classifier.module.to(place))  # attacks need gradients of x alone
+    if trained_sigma:
+        sigma = _sigma(classifier, radius, sigma, other_sigma)
     if radius is None and sigma is None:
         radius = classifier.paper_radius
         if radius is None:
@@ -81,6 +94,7 @@ def build_defended(
         "paper_data": classifier.paper_data,
         "paper_radius": classifier.paper_radius,
         "scale": scale,
+        "hardened": None if classifier.card is None else classifier.card.model_dump(),
         "acceleration": None,
         "device": str(place),
         "threads": torch.get_num_threads(),
@@ -91,16 +105,33 @@ def build_defended(
     return Defended(classifier, defence.eval().to(place), place, settings)
 
 
-def processor_name(device: torch.device) -> str:
-    """Return what the GPU, or the processor, calls itself."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    described = Path("/proc/cpuinfo")
-    if described.is_file():
-        for line in described.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
+def _sigma(
+    classifier: Classifier, radius: float | None, sigma: float | None, other: float | None
+) -> float | None:
+    """Return what is asked for, else what the card says, else ``other``; note where they differ."""
+    asked = radius is not None or sigma is not None
+    card = classifier.card
+    if card is None:
+        return sigma if asked else other
+    if asked and sigma != card.sigma:
+        noise = f"--radius {radius:g}" if sigma is None else f"--sigma {sigma:g}"
+        print_error(
+            f"note: {classifier.name} was hardened under sigma {card.sigma:g}; with {noise} it may "
+            "keep much less"
+        )
+    return sigma if asked else card.sigma
+
+
+def note_seen(classifier: Classifier, images: ImageSet) -> None:
+    """Note how many images a hardened model was trained on: figures on those flatter it."""
+    if classifier.seen is None:
+        return
+    known = int(np.isin(image_digests(images), classifier.seen).sum())
+    if known:
+        print_error(
+            f"note: {classifier.name} was trained on {known} of these {len(images)} images, which "
+            "flatters it; take images that it has not seen"
+        )
 
 
 def sped_up(defended: Defended, probe: torch.Tensor) -> Defended:

@@ -23,6 +23,7 @@ def tune(
     weights: options.Weights = None,
     weights_key: options.WeightsKey = None,
     data: options.Data = None,
+    split: options.Split = None,
     size: options.Size = None,
     limit: options.Limit = None,
     subset: options.Subset = None,
@@ -109,7 +110,13 @@ def tune(
         from bandlimiter.attacks import Target
         from bandlimiter.cli.images import ModelImages
         from bandlimiter.cli.progress import rows_progress
-        from bandlimiter.cli.setup import PROBE, build_defended, default_data, sped_up
+        from bandlimiter.cli.setup import (
+            PROBE,
+            build_defended,
+            default_data,
+            note_seen,
+            sped_up,
+        )
         from bandlimiter.defence import choose_directions, tune_radius
         from bandlimiter.evaluation import resolve_stop
         from bandlimiter.tensors import require_images
@@ -129,7 +136,8 @@ def tune(
         )
         data = data or default_data(defended.classifier)
         shown = ModelImages(defended.classifier, size)
-        images = shown.load(data, limit, subset, seed)
+        images = shown.load(data, limit, subset, seed, split)
+        note_seen(defended.classifier, images)
         first = require_images(images.images(0, 1))
         Target(defended.classifier.module).count_classes(first.to(defended.device))
         early = resolve_stop(defended.defence, stop, 1e-3)
@@ -160,7 +168,7 @@ def tune(
                     keys=names,
                     progress=progress,
                 )
-        about = {"data": data, "size": shown.size, "limit": limit, "subset": subset}
+        about = {"data": data, "split": split, "size": shown.size, "limit": limit, "subset": subset}
         about |= {"stop": early, "seed": seed}
         document = tune_report.describe(defended, radius, counts, about)
         if out is not None:

@@ -1,5 +1,6 @@
 """Labelled images by name: pixels in [0, 1], read a batch at a time; and sets in the plane."""
 
+from bandlimiter.data.digests import image_digests
 from bandlimiter.data.given import Given, as_images
 from bandlimiter.data.image_set import ArrayImages, ImageSet
 from bandlimiter.data.planar import PLANAR_SETS, PlanarSet, load_planar
@@ -13,6 +14,7 @@ __all__ = [
     "ImageSet",
     "PlanarSet",
     "as_images",
+    "image_digests",
     "load_data",
     "load_planar",
 ]

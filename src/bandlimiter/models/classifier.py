@@ -4,8 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from bandlimiter.models.card import Card
 from bandlimiter.tensors import Normalise
 
 # The paper's radii hold in the input space of its networks, normalised with ImageNet's std.
@@ -36,6 +39,10 @@ class Classifier:
         One for each output, where they are known.
     weights_key
         Which part of a weights file was loaded, see `load_weights`; None where none was given.
+    card
+        Of a network that was hardened under noise: sigma, recipe and the rest; else None.
+    seen
+        [N] int64 digests of the images that such a network was trained on; else None.
     """
 
     name: str
@@ -45,6 +52,8 @@ class Classifier:
     paper_radius: float | None = None
     class_names: tuple[str, ...] | None = None
     weights_key: str | None = None
+    card: Card | None = None
+    seen: NDArray[np.int64] | None = None
 
 
 def normalised(network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:

@@ -9,6 +9,7 @@ from bandlimiter.models import (
     cifar,
     efficientnet,
     factory,
+    hardened,
     programs,
     timm_models,
     torchvision_models,
@@ -18,6 +19,7 @@ from bandlimiter.models.classifier import Classifier
 
 FAMILIES: dict[str, Callable[[str, WeightsFile | None], Classifier | None]] = {
     "sample": cifar.load_sample,
+    "sample-hardened or DIR (of `harden`)": hardened.load_hardened,
     "cifar-resnet20 ... cifar-resnet110": cifar.load_cifar,
     "torchvision:NAME": torchvision_models.load_torchvision,
     "timm:NAME": timm_models.load_timm,
@@ -36,7 +38,8 @@ def load_model(
     Parameters
     ----------
     name
-        ``sample`` (packaged), ``cifar-resnet20`` ... ``cifar-resnet110``,
+        ``sample`` (packaged), ``sample-hardened`` (the same, hardened under noise) or a folder
+        that `bandlimiter.harden` wrote, ``cifar-resnet20`` ... ``cifar-resnet110``,
         ``torchvision:resnet152``, ``timm:NAME``, ``efficientnet-lite0``, or
         ``my_module:build`` (or ``path/to/file.py:build``), a function of yours that returns an
         ``nn.Module`` which takes pixels in [0, 1]; or a file with such a model, in TorchScript

@@ -1,6 +1,8 @@
 """Which device to use, decided once."""
 
+import platform
 from itertools import chain
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -45,3 +47,15 @@ def first_float(model: nn.Module) -> torch.Tensor | None:
     # Chained, not listed: this is asked before every pass, and the first will mostly do.
     tensors = chain(model.parameters(), model.buffers())
     return next((tensor for tensor in tensors if tensor.is_floating_point()), None)
+
+
+def processor_name(device: torch.device) -> str:
+    """Return what the GPU, or the processor, calls itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        for line in described.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

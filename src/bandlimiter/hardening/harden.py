@@ -1,0 +1,250 @@
+"""Training a classifier under noise for some minutes, and what came of it."""
+
+import copy
+import math
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bandlimiter.acceleration.precision import has_bfloat16
+from bandlimiter.data import Given, ImageSet, as_images
+from bandlimiter.errors import ConfigurationError, InputError
+from bandlimiter.evaluation.fingerprints import of_images
+from bandlimiter.evaluation.values import hash_of
+from bandlimiter.hardening.batches import AUGMENTATIONS, Augment, Batches, resolve_augment, split
+from bandlimiter.hardening.checkpoint import RunFolder, read_log
+from bandlimiter.hardening.outcome import Hardened, describe, store
+from bandlimiter.hardening.recalibration import (
+    IMAGES,
+    batch_norms,
+    compute_statistics,
+    require_sigma,
+)
+from bandlimiter.hardening.recipes import Recipe, resolve_recipe
+from bandlimiter.hardening.run import Progress, Run
+from bandlimiter.hardening.training import Settings, trained_parameters
+from bandlimiter.models import Classifier, load_weights
+from bandlimiter.models.card import CARD, WEIGHTS, read_card
+from bandlimiter.tensors import (
+    is_number,
+    model_logits,
+    place_of,
+    require_images,
+    require_labels,
+    require_module,
+    set_training,
+)
+
+MINUTES = 10.0
+RATE, BATCH = 0.05, 128
+
+
+def harden(
+    model: nn.Module | Classifier,
+    data: Given,
+    *,
+    sigma: float,
+    recipe: str | Recipe = "consistency",
+    minutes: float | None = None,
+    epochs: float | None = None,
+    part: str = "all",
+    augment: str | Augment | None = "auto",
+    rate: float = RATE,
+    batch: int = BATCH,
+    averaged: bool = True,
+    compiled: bool | None = None,
+    seed: int = 0,
+    out: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Hardened:
+    """Train a copy of a classifier under noise, so that its Gaussian average keeps labels.
+
+    Each step sees fresh noise of standard deviation ``sigma`` on each image, in pixels, before the
+    normaliser; the loss is that of the recipe. BatchNorm statistics are recomputed under the noise
+    first. A part of ``data`` is held out (1,000 images or a tenth) and chooses the epoch; images to
+    report on are yours to keep apart. bfloat16 where the processor computes in it.
+
+    Parameters
+    ----------
+    model
+        [N, ...] pixels -> logits, an eager module with its normaliser inside; or a `Classifier`,
+        whose name the card keeps, so that ``load_model(out)`` can build it again. Not changed.
+    data
+        Labelled training images, as `bandlimiter.data.as_images` takes them. Read in batches.
+    sigma
+        Standard deviation per pixel in [0, 1]; certificates reach to some 3.7 times it.
+    recipe
+        ``"consistency"``: two noisy copies that should agree (Jeong and Shin 2020);
+        ``"gaussian"``: one (Cohen et al. 2019), half the time per step; or a `Recipe`.
+    minutes
+        In all, by the clock: a few steps are timed first and the schedule fitted to what is left.
+        10 where neither is given.
+    epochs
+        Instead of minutes: passes over the images, parts of one too.
+    part
+        ``"all"``, ``"norm"`` (normalisation layers) or ``"head"`` (the last layer).
+    augment
+        ``"auto"`` (crops and flips for images of 1 or 3 channels, nothing for other inputs),
+        ``"crop-flip"``, ``"crop"``, ``"none"``, or a function of pixels [n, ...] and a
+        ``torch.Generator`` for what it draws.
+    rate
+        Peak of the one-cycle rate of SGD (Nesterov momentum 0.9, weight decay 5e-4).
+    batch
+        Images per step; copies come on top.
+    averaged
+        Whether the answer is the weights' exponential average over a twentieth of the steps.
+    compiled
+        Whether torch.compile makes the steps. None: where bfloat16 makes it pay.
+    seed
+        Of the held-out part, order, augmentation, noise and dropout.
+    out
+        A folder for the state, ``log.tsv`` and what `load_model` reads. Killed at any moment, the
+        same call goes on from the last state, on one thread to the same weights.
+    progress
+        Told of each step.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) for settings out of range, a model that cannot be trained (frozen, cut
+        gradients, TorchScript), a loss that is no number, too little time for one step, and a
+        folder of other settings.
+    InputError
+        (a ValueError) for images that are no pixels, labels out of range or of one class only.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from bandlimiter import harden
+    >>> x = torch.rand(200, 2)
+    >>> labels = (x[:, 0] > x[:, 1]).long()
+    >>> hardened = harden(torch.nn.Linear(2, 2), (x, labels), sigma=0.05, epochs=5)
+    >>> hardened.card.sigma, len(hardened.history)
+    (0.05, 6)
+    """
+    began = time.monotonic()
+    require_sigma(sigma)
+    _require_numbers(minutes, epochs, rate, batch)
+    if minutes is None and epochs is None:
+        minutes = MINUTES
+    classifier = model if isinstance(model, Classifier) else None
+    network = _trainable(model.module if isinstance(model, Classifier) else model)
+    trained_parameters(network, part)
+    images = as_images(data)
+    _require_labels(network, images)
+    chosen = resolve_recipe(recipe)
+    augmented = resolve_augment(augment, tuple(images.images(0, 1).shape[1:]))
+    device, _ = place_of(network)
+    compiled = has_bfloat16(device) if compiled is None else compiled
+    settings = Settings(sigma, chosen, part, 0, rate, averaged, compiled, seed)
+    asked = {
+        **vars(chosen),
+        **{"part": part, "augment": _name(augmented), "rate": rate, "batch": batch},
+        "averaged": averaged,
+    }
+    identity = {
+        **{"sigma": sigma, **asked, "minutes": minutes, "epochs": epochs, "seed": seed},
+        **{"model": hash_of(network), "images": of_images(images), "device": device.type},
+        "compiled": compiled,
+        **{"threads": torch.get_num_threads(), "torch": version("torch")},
+    }
+    with RunFolder(None if out is None else Path(out), identity) as folder:
+        if folder.path is not None and folder.finished:
+            return _read(network, folder.path)
+        shown, held_out = split(images, seed)
+        if batch_norms(network):  # where a state is read, it has other ones
+            compute_statistics(network, shown, sigma, seed, min(IMAGES, len(shown)))
+        batches = Batches(shown, batch, augmented, seed)
+        run = Run(network, batches, held_out, settings, folder, began, progress)
+        run.train(minutes, epochs)
+        made = {"steps": run.steps, "epochs": round(run.steps / batches.per_epoch, 3)}
+        card = describe(
+            network,
+            classifier,
+            images,
+            held_out,
+            found=run.best,
+            sigma=sigma,
+            recipe={**asked, **made, "chosen_epoch": run.best["epoch"]},
+            seed=seed,
+            seconds=run.seconds,
+        )
+        _finish(network)
+        if folder.path is not None:
+            store(folder.path, network, card, images, classifier)
+            folder.drop_state()
+    return Hardened(network, run.history, card)
+
+
+def _trainable(model: nn.Module) -> nn.Module:
+    """Return a copy to train, laid out as convolutions like it.
+
+    Raises
+    ------
+    ConfigurationError
+        For what is no eager module.
+    """
+    require_module(model)
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    for part in model.modules():
+        if isinstance(part, (torch.jit.ScriptModule, torch.fx.GraphModule)):
+            raise ConfigurationError(
+                f"expected a model of Python modules to train, got {type(part).__name__}, whose "
+                "operations are fixed; give what builds it: --model MODULE:FACTORY"
+            )
+    try:
+        network: nn.Module = copy.deepcopy(model)
+    except Exception as error:  # modules may hold anything
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(
+            f"expected a model that copy.deepcopy can copy, {type(model).__name__} cannot: {reason}"
+        ) from error
+    set_training(network, mode=False)
+    return network.to(memory_format=torch.channels_last)
+
+
+def _finish(network: nn.Module) -> None:
+    """Leave a trained network as models come: eval mode, usual layout, no gradients kept."""
+    network.to(memory_format=torch.contiguous_format)
+    set_training(network, mode=False)
+    for parameter in network.parameters():
+        parameter.grad = None
+
+
+def _read(network: nn.Module, folder: Path) -> Hardened:
+    """Return what a finished run left."""
+    load_weights(network, folder / WEIGHTS)
+    _finish(network)
+    return Hardened(network, read_log(folder), read_card(folder / CARD))
+
+
+def _require_numbers(minutes: float | None, epochs: float | None, rate: float, batch: int) -> None:
+    if minutes is not None and epochs is not None:
+        raise ConfigurationError("expected minutes or epochs, got both")
+    for name, value in (("minutes", minutes), ("epochs", epochs), ("rate", rate)):
+        if value is not None and not (is_number(value) and 0 < value < math.inf):
+            raise ConfigurationError(f"expected {name} above 0, got {value!r}")
+    if not isinstance(batch, int) or batch < 2:
+        raise ConfigurationError(f"expected a batch of two images or more, got {batch!r}")
+
+
+def _require_labels(network: nn.Module, images: ImageSet) -> None:
+    """Refuse (InputError) labels that the network has no output for, and those of one class."""
+    device, dtype = place_of(network)
+    with torch.no_grad():
+        first = require_images(images.images(0, 1).to(device, dtype))
+        classes = model_logits(network, first).shape[1]
+    labels = require_labels(images.labels, len(images), classes)
+    if bool((labels == labels[0]).all()):
+        raise InputError(
+            f"expected training images of two classes or more, all {len(labels)} have the label "
+            f"{int(labels[0])}"
+        )
+
+
+def _name(augment: Augment | None) -> str:
+    known = next((name for name, each in AUGMENTATIONS.items() if each is augment), None)
+    return known or hash_of(augment)

@@ -1,0 +1,17 @@
+"""Noise for training and for measuring: fresh for each image and step, from named streams."""
+
+import torch
+
+from bandlimiter.tensors import Key, generator
+
+
+def add_noise(x: torch.Tensor, sigma: float, seed: int, *name: Key) -> torch.Tensor:
+    """Return x plus independent normal noise, in the units of x: pixels, before any normaliser.
+
+    Float32 normals that are neither rounded nor clipped: what certificates need
+    (`bandlimiter.defence.certificates.noise`), training does not. The same name gives the same
+    noise on one kind of device.
+    """
+    stream = torch.Generator(x.device)
+    stream.manual_seed(generator(seed, *name).initial_seed())
+    return x + sigma * torch.randn(x.shape, generator=stream, device=x.device, dtype=x.dtype)

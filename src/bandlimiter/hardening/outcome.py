@@ -1,0 +1,121 @@
+"""What training under noise ends in: a network, its history, its card, and a folder of them."""
+
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bandlimiter.acceleration.precision import has_bfloat16
+from bandlimiter.data import ImageSet, image_digests
+from bandlimiter.evaluation.fingerprints import of_images
+from bandlimiter.hardening.checkpoint import Row
+from bandlimiter.models import Classifier
+from bandlimiter.models.card import Card, write_card
+from bandlimiter.tensors import place_of
+from bandlimiter.tensors.device import processor_name
+
+
+class Hardened(NamedTuple):
+    """A network that was trained under noise.
+
+    Attributes
+    ----------
+    model
+        In eval mode: [N, ...] pixels -> logits. ``PostAverage(model, sigma=card.sigma)`` is the
+        average that it was trained for.
+    history
+        One row for each epoch, row 0 before training: ``epoch``, ``step``, ``seconds``, ``rate``,
+        ``loss``, ``clean`` and ``noisy`` accuracy on the held-out images.
+    card
+        What it is and how it was made.
+    """
+
+    model: nn.Module
+    history: list[Row]
+    card: Card
+
+
+def describe(
+    network: nn.Module,
+    classifier: Classifier | None,
+    images: ImageSet,
+    held_out: ImageSet,
+    *,
+    found: dict[str, Any],
+    sigma: float,
+    recipe: dict[str, Any],
+    seed: int,
+    seconds: float,
+) -> Card:
+    """Make the card of a network.
+
+    Parameters
+    ----------
+    network
+        As it was trained, on its device.
+    classifier
+        What it was made from, where that has a name.
+    images, held_out
+        All that were given, and those of them that no step has seen.
+    found
+        ``clean`` and ``noisy`` accuracy on the latter.
+    sigma, recipe, seed, seconds
+        See `Card`.
+    """
+    return Card(
+        base_model=_base_name(classifier),
+        base_weights=classifier.weights_key if classifier else None,
+        sigma=sigma,
+        recipe=recipe,
+        seed=seed,
+        data={"name": images.name, **of_images(images), "held_out": len(held_out)},
+        minutes=round(seconds / 60, 2),
+        machine=_machine(place_of(network)[0]),
+        held_out={"images": len(held_out), "clean": found["clean"], "noisy": found["noisy"]},
+    )
+
+
+def store(
+    folder: Path, network: nn.Module, card: Card, images: ImageSet, classifier: Classifier | None
+) -> None:
+    """Write what `load_model` reads.
+
+    Raises
+    ------
+    OSError
+        Where there is no room.
+    """
+    write_card(folder, card, network.state_dict(), _seen(images, classifier))
+
+
+def _seen(images: ImageSet, classifier: Classifier | None) -> NDArray[np.int64]:
+    """Return digests of all that the network has learnt from, as far as that is known."""
+    before = None if classifier is None else classifier.seen
+    now = image_digests(images)
+    return now if before is None else np.union1d(now, before)
+
+
+def _base_name(classifier: Classifier | None) -> str | None:
+    """Return what builds the architecture, from any working folder."""
+    if classifier is None:
+        return None
+    if classifier.card is not None:
+        return classifier.card.base_model
+    place, _, function = classifier.name.rpartition(":")
+    return f"{Path(place).resolve()}:{function}" if place.endswith(".py") else classifier.name
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
+    return {
+        "processor": processor_name(device),
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "bfloat16": has_bfloat16(device),
+        **{name: version(name) for name in ("bandlimiter", "torch")},
+        "date": date.today().isoformat(),
+    }

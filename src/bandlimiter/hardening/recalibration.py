@@ -1,0 +1,205 @@
+"""BatchNorm statistics under noise: the part of hardening that needs no labels and no training."""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from bandlimiter.data import Given, ImageSet, as_images
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.evaluation.fingerprints import of_images
+from bandlimiter.evaluation.values import hash_of
+from bandlimiter.hardening.batches import split
+from bandlimiter.hardening.checkpoint import COLUMNS, Row, RunFolder
+from bandlimiter.hardening.measuring import measure
+from bandlimiter.hardening.noise import add_noise
+from bandlimiter.hardening.outcome import Hardened, describe, store
+from bandlimiter.models import Classifier
+from bandlimiter.tensors import is_number, model_logits, place_of, require_images, require_module
+
+IMAGES = 5000
+"""As many as give statistics whose own error no longer shows."""
+
+_TOGETHER = 250
+
+
+def recalibrate(
+    model: nn.Module,
+    images: Given | torch.Tensor,
+    sigma: float,
+    *,
+    most: int = IMAGES,
+    seed: int = 0,
+) -> nn.Module:
+    """Return a copy of a classifier with BatchNorm statistics of noisy images.
+
+    A trained network's BatchNorm layers scale by what clean images looked like inside it; under
+    noise they are off, and much of what a network loses under noise it loses there. Their running
+    mean and variance are computed anew: cumulative averages over noisy images, in batches of 250.
+    No weight changes and no label is looked at.
+
+    What it cannot do: networks without BatchNorm have nothing to recompute (they are refused), and
+    what the weights themselves have not learnt stays unlearnt, for which there is `harden`.
+
+    Parameters
+    ----------
+    model
+        Takes [N, ...]; not changed.
+    images
+        Training images, as `bandlimiter.data.as_images` takes them, or a tensor [N, ...] without
+        labels; pixels in [0, 1].
+    sigma
+        Standard deviation of the noise, per pixel in [0, 1], before the normaliser; above 0.
+    most
+        The first this many images are used.
+    seed
+        Of the noise.
+
+    Returns
+    -------
+    nn.Module
+        The copy, in eval mode.
+
+    Raises
+    ------
+    ConfigurationError
+        (a ValueError) for a model without BatchNorm statistics, a sigma out of range, or fewer
+        than two images.
+    InputError
+        (a ValueError) for images that are none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from bandlimiter.hardening import recalibrate
+    >>> layer = torch.nn.BatchNorm1d(1)
+    >>> model = torch.nn.Sequential(layer, torch.nn.Linear(1, 2)).eval()
+    >>> noisy = recalibrate(model, torch.full((1000, 1), 0.5), sigma=0.5)
+    >>> round(noisy[0].running_var.item(), 1), layer.running_var.item()
+    (0.3, 1.0)
+    """
+    require_sigma(sigma)
+    require_module(model)
+    given = _unlabelled(images)
+    count = min(most, len(given))
+    if count < 2:
+        raise ConfigurationError(f"expected at least two images to recalibrate on, got {count}")
+    twin = copy.deepcopy(model).eval()
+    compute_statistics(twin, given, sigma, seed, count)
+    return twin
+
+
+def recalibrate_into(
+    folder: Path, classifier: Classifier, images: ImageSet, sigma: float, *, seed: int = 0
+) -> Hardened:
+    """`recalibrate`, measured on held-out images and written as a folder that is a model.
+
+    Parameters
+    ----------
+    folder
+        New, empty, or one that this has written before.
+    classifier, images, sigma, seed
+        See `recalibrate`; a part of the images is held out as in `harden`, whose labels tell what
+        was gained.
+
+    Raises
+    ------
+    ConfigurationError, InputError
+        As `recalibrate`; also for a folder that holds something else.
+    """
+    began = time.monotonic()
+    settings = {"recipe": "recalibrate", "sigma": sigma, "seed": seed}
+    identity = {**settings, "model": hash_of(classifier.module), "images": of_images(images)}
+    with RunFolder(folder, identity) as own:
+        shown, held_out = split(images, seed)
+        twin = recalibrate(classifier.module, shown, sigma, seed=seed)
+        found = [measure(each, held_out, sigma, seed) for each in (classifier.module, twin)]
+        seconds = time.monotonic() - began
+        history: list[Row] = [
+            {**dict.fromkeys(COLUMNS), "epoch": epoch, "seconds": epoch * seconds, **each._asdict()}
+            for epoch, each in enumerate(found)
+        ]
+        card = describe(
+            twin,
+            classifier,
+            images,
+            held_out,
+            found=found[-1]._asdict(),
+            sigma=sigma,
+            recipe={"name": "recalibrate", "images": min(IMAGES, len(shown))},
+            seed=seed,
+            seconds=seconds,
+        )
+        own.log(history)
+        store(folder, twin, card, images, classifier)
+    return Hardened(twin, history, card)
+
+
+def compute_statistics(
+    model: nn.Module, images: ImageSet, sigma: float, seed: int, count: int
+) -> None:
+    """Do to ``model`` itself what `recalibrate` does to a copy."""
+    layers = batch_norms(model)
+    if not layers:
+        raise ConfigurationError(
+            "expected a model with BatchNorm layers that keep statistics, got none of them; under "
+            "noise such a model can only be trained: harden it"
+        )
+    device, dtype = place_of(model)
+    with torch.no_grad(), _collecting(layers):
+        for start in range(0, count, _TOGETHER):
+            stop = min(start + _TOGETHER, count)
+            if stop - start == 1:  # its variance is not defined
+                break
+            x = require_images(images.images(start, stop).to(device, dtype))
+            model_logits(model, add_noise(x, sigma, seed, "recalibrate", start), check=False)
+    for name, value in model.named_buffers():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ConfigurationError(
+                f"expected finite statistics, {name} is not; the model overflows under this noise"
+            )
+
+
+def batch_norms(model: nn.Module) -> list[_NormBase]:
+    """Return the layers with running statistics that depend on what came."""
+    return [
+        part
+        for part in model.modules()
+        if isinstance(part, _NormBase) and part.running_mean is not None
+    ]
+
+
+def require_sigma(sigma: float) -> None:
+    """Refuse (ConfigurationError) a standard deviation that is no positive finite number."""
+    if not is_number(sigma) or not (math.isfinite(sigma) and sigma > 0):
+        raise ConfigurationError(
+            f"expected sigma above 0, a standard deviation in pixels of [0, 1]; got {sigma!r}"
+        )
+
+
+@contextmanager
+def _collecting(layers: list[_NormBase]) -> Iterator[None]:
+    """Let these layers, and no others such as dropout, collect the mean over all batches."""
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all batches
+        layer.train()
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+            layer.eval()
+
+
+def _unlabelled(images: Given | torch.Tensor) -> ImageSet:
+    if isinstance(images, torch.Tensor):
+        return as_images((images, torch.zeros(len(images), dtype=torch.int64)))
+    return as_images(images)

@@ -1,0 +1,211 @@
+"""One step after another: the network, its average over steps, and all that a step depends on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from bandlimiter.acceleration.precision import has_bfloat16
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.hardening.noise import add_noise
+from bandlimiter.hardening.recipes import Recipe
+from bandlimiter.tensors import find_logits, generator, place_of, set_training
+
+PARTS = ("all", "norm", "head")
+"""What of a network is trained: everything, its normalisation layers, its last layer."""
+
+MOMENTUM, WEIGHT_DECAY, WARM_UP = 0.9, 5e-4, 0.25
+
+_NORMS = (
+    *(nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm),
+    nn.RMSNorm,
+)
+_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
+_HORIZON = 0.05
+"""The part of all steps over which weights are averaged."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every step depends on, beside the network and its images.
+
+    Attributes
+    ----------
+    sigma
+        Of the noise, per pixel.
+    recipe
+        The loss.
+    part
+        One of `PARTS`.
+    steps
+        In all; the rate follows one cycle over them.
+    rate
+        The cycle's peak.
+    averaged
+        Whether weights are averaged over steps, exponentially, for the answer.
+    compiled
+        Whether torch.compile makes the forward and backward pass.
+    seed
+        Of noise and dropout.
+    """
+
+    sigma: float
+    recipe: Recipe
+    part: str
+    steps: int
+    rate: float
+    averaged: bool
+    compiled: bool
+    seed: int
+
+
+class Training:
+    """Stochastic gradient descent with Nesterov momentum under one cycle of the rate.
+
+    Parameters
+    ----------
+    model
+        Trained in place, in training mode.
+    settings
+        What steps depend on.
+    """
+
+    def __init__(self, model: nn.Module, settings: Settings) -> None:
+        self.settings, self.model = settings, model
+        self.done = 0
+        self._parameters = trained_parameters(model, settings.part)
+        self._optimiser = torch.optim.SGD(
+            self._parameters, settings.rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimiser,
+            settings.rate,
+            total_steps=max(settings.steps, 2),
+            pct_start=WARM_UP,
+            cycle_momentum=False,
+        )
+        self._average = None
+        if settings.averaged:
+            decay = 1 - 1 / max(1.0, _HORIZON * settings.steps)
+            averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            self._average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
+        self._forward = torch.compile(model) if settings.compiled else model
+        self._device, self._dtype = place_of(model)
+        self._half = has_bfloat16(self._device) and self._dtype == torch.float32
+
+    @property
+    def rate(self) -> float:
+        """The rate of the next step."""
+        return float(self._optimiser.param_groups[0]["lr"])
+
+    @property
+    def answering(self) -> nn.Module:
+        """The network that answers: the average over steps, where one is kept."""
+        return self.model if self._average is None else self._average.module
+
+    def step(self, pixels: torch.Tensor, labels: torch.Tensor) -> float:
+        """Take a step on pixels [n, ...] and labels [n]; return its loss.
+
+        Raises
+        ------
+        ConfigurationError
+            Where the loss is no number, or no gradient reaches what is trained.
+        """
+        given = self.settings
+        set_training(self.model, mode=True)
+        x = pixels.to(self._device, self._dtype)
+        x = x.repeat(given.recipe.draws, *(1 for _ in x.shape[1:]))
+        x = add_noise(x, given.sigma, given.seed, "noise", self.done)
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with _chance(given.seed, self.done, self._device):
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+                logits = find_logits(self._forward(x))
+            loss = given.recipe.loss(logits, labels.to(self._device))
+            value = float(loss.detach())
+            if not torch.isfinite(loss.detach()):
+                raise ConfigurationError(
+                    f"expected a loss that is a number, got {value} in step {self.done + 1}; try a "
+                    f"--rate below {given.rate:g}, and look for NaN in the network's weights"
+                )
+            self._optimiser.zero_grad()
+            if loss.requires_grad:
+                loss.backward()  # type: ignore[no-untyped-call]
+        if self.done == 0:
+            self._require_gradient()
+        self._optimiser.step()
+        self._schedule.step()
+        if self._average is not None:
+            self._average.update_parameters(self.model)
+        self.done += 1
+        return value
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+        kept: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "done": self.done,
+        }
+        if self._average is not None:
+            kept["average"] = self._average.state_dict()
+        return kept
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.model.load_state_dict(state["model"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._schedule.load_state_dict(state["schedule"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self.done = int(state["done"])
+
+    def _require_gradient(self) -> None:
+        grads = [each.grad for each in self._parameters]
+        if not any(grad is not None and bool(grad.any()) for grad in grads):
+            raise ConfigurationError(
+                f"expected a gradient at the {len(grads)} weights that are trained, none came; the "
+                "model's forward cuts it (no_grad, detach, argmax, numpy)"
+            )
+
+
+def trained_parameters(model: nn.Module, part: str) -> list[nn.Parameter]:
+    """Return the parameters of a part that ask for a gradient, each once.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown part, and where there are none.
+    """
+    if part not in PARTS:
+        raise ConfigurationError(f"expected the part {', '.join(PARTS)}; got {part!r}")
+    modules = list(model.modules())
+    if part != "all":
+        kinds = _NORMS if part == "norm" else _LAYERS
+        modules = [each for each in modules if isinstance(each, kinds)]
+    if part == "head":
+        modules = modules[-1:]
+    found = [each for module in modules for each in module.parameters(recurse=part != "all")]
+    if not found:
+        raise ConfigurationError(f"expected weights to train, the model has none in {part!r}")
+    open_ = {id(each): each for each in found if each.requires_grad}
+    if not open_:
+        raise ConfigurationError(
+            f"expected a model whose weights ask for a gradient, all {len(found)} of {part!r} are "
+            "frozen; call .requires_grad_(True) on what is to be trained"
+        )
+    return list(open_.values())
+
+
+@contextmanager
+def _chance(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """Let dropout and its kin draw what belongs to this step, and leave others' chance alone."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(generator(seed, "dropout", step).initial_seed())
+        yield
