@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from bandlimiter.data import ImageSet
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.tensors import generator, require_images
+from bandlimiter.hardening.noise import require_given
+from bandlimiter.tensors import generator
 
 HELD_OUT = 1000
 """Images that choose the epoch, or a tenth of them all where that is less."""
@@ -134,7 +135,7 @@ class Batches:
         epoch, place = divmod(step, self.per_epoch)
         order = torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
         chosen = self.images.take(order[place * self.size : (place + 1) * self.size])
-        x = require_images(chosen.images(0, len(chosen)))
+        x = require_given(chosen.images(0, len(chosen)))
         if self.augment is None:
             return x, chosen.labels
         augmented = self.augment(x, generator(self.seed, "augment", step))

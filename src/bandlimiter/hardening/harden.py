@@ -16,6 +16,7 @@ from bandlimiter.evaluation.fingerprints import of_images
 from bandlimiter.evaluation.values import hash_of
 from bandlimiter.hardening.batches import AUGMENTATIONS, Augment, Batches, resolve_augment, split
 from bandlimiter.hardening.checkpoint import RunFolder, read_log
+from bandlimiter.hardening.noise import require_given
 from bandlimiter.hardening.outcome import Hardened, describe, store
 from bandlimiter.hardening.recalibration import (
     IMAGES,
@@ -32,7 +33,6 @@ from bandlimiter.tensors import (
     is_number,
     model_logits,
     place_of,
-    require_images,
     require_labels,
     require_module,
     set_training,
@@ -73,7 +73,8 @@ def harden(
         [N, ...] pixels -> logits, an eager module with its normaliser inside; or a `Classifier`,
         whose name the card keeps, so that ``load_model(out)`` can build it again. Not changed.
     data
-        Labelled training images, as `bandlimiter.data.as_images` takes them. Read in batches.
+        Labelled training images, as `bandlimiter.data.as_images` takes them; pixels in [0, 1].
+        Other inputs [N, n] do as well, and sigma is in their units. Read in batches.
     sigma
         Standard deviation per pixel in [0, 1]; certificates reach to some 3.7 times it.
     recipe
@@ -235,7 +236,7 @@ def _require_labels(network: nn.Module, images: ImageSet) -> None:
     """Refuse (InputError) labels that the network has no output for, and those of one class."""
     device, dtype = place_of(network)
     with torch.no_grad():
-        first = require_images(images.images(0, 1).to(device, dtype))
+        first = require_given(images.images(0, 1).to(device, dtype))
         classes = model_logits(network, first).shape[1]
     labels = require_labels(images.labels, len(images), classes)
     if bool((labels == labels[0]).all()):

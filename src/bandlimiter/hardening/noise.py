@@ -2,7 +2,7 @@
 
 import torch
 
-from bandlimiter.tensors import Key, generator
+from bandlimiter.tensors import Key, generator, require_images, require_inputs
 
 
 def add_noise(x: torch.Tensor, sigma: float, seed: int, *name: Key) -> torch.Tensor:
@@ -15,3 +15,17 @@ def add_noise(x: torch.Tensor, sigma: float, seed: int, *name: Key) -> torch.Ten
     stream = torch.Generator(x.device)
     stream.manual_seed(generator(seed, *name).initial_seed())
     return x + sigma * torch.randn(x.shape, generator=stream, device=x.device, dtype=x.dtype)
+
+
+def require_given(x: torch.Tensor) -> torch.Tensor:
+    """Return images [N, C, H, W] as `require_images` does; of other inputs any number is taken.
+
+    Raises
+    ------
+    InputError
+        (a ValueError) for NaN, an integer dtype, and images that are no pixels in [0, 1].
+    """
+    if x.ndim == 4:
+        return require_images(x)
+    require_inputs(x)
+    return x

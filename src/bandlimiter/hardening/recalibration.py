@@ -18,10 +18,10 @@ from bandlimiter.evaluation.values import hash_of
 from bandlimiter.hardening.batches import split
 from bandlimiter.hardening.checkpoint import COLUMNS, Row, RunFolder
 from bandlimiter.hardening.measuring import measure
-from bandlimiter.hardening.noise import add_noise
+from bandlimiter.hardening.noise import add_noise, require_given
 from bandlimiter.hardening.outcome import Hardened, describe, store
 from bandlimiter.models import Classifier
-from bandlimiter.tensors import is_number, model_logits, place_of, require_images, require_module
+from bandlimiter.tensors import is_number, model_logits, place_of, require_module
 
 IMAGES = 5000
 """As many as give statistics whose own error no longer shows."""
@@ -157,7 +157,7 @@ def compute_statistics(
             stop = min(start + _TOGETHER, count)
             if stop - start == 1:  # its variance is not defined
                 break
-            x = require_images(images.images(start, stop).to(device, dtype))
+            x = require_given(images.images(start, stop).to(device, dtype))
             model_logits(model, add_noise(x, sigma, seed, "recalibrate", start), check=False)
     for name, value in model.named_buffers():
         if value.is_floating_point() and not value.isfinite().all():
