@@ -61,6 +61,8 @@ def test_a_command_runs(command: Typed, workplace):
         for folder in command.words[2:]:
             if folder.startswith("runs/") or folder == "runs":
                 files.write_run(workplace / (folder if "/" in folder else "runs/one"))
+    if "hardened" in words and command.words[1] != "harden":  # which makes it
+        files.write_hardened(workplace / "hardened")
     if tuple(words) in RUN:
         return
     result = run(words)

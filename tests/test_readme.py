@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from bandlimiter import load_model
 from tests.guide import files
 from tests.guide.pages import PAGES, python_blocks
 
@@ -74,6 +75,13 @@ def certificates(found: Found) -> None:
     assert found["now"].certified.all()
 
 
+def hardening(found: Found) -> None:
+    again = load_model("hardened-in-python")
+    assert again.card == found["hardened"].card
+    assert again.card.sigma == found["defence"].sigma
+    assert found["certificate"].samples.max() <= 300  # 200, and 100 that choose the label
+
+
 def attacks(found: Found) -> None:
     assert found["reached"].within.all()
     assert torch.equal(found["reached"].labels, (found["labels"] + 1) % 10)
@@ -90,6 +98,7 @@ CHECKS: dict[str, Callable[[Found], None]] = {
     "docs/adapters.md": adapters,
     "docs/certificates.md": certificates,
     "docs/attacks.md": attacks,
+    "docs/hardening.md": hardening,
 }
 
 

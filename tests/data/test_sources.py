@@ -50,21 +50,102 @@ def test_grey_images(tmp_path):
     assert load_data(f"npz:{tmp_path / 'd.npz'}").images(0, 2).shape == (2, 1, 28, 28)
 
 
-@pytest.mark.parametrize("form", ["python", "torchvision", "file", "png"])
+SPLITS = {"test": ["test_batch"], "train": [f"data_batch_{number}" for number in range(1, 6)]}
+FORMS = ["python", "torchvision", "png"]
+
+
+def write_cifar10(folder, form, split, x, y):
+    """Write images of a split in equal batches, as the packages do."""
+    names = SPLITS[split]
+    folder = folder / ("cifar-10-batches-py" if form == "torchvision" else ".")
+    folder.mkdir(exist_ok=True)
+    for name, pixels, labels in zip(
+        names, np.split(x, len(names)), np.split(y, len(names)), strict=True
+    ):
+        if form == "png":
+            sheet = Image.fromarray(pixels.reshape(len(pixels), 1024, 3))
+            sheet.save(folder / f"{name}.png")
+        else:
+            rows = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
+            content = {b"data": rows, b"labels": labels.tolist()}
+            (folder / name).write_bytes(pickle.dumps(content))
+    if form == "png":
+        (folder / f"{split}_lables.json").write_text(json.dumps(y.tolist()))
+
+
+@pytest.mark.parametrize("form", [*FORMS, "file"])
 def test_cifar10(tmp_path, form):
     x, y = some_images()
-    folder = tmp_path / ("cifar-10-batches-py" if form == "torchvision" else ".")
-    folder.mkdir(exist_ok=True)
-    if form == "png":
-        Image.fromarray(x.reshape(len(x), 1024, 3)).save(folder / "test_batch.png")
-        (folder / "test_lables.json").write_text(json.dumps(y.tolist()))
-    else:
-        content = {b"data": x.transpose(0, 3, 1, 2).reshape(len(x), -1), b"labels": y.tolist()}
-        (folder / "test_batch").write_bytes(pickle.dumps(content))
+    write_cifar10(tmp_path, "python" if form == "file" else form, "test", x, y)
     path = tmp_path / "test_batch" if form == "file" else tmp_path
     images = load_data(f"cifar10:{path}")
     torch.testing.assert_close(images.images(0, 20), channels_first(x))
     assert images.labels.tolist() == y.tolist()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_cifar10_has_a_side_for_tests_and_one_to_train_on(tmp_path, form):
+    x, y = some_images(60)
+    sides = {"test": (x[:10], y[:10]), "train": (x[10:], y[10:])}
+    for split, given in sides.items():
+        write_cifar10(tmp_path, form, split, *given)
+    for split, (pixels, labels) in sides.items():
+        images = load_data(f"cifar10:{tmp_path}", split=split)
+        assert torch.equal(images.images(0, len(labels)), channels_first(pixels))
+        assert images.labels.tolist() == labels.tolist()
+        assert images.ids.tolist() == list(range(len(labels)))
+        part = load_data(f"cifar10:{tmp_path}", subset=5, seed=1, split=split)
+        assert torch.equal(part.images(0, 5), images.images(0, 60)[part.ids])
+    usual = load_data(f"cifar10:{tmp_path}")
+    assert usual.fingerprint() == load_data(f"cifar10:{tmp_path}", split="test").fingerprint()
+
+
+@pytest.mark.parametrize("name", ["test_batch", "data_batch_2", "cifar-10-batches-py/data_batch_5"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_file_of_cifar10_stands_for_its_folder(tmp_path, name, split):
+    x, y = some_images(60)
+    form = "torchvision" if "/" in name else "python"
+    write_cifar10(tmp_path, form, "test", x[:10], y[:10])
+    write_cifar10(tmp_path, form, "train", x[10:], y[10:])
+    whole = load_data(f"cifar10:{tmp_path}", split=split)
+    assert load_data(f"cifar10:{tmp_path / name}", split=split).fingerprint() == whole.fingerprint()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_side_of_cifar10_that_is_not_there_in_full(tmp_path, form):
+    x, y = some_images(50)
+    write_cifar10(tmp_path, form, "train", x, y)
+    with pytest.raises(LoadError, match="expected test_batch"):
+        load_data(f"cifar10:{tmp_path}")
+    for path in sorted(tmp_path.rglob("data_batch_*"), reverse=True):
+        path.unlink()  # the fifth first, and then those before it
+        with pytest.raises(LoadError, match="data_batch_") as caught:
+            load_data(f"cifar10:{tmp_path}", split="train")
+        assert "\n" not in str(caught.value)
+
+
+def test_cifar10_s_labels_have_to_be_as_many_as_its_images(tmp_path):
+    x, y = some_images(50)
+    write_cifar10(tmp_path, "png", "train", x, y)
+    (tmp_path / "train_lables.json").write_text(json.dumps(y[:49].tolist()))
+    with pytest.raises(InputError, match="49 labels and 50 images"):
+        load_data(f"cifar10:{tmp_path}", split="train")
+    (tmp_path / "train_lables.json").unlink()
+    with pytest.raises(LoadError, match="train_lables.json beside"):
+        load_data(f"cifar10:{tmp_path}", split="train")
+
+
+def test_other_splits_are_refused(tmp_path):
+    write_cifar10(tmp_path, "python", "test", *some_images())
+    with pytest.raises(ConfigurationError, match="test or train of CIFAR-10, got 'validation'"):
+        load_data(f"cifar10:{tmp_path}", split="validation")
+
+
+@pytest.mark.parametrize("name", ["sample", "npz:d.npz", "imagefolder:photos", "foolbox:mnist"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_sources_without_sides_take_no_split(name, split):
+    with pytest.raises(ConfigurationError, match=f"cifar10:PATH alone, got '{split}' with {name}"):
+        load_data(name, split=split)
 
 
 def test_a_python_batch_with_code_is_refused(tmp_path):

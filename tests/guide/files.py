@@ -82,8 +82,14 @@ def write_run(folder: Path) -> None:
     )
 
 
+def write_hardened(folder: Path) -> None:
+    """Write what `harden` leaves: here the packaged hardened network's own files."""
+    shutil.copytree(ROOT / "src/bandlimiter/assets/sample-hardened", folder)
+
+
 def _write_cifar10(folder: Path, pixels: np.ndarray, labels: list[int]) -> None:
-    """A python batch, as the data set's authors give it."""
+    """Python batches, as the data set's authors give them, all with the same images."""
     folder.mkdir()
     batch = {b"data": pixels.reshape(len(pixels), -1), b"labels": labels}
-    (folder / "test_batch").write_bytes(pickle.dumps(batch))
+    for name in ("test_batch", *(f"data_batch_{number}" for number in range(1, 6))):
+        (folder / name).write_bytes(pickle.dumps(batch))

@@ -22,8 +22,8 @@ FREE = {
     *("curve", "data", "device", "draw", "epsilon"),
     *("find_directions", "folder", "image", "images", "most_loss", "norm"),
     *("out", "plane", "protocol", "quick", "radius", "randomness"),
-    *("read", "runs", "sampler", "save_adversarial", "scale", "seed", "sigma", "size", "stage"),
-    *("stop", "tables", "threads", "threat", "vote", "what"),
+    *("read", "runs", "sampler", "save_adversarial", "scale", "seed", "sigma", "size", "split"),
+    *("stage", "stop", "tables", "threads", "threat", "vote", "what"),
 }
 """Options that cost nothing once the others are small."""
 
@@ -43,6 +43,8 @@ SMALL: dict[str, dict[str, str | bool | None]] = {
     "demo": {"limit": "1"},
     "evaluate": _ATTACKING,
     "certify": {"limit": "1", "samples": "200", "selection": "5"},
+    "harden": {"limit": "4", "minutes": None, "epochs": "1"},
+    "recalibrate": {"limit": "4"},
     "predict": {"directions": "1"},
     "regions": {"widths": "4,4", "epochs": "5"},
     "spectrum": {"widths": "4", "epochs": "5", "highest": "20", "grid": "5"},
@@ -149,7 +151,7 @@ def _fits(name: str, option: str, given: Mapping[str, list[str]]) -> bool:
 def _model(name: str, given: dict[str, list[str]]) -> None:
     """Every model becomes the smallest of its kind."""
     (model,) = given["model"]
-    if model == "my_module:build" or model == "sample":
+    if model in ("my_module:build", "sample", "sample-hardened", "hardened"):
         return
     if model.startswith("cifar-resnet"):
         given["model"] = ["cifar-resnet20"]

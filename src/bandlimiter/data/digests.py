@@ -12,11 +12,11 @@ _TOGETHER = 256
 
 
 def image_digests(images: ImageSet) -> NDArray[np.int64]:
-    """Return a digest for each image: [N] int64.
+    """Return a digest for each image, whatever set it is in: [N] int64.
 
-    Of its shape and its pixels, rounded to 8 bits where they lie in [0, 1], so that an image is
-    known in whatever precision it is kept. Two different images share one by chance with a
-    probability of 2^-64.
+    Of its shape and its numbers, an image's [C, H, W] rounded to 8 bits where they are pixels in
+    [0, 1], so that it is known in whatever precision it is kept. Two different ones share a digest
+    by chance with a probability of 2^-64.
 
     Examples
     --------
@@ -26,13 +26,19 @@ def image_digests(images: ImageSet) -> NDArray[np.int64]:
     >>> (image_digests(exact) == image_digests(rough)).tolist()
     [True, False]
     """
-    found = []
+    found: list[int] = []
     for start in range(0, len(images), _TOGETHER):
-        x = images.images(start, start + _TOGETHER).detach().cpu()
-        inside = bool((x >= 0).all() and (x <= 1).all())
-        kept = (x * 255).round().to(torch.uint8) if inside else x.float()
-        shape = str(tuple(x.shape[1:])).encode()
-        for image in kept.numpy():
-            digest = hashlib.blake2b(shape + image.tobytes(), digest_size=8).digest()
-            found.append(int.from_bytes(digest, "little", signed=True))
+        found += digests_of(images.images(start, start + _TOGETHER))
     return np.array(found, np.int64)
+
+
+def digests_of(x: torch.Tensor) -> list[int]:
+    """Return a digest for each input of a batch [N, ...]; see `image_digests`."""
+    shape = str(tuple(x.shape[1:])).encode()
+    found = []
+    for each in x.detach().cpu():
+        is_image = each.ndim == 3 and bool(((each >= 0) & (each <= 1)).all())
+        kept = (each * 255).round().to(torch.uint8) if is_image else each.float()
+        digest = hashlib.blake2b(shape + kept.numpy().tobytes(), digest_size=8).digest()
+        found.append(int.from_bytes(digest, "little", signed=True))
+    return found

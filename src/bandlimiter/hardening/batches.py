@@ -3,12 +3,13 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 
 from bandlimiter.data import ImageSet
+from bandlimiter.data.digests import digests_of
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.hardening.noise import require_given
 from bandlimiter.tensors import generator
@@ -26,10 +27,10 @@ def split(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     Raises
     ------
     ConfigurationError
-        For fewer than two images.
+        For fewer than three images, of which two are left to train on.
     """
-    if len(images) < 2:
-        raise ConfigurationError(f"expected two training images or more, got {len(images)}")
+    if len(images) < 3:
+        raise ConfigurationError(f"expected three training images or more, got {len(images)}")
     count = max(1, min(HELD_OUT, len(images) // 10))
     order = torch.randperm(len(images), generator=generator(seed, "held out"))
     return images.take(order[count:].sort().values), images.take(order[:count].sort().values)
@@ -51,7 +52,7 @@ def crop(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
 
 
 def _flipped(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    mirrored = torch.rand(len(x), generator=rng) < 0.5
+    mirrored = (torch.rand(len(x), generator=rng) < 0.5).to(x.device)
     return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
 
 
@@ -71,9 +72,9 @@ def resolve_augment(augment: str | Augment | None, shape: tuple[int, ...]) -> Au
     ConfigurationError
         For an unknown name, and one for images with inputs of another shape.
     """
-    pictures = len(shape) == 3 and shape[0] in (1, 3)
+    pictures = len(shape) == 3
     if augment == "auto":
-        return crop_and_flip if pictures else None
+        return crop_and_flip if pictures and shape[0] in (1, 3) else None
     if augment is None or callable(augment):
         return augment
     if augment not in AUGMENTATIONS:
@@ -95,28 +96,32 @@ class Batches:
     images
         What is trained on; read as batches are.
     most
-        Images per batch at most. All batches have one size; what that leaves over of an epoch,
-        less than one image for each batch, is left out of it.
+        Images per batch at most, from 2 on. All batches have one size of two images or more, as
+        BatchNorm needs; what that leaves over of an epoch, about one image per batch, is left out
+        of it.
     augment
         See `resolve_augment`.
     seed
         Of order and augmentation.
+    seen
+        Digests of all images that were read so far.
     """
 
     images: ImageSet
     most: int
     augment: Augment | None
     seed: int
+    seen: set[int] = field(default_factory=set)
 
     @property
     def per_epoch(self) -> int:
         """Steps in an epoch."""
-        return -(-len(self.images) // self.most)
+        return min(-(-len(self.images) // self.most), len(self.images) // 2)
 
     @property
     def size(self) -> int:
         """Images per batch."""
-        return len(self.images) // self.per_epoch
+        return min(self.most, len(self.images) // self.per_epoch)
 
     def between(self, start: int, stop: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield pixels [n, ...] and labels [n] of steps ``start`` to ``stop - 1``.
@@ -135,7 +140,8 @@ class Batches:
         epoch, place = divmod(step, self.per_epoch)
         order = torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
         chosen = self.images.take(order[place * self.size : (place + 1) * self.size])
-        x = require_given(chosen.images(0, len(chosen)))
+        x = require_given(chosen.images(0, len(chosen)).detach())
+        self.seen.update(digests_of(x))
         if self.augment is None:
             return x, chosen.labels
         augmented = self.augment(x, generator(self.seed, "augment", step))

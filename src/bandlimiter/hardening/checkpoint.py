@@ -68,7 +68,7 @@ class RunFolder:
             self._lock.release()
 
     def _require_own(self, path: Path) -> None:
-        if not (path / IDENTITY).is_file() and any(each.name != ".lock" for each in path.iterdir()):
+        if not (path / IDENTITY).is_file() and any(each.name[0] != "." for each in path.iterdir()):
             raise ConfigurationError(
                 f"expected a folder of `harden`, or an empty one, got {path}; name another"
             )
@@ -124,10 +124,19 @@ class RunFolder:
 
 
 def read_log(folder: Path) -> list[Row]:
-    """Read the rows of a folder's `LOG` back; numbers have the six digits that it keeps."""
-    lines = (folder / LOG).read_text().splitlines()[1:]
-    cells = ([float(cell) if cell else None for cell in line.split("\t")] for line in lines)
-    return [dict(zip(COLUMNS, row, strict=True)) for row in cells]
+    """Read the rows of a folder's `LOG` back; numbers have the six digits that it keeps.
+
+    Raises
+    ------
+    LoadError
+        If it is missing or damaged.
+    """
+    try:
+        lines = (folder / LOG).read_text().splitlines()[1:]
+        cells = ([float(cell) if cell else None for cell in line.split("\t")] for line in lines)
+        return [dict(zip(COLUMNS, row, strict=True)) for row in cells]
+    except (OSError, ValueError) as error:
+        raise LoadError(f"expected a row for each epoch in {folder / LOG}: {error}") from error
 
 
 def _shown(value: float | None) -> str:
@@ -140,8 +149,9 @@ def _require_same(path: Path, identity: dict[str, Any]) -> None:
         return
     try:
         known = json.loads((path / IDENTITY).read_text())
-    except (OSError, ValueError) as error:
-        raise LoadError(f"expected settings in {path / IDENTITY}: {error}") from error
+        known.items()
+    except (OSError, ValueError, AttributeError) as error:
+        raise LoadError(f"expected settings in {path / IDENTITY}, got none: {error}") from error
     for name in {**identity, **known}:
         before, now = known.get(name), identity.get(name)
         if before != now:

@@ -1,16 +1,16 @@
 """Training a classifier under noise for some minutes, and what came of it."""
 
-import copy
 import math
 import time
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from bandlimiter.acceleration.precision import has_bfloat16
-from bandlimiter.data import Given, ImageSet, as_images
+from bandlimiter.data import Given, ImageSet, as_images, image_digests
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.fingerprints import of_images
 from bandlimiter.evaluation.values import hash_of
@@ -18,18 +18,14 @@ from bandlimiter.hardening.batches import AUGMENTATIONS, Augment, Batches, resol
 from bandlimiter.hardening.checkpoint import RunFolder, read_log
 from bandlimiter.hardening.noise import require_given
 from bandlimiter.hardening.outcome import Hardened, describe, store
-from bandlimiter.hardening.recalibration import (
-    IMAGES,
-    batch_norms,
-    compute_statistics,
-    require_sigma,
-)
+from bandlimiter.hardening.recalibration import batch_norms, compute_statistics, require_sigma
 from bandlimiter.hardening.recipes import Recipe, resolve_recipe
 from bandlimiter.hardening.run import Progress, Run
 from bandlimiter.hardening.training import Settings, trained_parameters
 from bandlimiter.models import Classifier, load_weights
 from bandlimiter.models.card import CARD, WEIGHTS, read_card
 from bandlimiter.tensors import (
+    copied,
     is_number,
     model_logits,
     place_of,
@@ -42,6 +38,8 @@ MINUTES = 10.0
 RATE, BATCH = 0.05, 128
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def harden(
     model: nn.Module | Classifier,
     data: Given,
@@ -128,9 +126,11 @@ def harden(
     """
     began = time.monotonic()
     require_sigma(sigma)
-    _require_numbers(minutes, epochs, rate, batch)
+    _require_numbers(minutes, epochs, rate, batch, seed)
     if minutes is None and epochs is None:
         minutes = MINUTES
+    sigma, rate, batch, seed = float(sigma), float(rate), int(batch), int(seed)
+    minutes, epochs = (None if each is None else float(each) for each in (minutes, epochs))
     classifier = model if isinstance(model, Classifier) else None
     network = _trainable(model.module if isinstance(model, Classifier) else model)
     trained_parameters(network, part)
@@ -157,7 +157,7 @@ def harden(
             return _read(network, folder.path)
         shown, held_out = split(images, seed)
         if batch_norms(network):  # where a state is read, it has other ones
-            compute_statistics(network, shown, sigma, seed, min(IMAGES, len(shown)))
+            compute_statistics(network, shown, sigma, seed)
         batches = Batches(shown, batch, augmented, seed)
         run = Run(network, batches, held_out, settings, folder, began, progress)
         run.train(minutes, epochs)
@@ -175,7 +175,8 @@ def harden(
         )
         _finish(network)
         if folder.path is not None:
-            store(folder.path, network, card, images, classifier)
+            seen = batches.seen.union(image_digests(held_out).tolist())
+            store(folder.path, network, card, seen, classifier)
             folder.drop_state()
     return Hardened(network, run.history, card)
 
@@ -189,20 +190,19 @@ def _trainable(model: nn.Module) -> nn.Module:
         For what is no eager module.
     """
     require_module(model)
-    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     for part in model.modules():
         if isinstance(part, (torch.jit.ScriptModule, torch.fx.GraphModule)):
             raise ConfigurationError(
                 f"expected a model of Python modules to train, got {type(part).__name__}, whose "
                 "operations are fixed; give what builds it: --model MODULE:FACTORY"
             )
-    try:
-        network: nn.Module = copy.deepcopy(model)
-    except Exception as error:  # modules may hold anything
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(
-            f"expected a model that copy.deepcopy can copy, {type(model).__name__} cannot: {reason}"
-        ) from error
+    for name, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            raise ConfigurationError(
+                f"expected a model whose state is tensors alone, {name} is {type(value).__name__}; "
+                "no file of weights holds that"
+            )
+    network = copied(model, frozen=False)
     set_training(network, mode=False)
     return network.to(memory_format=torch.channels_last)
 
@@ -222,14 +222,22 @@ def _read(network: nn.Module, folder: Path) -> Hardened:
     return Hardened(network, read_log(folder), read_card(folder / CARD))
 
 
-def _require_numbers(minutes: float | None, epochs: float | None, rate: float, batch: int) -> None:
+def _require_numbers(
+    minutes: float | None, epochs: float | None, rate: float, batch: int, seed: int
+) -> None:
     if minutes is not None and epochs is not None:
         raise ConfigurationError("expected minutes or epochs, got both")
     for name, value in (("minutes", minutes), ("epochs", epochs), ("rate", rate)):
         if value is not None and not (is_number(value) and 0 < value < math.inf):
             raise ConfigurationError(f"expected {name} above 0, got {value!r}")
-    if not isinstance(batch, int) or batch < 2:
+    if not _is_whole(batch) or batch < 2:
         raise ConfigurationError(f"expected a batch of two images or more, got {batch!r}")
+    if not _is_whole(seed):
+        raise ConfigurationError(f"expected the seed as a whole number, got {seed!r}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _require_labels(network: nn.Module, images: ImageSet) -> None:

@@ -35,7 +35,7 @@ def measure(model: nn.Module, images: ImageSet, sigma: float, seed: int) -> Accu
     set_training(model, mode=False)
     right = torch.zeros(2, dtype=torch.int64)
     for start in range(0, len(images), _TOGETHER):
-        x = images.images(start, start + _TOGETHER).to(device, dtype)
+        x = images.images(start, start + _TOGETHER).detach().to(device, dtype)
         labels = images.labels[start : start + _TOGETHER]
         noisy = add_noise(x, sigma, seed, "measure", start)
         for place, given in enumerate((x, noisy)):

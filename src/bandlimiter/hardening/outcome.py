@@ -1,5 +1,6 @@
 """What training under noise ends in: a network, its history, its card, and a folder of them."""
 
+from collections.abc import Iterable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -7,11 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from bandlimiter.acceleration.precision import has_bfloat16
-from bandlimiter.data import ImageSet, image_digests
+from bandlimiter.data import ImageSet
 from bandlimiter.evaluation.fingerprints import of_images
 from bandlimiter.hardening.checkpoint import Row
 from bandlimiter.models import Classifier
@@ -69,8 +69,9 @@ def describe(
     """
     return Card(
         base_model=_base_name(classifier),
-        base_weights=classifier.weights_key if classifier else None,
+        base_weights=classifier.weights if classifier else None,
         sigma=sigma,
+        unit="pixels in [0, 1]" if images.images(0, 1).ndim == 4 else "those of the input",
         recipe=recipe,
         seed=seed,
         data={"name": images.name, **of_images(images), "held_out": len(held_out)},
@@ -81,27 +82,30 @@ def describe(
 
 
 def store(
-    folder: Path, network: nn.Module, card: Card, images: ImageSet, classifier: Classifier | None
+    folder: Path,
+    network: nn.Module,
+    card: Card,
+    seen: Iterable[int],
+    classifier: Classifier | None,
 ) -> None:
     """Write what `load_model` reads.
+
+    ``seen`` are digests of the images that it has learnt from now; those that its base had learnt
+    from are added, as far as they are known.
 
     Raises
     ------
     OSError
         Where there is no room.
     """
-    write_card(folder, card, network.state_dict(), _seen(images, classifier))
-
-
-def _seen(images: ImageSet, classifier: Classifier | None) -> NDArray[np.int64]:
-    """Return digests of all that the network has learnt from, as far as that is known."""
-    before = None if classifier is None else classifier.seen
-    now = image_digests(images)
-    return now if before is None else np.union1d(now, before)
+    digests = np.array(sorted(seen), np.int64)
+    if classifier is not None and classifier.seen is not None:
+        digests = np.union1d(digests, classifier.seen)
+    write_card(folder, card, network.state_dict(), digests)
 
 
 def _base_name(classifier: Classifier | None) -> str | None:
-    """Return what builds the architecture, from any working folder."""
+    """Return what builds the architecture; files from any working folder."""
     if classifier is None:
         return None
     if classifier.card is not None:

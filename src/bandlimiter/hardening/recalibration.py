@@ -1,6 +1,5 @@
 """BatchNorm statistics under noise: the part of hardening that needs no labels and no training."""
 
-import copy
 import math
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from bandlimiter.data import Given, ImageSet, as_images
+from bandlimiter.data import Given, ImageSet, as_images, image_digests
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.fingerprints import of_images
 from bandlimiter.evaluation.values import hash_of
@@ -21,7 +20,15 @@ from bandlimiter.hardening.measuring import measure
 from bandlimiter.hardening.noise import add_noise, require_given
 from bandlimiter.hardening.outcome import Hardened, describe, store
 from bandlimiter.models import Classifier
-from bandlimiter.tensors import is_number, model_logits, place_of, require_module
+from bandlimiter.tensors import (
+    copied,
+    generator,
+    is_number,
+    model_logits,
+    place_of,
+    require_module,
+    set_training,
+)
 
 IMAGES = 5000
 """As many as give statistics whose own error no longer shows."""
@@ -42,7 +49,8 @@ def recalibrate(
     A trained network's BatchNorm layers scale by what clean images looked like inside it; under
     noise they are off, and much of what a network loses under noise it loses there. Their running
     mean and variance are computed anew: cumulative averages over noisy images, in batches of 250.
-    No weight changes and no label is looked at.
+    The images are drawn at random, so that their order (by class, in folders) does not matter. No
+    weight changes and no label is looked at.
 
     What it cannot do: networks without BatchNorm have nothing to recompute (they are refused), and
     what the weights themselves have not learnt stays unlearnt, for which there is `harden`.
@@ -57,9 +65,9 @@ def recalibrate(
     sigma
         Standard deviation of the noise, per pixel in [0, 1], before the normaliser; above 0.
     most
-        The first this many images are used.
+        So many images are used at most, from 2 on.
     seed
-        Of the noise.
+        Of noise and choice.
 
     Returns
     -------
@@ -80,18 +88,20 @@ def recalibrate(
     >>> from bandlimiter.hardening import recalibrate
     >>> layer = torch.nn.BatchNorm1d(1)
     >>> model = torch.nn.Sequential(layer, torch.nn.Linear(1, 2)).eval()
-    >>> noisy = recalibrate(model, torch.full((1000, 1), 0.5), sigma=0.5)
+    >>> noisy = recalibrate(model, torch.full((1000, 1), 0.5), sigma=0.6)
     >>> round(noisy[0].running_var.item(), 1), layer.running_var.item()
-    (0.3, 1.0)
+    (0.4, 1.0)
     """
     require_sigma(sigma)
     require_module(model)
     given = _unlabelled(images)
-    count = min(most, len(given))
-    if count < 2:
-        raise ConfigurationError(f"expected at least two images to recalibrate on, got {count}")
-    twin = copy.deepcopy(model).eval()
-    compute_statistics(twin, given, sigma, seed, count)
+    if min(most, len(given)) < 2:
+        raise ConfigurationError(
+            f"expected at least two images to recalibrate on, got {min(most, len(given))}"
+        )
+    twin = copied(model, frozen=False)
+    set_training(twin, mode=False)
+    compute_statistics(twin, given, sigma, seed, most)
     return twin
 
 
@@ -137,12 +147,12 @@ def recalibrate_into(
             seconds=seconds,
         )
         own.log(history)
-        store(folder, twin, card, images, classifier)
+        store(folder, twin, card, image_digests(images), classifier)
     return Hardened(twin, history, card)
 
 
 def compute_statistics(
-    model: nn.Module, images: ImageSet, sigma: float, seed: int, count: int
+    model: nn.Module, images: ImageSet, sigma: float, seed: int, most: int = IMAGES
 ) -> None:
     """Do to ``model`` itself what `recalibrate` does to a copy."""
     layers = batch_norms(model)
@@ -153,17 +163,23 @@ def compute_statistics(
         )
     device, dtype = place_of(model)
     with torch.no_grad(), _collecting(layers):
-        for start in range(0, count, _TOGETHER):
-            stop = min(start + _TOGETHER, count)
-            if stop - start == 1:  # its variance is not defined
-                break
-            x = require_given(images.images(start, stop).to(device, dtype))
-            model_logits(model, add_noise(x, sigma, seed, "recalibrate", start), check=False)
-    for name, value in model.named_buffers():
-        if value.is_floating_point() and not value.isfinite().all():
+        for number, index in enumerate(_equal_parts(len(images), most, seed)):
+            x = require_given(images.take(index).images(0, len(index)).to(device, dtype))
+            model_logits(model, add_noise(x, sigma, seed, "recalibrate", number), check=False)
+    for layer in layers:
+        if not all(value.isfinite().all() for value in layer.buffers()):
             raise ConfigurationError(
-                f"expected finite statistics, {name} is not; the model overflows under this noise"
+                f"expected finite statistics, those of a {type(layer).__name__} are not; the model "
+                "overflows under this noise"
             )
+
+
+def _equal_parts(count: int, most: int, seed: int) -> Iterator[torch.Tensor]:
+    """Yield images by number, at random, in batches of one size: each batch's mean counts alike."""
+    order = torch.randperm(count, generator=generator(seed, "recalibrate"))[:most]
+    batches = -(-len(order) // _TOGETHER)
+    size = len(order) // batches
+    yield from order[: batches * size].view(batches, size)
 
 
 def batch_norms(model: nn.Module) -> list[_NormBase]:

@@ -1,5 +1,6 @@
 """What is asked of a network under noise: the losses that `harden` knows."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -38,11 +39,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse (ConfigurationError) numbers out of range."""
-        if self.draws < 1 or not (self.weight >= 0 and self.entropy >= 0):
+        if not isinstance(self.draws, int) or self.draws < 1:
             raise ConfigurationError(
-                f"expected at least one draw and weights from 0 on, got {self.draws} draws, weight "
-                f"{self.weight:g}, entropy {self.entropy:g}"
+                f"expected a whole number of draws, at least 1, got {self.draws}"
             )
+        for name, value in (("weight", self.weight), ("entropy", self.entropy)):
+            if not 0 <= value < math.inf:
+                raise ConfigurationError(f"expected the {name} as a number from 0 on, got {value}")
         if self.draws == 1 and (self.weight or self.entropy):
             raise ConfigurationError("expected two draws or more to compare, got one")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from bandlimiter.data import ImageSet
@@ -98,6 +99,7 @@ class Run:
         if kept is not None:
             training.restore(kept["training"])
             losses = kept["losses"]
+            self._batches.seen.update(kept["seen"].tolist())
         self._loop(training, losses)
         self._network.load_state_dict(self.best["weights"])
 
@@ -118,7 +120,7 @@ class Run:
                 last_kept = time.monotonic()
                 pause = max(_KEEP_EVERY, 20 * (last_kept - now))
             so_far = self.history[-1]["noisy"]
-            self._tell(f"epoch {epoch + 1}, noisy accuracy {so_far:.3f}", training.done)
+            self._tell(f"epoch {epoch + bool(left)}, noisy accuracy {so_far:.3f}", training.done)
 
     def _measure(
         self, model: nn.Module, epoch: int, step: int, rate: float | None, loss: float | None
@@ -129,7 +131,7 @@ class Run:
         self.history.append({**row, "clean": clean, "noisy": noisy})
         self._folder.log(self.history)
         if not self.best or noisy >= self.best["noisy"]:
-            weights = {name: each.clone() for name, each in model.state_dict().items()}
+            weights = _snapshot(model)
             self.best = {"epoch": epoch, "clean": clean, "noisy": noisy, "weights": weights}
 
     def _planned(self, minutes: float | None, epochs: float | None) -> int:
@@ -153,7 +155,7 @@ class Run:
 
     def _seconds_per_step(self) -> float:
         """Time a few steps of the network, and put it back as it was."""
-        before = {name: each.clone() for name, each in self._network.state_dict().items()}
+        before = _snapshot(self._network)
         training = Training(self._network, replace(self._settings, steps=1 + _TIMED))
         began = time.monotonic()
         for pixels, labels in self._batches.between(0, 1 + _TIMED):
@@ -170,9 +172,15 @@ class Run:
         state = {
             **{"training": training.state(), "losses": losses, "history": self.history},
             **{"best": self.best, "steps": self.steps, "seconds": self.seconds},
+            "seen": torch.tensor(sorted(self._batches.seen.copy()), dtype=torch.int64),
         }
         self._folder.write(state, self.history)
 
     def _tell(self, what: str, done: int) -> None:
         if self._progress is not None:
             self._progress(done, self.steps, what)
+
+
+def _snapshot(network: nn.Module) -> dict[str, Any]:
+    """Return a copy of a network's state."""
+    return {name: each.clone() for name, each in network.state_dict().items()}

@@ -1,5 +1,6 @@
 """One step after another: the network, its average over steps, and all that a step depends on."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from bandlimiter.tensors import find_logits, generator, place_of, set_training
 PARTS = ("all", "norm", "head")
 """What of a network is trained: everything, its normalisation layers, its last layer."""
 
-MOMENTUM, WEIGHT_DECAY, WARM_UP = 0.9, 5e-4, 0.25
+MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
+WARM_UP, _FIRST, _LAST = 0.25, 1 / 25, 4e-6
+"""The part of all steps in which the rate rises, and the parts of its peak at both ends."""
 
 _NORMS = (
     *(nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm),
@@ -81,13 +84,6 @@ class Training:
         self._optimiser = torch.optim.SGD(
             self._parameters, settings.rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
         )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimiser,
-            settings.rate,
-            total_steps=max(settings.steps, 2),
-            pct_start=WARM_UP,
-            cycle_momentum=False,
-        )
         self._average = None
         if settings.averaged:
             decay = 1 - 1 / max(1.0, _HORIZON * settings.steps)
@@ -100,7 +96,7 @@ class Training:
     @property
     def rate(self) -> float:
         """The rate of the next step."""
-        return float(self._optimiser.param_groups[0]["lr"])
+        return self.settings.rate * one_cycle(self.done, self.settings.steps)
 
     @property
     def answering(self) -> nn.Module:
@@ -137,8 +133,9 @@ class Training:
                 loss.backward()  # type: ignore[no-untyped-call]
         if self.done == 0:
             self._require_gradient()
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.rate
         self._optimiser.step()
-        self._schedule.step()
         if self._average is not None:
             self._average.update_parameters(self.model)
         self.done += 1
@@ -149,7 +146,6 @@ class Training:
         kept: dict[str, Any] = {
             "model": self.model.state_dict(),
             "optimiser": self._optimiser.state_dict(),
-            "schedule": self._schedule.state_dict(),
             "done": self.done,
         }
         if self._average is not None:
@@ -160,7 +156,6 @@ class Training:
         """Go on from a `state`."""
         self.model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self._schedule.load_state_dict(state["schedule"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         self.done = int(state["done"])
@@ -193,13 +188,35 @@ def trained_parameters(model: nn.Module, part: str) -> list[nn.Parameter]:
     found = [each for module in modules for each in module.parameters(recurse=part != "all")]
     if not found:
         raise ConfigurationError(f"expected weights to train, the model has none in {part!r}")
-    open_ = {id(each): each for each in found if each.requires_grad}
-    if not open_:
+    once = list({id(each): each for each in found}.values())
+    trained = [each for each in once if each.requires_grad]
+    if not trained:
         raise ConfigurationError(
-            f"expected a model whose weights ask for a gradient, all {len(found)} of {part!r} are "
+            f"expected a model whose weights ask for a gradient, all {len(once)} of {part!r} are "
             "frozen; call .requires_grad_(True) on what is to be trained"
         )
-    return list(open_.values())
+    return trained
+
+
+def one_cycle(step: int, steps: int) -> float:
+    """Return the part of the peak rate in a step: from 1/25 up to 1 in a quarter, down to 4e-6.
+
+    As PyTorch's ``OneCycleLR``, for any number of steps.
+
+    Examples
+    --------
+    >>> [round(one_cycle(step, 8), 2) for step in range(8)]
+    [0.04, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07, 0.0]
+    """
+    turn = max(0.0, WARM_UP * steps - 1)
+    if step < turn:
+        return _between(_FIRST, 1.0, step / turn)
+    return _between(1.0, _LAST, (step - turn) / max(1.0, steps - 1 - turn))
+
+
+def _between(start: float, end: float, way: float) -> float:
+    """Go from one number to another along half a cosine."""
+    return end + (start - end) * (1 + math.cos(math.pi * way)) / 2
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save as to_safetensors
 
 from bandlimiter.errors import LoadError
@@ -32,7 +32,7 @@ class Card(BaseModel):
     base_weights
         The file that the training began from; None for a model with weights of its own.
     sigma, unit
-        Standard deviation of each pixel under the noise that it has learnt to stand, and in what.
+        Standard deviation of each pixel under the noise that it was trained on, and in what.
     recipe
         How it was made: name, draws, epochs, rate and the like.
     seed
@@ -53,8 +53,8 @@ class Card(BaseModel):
     version: Literal[1] = 1
     base_model: str | None
     base_weights: str | None = None
-    sigma: PositiveFloat
-    unit: Literal["pixels in [0, 1]"] = "pixels in [0, 1]"
+    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    unit: Literal["pixels in [0, 1]", "those of the input"]
     recipe: dict[str, Any]
     seed: int
     data: dict[str, Any]
@@ -106,9 +106,12 @@ def read_seen(path: Path) -> NDArray[np.int64]:
         If the file is missing or damaged.
     """
     try:
-        seen: NDArray[np.int64] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise LoadError(f"expected digests of training images, {path} has none: {error}") from error
+        seen: NDArray[np.int64] = np.asarray(np.load(path, allow_pickle=False))
+    except Exception as error:  # a damaged file may fail anywhere in the reader
+        reason = " ".join(str(error).split())
+        raise LoadError(
+            f"expected digests of training images, {path} has none: {reason}"
+        ) from error
     if seen.ndim != 1 or seen.dtype != np.int64:
         raise LoadError(f"expected digests as int64 [N] in {path}, got {seen.dtype} {seen.shape}")
     return seen

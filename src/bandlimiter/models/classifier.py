@@ -37,6 +37,8 @@ class Classifier:
         that it is as long in pixels as the paper's.
     class_names
         One for each output, where they are known.
+    weights
+        The name of the file that they were loaded from; None where none was given.
     weights_key
         Which part of a weights file was loaded, see `load_weights`; None where none was given.
     card
@@ -51,6 +53,7 @@ class Classifier:
     paper_data: str | None = None
     paper_radius: float | None = None
     class_names: tuple[str, ...] | None = None
+    weights: str | None = None
     weights_key: str | None = None
     card: Card | None = None
     seen: NDArray[np.int64] | None = None

@@ -4,7 +4,7 @@ from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from bandlimiter.errors import ConfigurationError, LoadError
+from bandlimiter.errors import BandlimiterError, ConfigurationError, LoadError
 from bandlimiter.models import cifar
 from bandlimiter.models.card import CARD, SEEN, WEIGHTS, read_card, read_seen
 from bandlimiter.models.checkpoints import WeightsFile
@@ -50,9 +50,10 @@ def _load(name: str, folder: Path, weights: WeightsFile | None) -> Classifier:
 
     try:
         built = load_model(cifar.architecture(base), folder / WEIGHTS)
-    except ConfigurationError as error:
+    except BandlimiterError as error:
         raise LoadError(
             f"expected {base!r}, which {name} was made from: {error}; or give what builds it: "
             f"--model MODULE:FACTORY --weights {folder / WEIGHTS} --sigma {card.sigma:g}"
         ) from error
-    return replace(built, name=name, weights_key=None, card=card, seen=read_seen(folder / SEEN))
+    seen = read_seen(folder / SEEN)
+    return replace(built, name=name, weights=None, weights_key=None, card=card, seen=seen)

@@ -19,11 +19,11 @@ from bandlimiter.models.classifier import Classifier
 
 FAMILIES: dict[str, Callable[[str, WeightsFile | None], Classifier | None]] = {
     "sample": cifar.load_sample,
-    "sample-hardened or DIR (of `harden`)": hardened.load_hardened,
     "cifar-resnet20 ... cifar-resnet110": cifar.load_cifar,
     "torchvision:NAME": torchvision_models.load_torchvision,
     "timm:NAME": timm_models.load_timm,
     "efficientnet-lite0": efficientnet.load_efficientnet_lite,
+    "sample-hardened, or DIR (of harden)": hardened.load_hardened,
     "FILE.pt (TorchScript) or FILE.pt2 (torch.export)": programs.load_program,
     "MODULE:FACTORY": factory.load_factory,
 }
@@ -66,5 +66,7 @@ def load_model(
     for load in FAMILIES.values():
         classifier = load(name, file)
         if classifier is not None:
-            return replace(classifier, weights_key=file.loaded) if file else classifier
+            if file is None:
+                return classifier
+            return replace(classifier, weights=file.path.name, weights_key=file.loaded)
     raise ConfigurationError(f"expected a model of {', '.join(FAMILIES)}; got {name!r}")

@@ -115,8 +115,15 @@ def freeze(module: nn.Module) -> None:
         parameter.requires_grad_(False)
 
 
-def copied(module: nn.Module) -> nn.Module:
-    """Return a copy to work with, frozen; of a compiled module one of what was compiled.
+def copied(module: nn.Module, *, frozen: bool = True) -> nn.Module:
+    """Return a copy to work with; of a compiled module one of what was compiled.
+
+    Parameters
+    ----------
+    module
+        Not changed.
+    frozen
+        Whether no parameter of the copy asks for a gradient; else those that do in the module.
 
     Raises
     ------
@@ -128,7 +135,8 @@ def copied(module: nn.Module) -> nn.Module:
             twin: nn.Module = copy.deepcopy(getattr(module, "_orig_mod", module))
             for parameter in twin.parameters():
                 parameter.grad = None
-            freeze(twin)
+            if frozen:
+                freeze(twin)
     except Exception as error:  # modules may hold anything
         reason = (str(error).splitlines() or [""])[0]
         raise ConfigurationError(
