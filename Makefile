@@ -5,8 +5,8 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --con
 
 .PHONY: help demo test test-all test-kernels check docs check-defence paper paper-imagenet boundary-study \
 	knowing-study attack-peers \
-	theory check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
-	bench-end-to-end bench-workers bench-regions bench-transforms bench-tracing clean
+	theory hardening check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
+	bench-end-to-end bench-training bench-workers bench-regions bench-transforms bench-tracing clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -86,9 +86,15 @@ boundary-study: .venv/.demo-ready  ## Directions to the closest boundaries again
 	.venv/bin/python tools/boundary_study.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA) \
 		--limit 200 --out runs/boundary.json
 
-theory: .venv/.test-ready  ## Draw the filters at n = 3072, and ask whether tiny regions matter
+theory: .venv/.test-ready  ## Draw the filters at n = 3072; ask what tiny regions and training under noise do
 	.venv/bin/python tools/draw_transfer.py
 	.venv/bin/python tools/tiny_regions.py
+	.venv/bin/python tools/hardening/small_spectra.py --figure docs/hardened_spectra.png
+
+hardening: .venv/.test-ready  ## What hardening buys, by method, minutes and setting (hours; needs DATA, OUT)
+	for what in methods minutes ablations; do \
+		.venv/bin/python tools/hardening/study.py $$what --data $(DATA) --out $(OUT) || exit; done
+	.venv/bin/python tools/hardening/digits.py --out $(OUT)/digits
 
 check-trace: .venv/.test-ready  ## Hold a traced line against the network's own layers (needs MODEL, WEIGHTS, DATA)
 	.venv/bin/python tools/check_trace.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA)
@@ -128,6 +134,9 @@ bench-memory: .venv/.bench-ready  ## Memory and time of long streams
 
 bench-end-to-end: .venv/.bench-ready  ## Whole evaluations with and without the fast paths
 	$(call BENCH,averaging_end_to_end)
+
+bench-training: .venv/.bench-ready  ## What a step of harden costs, by memory layout and compiled
+	$(call BENCH,training_step)
 
 bench-workers: .venv/.bench-ready  ## Evaluations by one worker and by two (ARGS="--ray")
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/workers.py $(ARGS)
