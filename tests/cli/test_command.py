@@ -123,7 +123,9 @@ def test_demo_prints_the_paper_s_table_and_a_sentence():
         assert word in result.stdout
     said = " ".join(result.stdout.split())
     assert "The paper's averaging keeps 0.00 under these attacks." in said
-    assert "(sample-hardened), averaged over Gaussian noise of sigma 0.25, is proven to keep" in said
+    assert (
+        "(sample-hardened), averaged over Gaussian noise of sigma 0.25, is proven to keep" in said
+    )
 
 
 def test_what_a_factory_prints_does_not_spoil_the_json(tmp_path):

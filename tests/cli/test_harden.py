@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from bandlimiter import load_data
 from bandlimiter.cli.main import app
+from bandlimiter.hardening.training import Training
 
 SIGMA = 0.1
 
@@ -134,3 +135,26 @@ def test_networks_without_batchnorm_cannot_be_recalibrated(tmp_path, monkeypatch
     )
     assert result.exit_code == 2
     assert "got none of them; under noise such a model can only be trained" in result.stderr
+
+
+def test_interrupted_it_says_what_is_kept_and_goes_on(place, tmp_path, monkeypatch):
+    given = ("--data", f"npz:{place / 'train.npz'}", "--batch", 8, "--epochs", 1, "--seed", 1)
+    out = tmp_path / "cut"
+    step = Training.step
+
+    def interrupted(self, pixels, labels):
+        if self.done == 2:
+            raise KeyboardInterrupt
+        return step(self, pixels, labels)
+
+    monkeypatch.setattr("bandlimiter.hardening.run._KEEP_EVERY", 0.0)
+    with monkeypatch.context() as cut:
+        cut.setattr(Training, "step", interrupted)
+        result = run("harden", *given, "--out", out)
+    assert result.exit_code == 130
+    assert f"the training so far is in {out}; the same command again goes on" in result.stderr
+    unfinished = certify(out)
+    assert unfinished.exit_code == 2
+    assert "where training has not ended; give `harden` the same command again" in unfinished.stderr
+    assert run("harden", *given, "--out", out).exit_code == 0
+    assert certify(out).exit_code == 0

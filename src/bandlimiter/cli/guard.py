@@ -68,12 +68,15 @@ def _said(error: Exception) -> str:
 
 
 def _kept(out: Path | None) -> str:
+    from bandlimiter.models.card import CHECKPOINT
     from bandlimiter.results.certified_rows import ROWS
     from bandlimiter.results.runs import StoredRun, find_runs
 
     if out is None:
         return "no rows were kept; --out DIR keeps them as they come"
     try:
+        if (out / CHECKPOINT).is_file():
+            return f"the training so far is in {out}; the same command again goes on"
         if (out / ROWS).is_file():
             lines = (out / ROWS).read_bytes().count(b"\n")
             return f"the {lines} rows so far are in {out}; the same command again goes on"

@@ -10,8 +10,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from bandlimiter.errors import ConfigurationError, LoadError
-from bandlimiter.models.card import CARD
-from bandlimiter.models.hardened import CHECKPOINT
+from bandlimiter.models.card import CARD, CHECKPOINT
 from bandlimiter.results.files import write_whole
 
 IDENTITY = "settings.json"

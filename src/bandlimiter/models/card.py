@@ -1,5 +1,6 @@
 """What a network that was hardened under noise is: a folder with weights and their card."""
 
+import io
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,9 @@ from bandlimiter.results.files import write_whole
 
 CARD = "card.json"
 """Written last: it says that all is there."""
+
+CHECKPOINT = "checkpoint.pt"
+"""What a folder has whose training has not ended."""
 
 WEIGHTS = "model.safetensors"
 SEEN = "trained_on.npy"
@@ -75,7 +79,9 @@ def write_card(
     """
     kept = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
     write_whole(folder / WEIGHTS, to_safetensors(kept))
-    np.save(folder / SEEN, np.sort(seen), allow_pickle=False)
+    digests = io.BytesIO()
+    np.save(digests, np.sort(seen), allow_pickle=False)
+    write_whole(folder / SEEN, digests.getvalue())
     write_whole(folder / CARD, card.model_dump_json(indent=2) + "\n")
 
 

@@ -6,12 +6,9 @@ from pathlib import Path
 
 from bandlimiter.errors import BandlimiterError, ConfigurationError, LoadError
 from bandlimiter.models import cifar
-from bandlimiter.models.card import CARD, SEEN, WEIGHTS, read_card, read_seen
+from bandlimiter.models.card import CARD, CHECKPOINT, SEEN, WEIGHTS, read_card, read_seen
 from bandlimiter.models.checkpoints import WeightsFile
 from bandlimiter.models.classifier import Classifier
-
-CHECKPOINT = "checkpoint.pt"
-"""What a folder has whose training has not ended."""
 
 _PACKAGED = "sample-hardened"
 
