@@ -74,11 +74,12 @@ def test_another_sigma_is_noted(place):
 
 
 def test_images_that_were_trained_on_are_noted(place):
-    """The 20 first packaged images were not given, of the next 40 a step of one epoch saw most."""
-    fresh = certify(place / "recalibrated")
-    assert "was trained on" not in fresh.stderr
-    known = certify(place / "recalibrated", "--data", f"npz:{place / 'train.npz'}")
-    assert "was trained on 2 of these 2 images" in known.stderr
+    """The first packaged images were not given; BatchNorm's statistics took all that were."""
+    for name in ("hardened", "recalibrated"):
+        fresh = certify(place / name)
+        assert "was trained on" not in fresh.stderr
+        known = certify(place / name, "--data", f"npz:{place / 'train.npz'}")
+        assert "was trained on 2 of these 2 images" in known.stderr
 
 
 def test_evaluate_takes_the_card_s_sigma_and_notes_images(place):
@@ -134,7 +135,7 @@ def test_networks_without_batchnorm_cannot_be_recalibrated(tmp_path, monkeypatch
         *("--out", "out"),
     )
     assert result.exit_code == 2
-    assert "got none of them; under noise such a model can only be trained" in result.stderr
+    assert "found none; use harden to train it under noise" in result.stderr
 
 
 def test_interrupted_it_says_what_is_kept_and_goes_on(place, tmp_path, monkeypatch):

@@ -43,6 +43,7 @@ def refused(name, kind=LoadError, **settings):
 
 def test_an_unfinished_folder_says_how_to_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_KEEP_EVERY", 0.0)
+    monkeypatch.setattr(run, "_PER_WRITING", 0.0)
 
     with pytest.raises(KeyboardInterrupt):
         briefly(fragile(), two_classes(60, 0), out=tmp_path, progress=killed_at(1))

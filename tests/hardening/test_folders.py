@@ -95,13 +95,10 @@ def test_a_folder_answers_as_what_was_trained(of_sample):
 
 
 def test_a_folder_knows_the_images_that_it_has_seen(of_sample):
-    folder, hardened, images = of_sample
+    folder, _, images = of_sample
     seen = load_model(str(folder)).seen
-    # Part of an epoch was taken: the images of its steps, and the held-out ones.
-    assert 0 < len(seen) < len(images)
-    assert np.isin(seen, image_digests(images)).all()
-    _, held_out = split(images, hardened.card.seed)
-    assert np.isin(image_digests(held_out), seen).all()
+    # Its step took eight; BatchNorm's statistics those that are not held out, the choice these.
+    assert sorted(image_digests(images)) == seen.tolist()
     others = image_digests(load_data("sample").take(torch.arange(60, 500)))
     assert not np.isin(others, seen).any()
 

@@ -6,10 +6,12 @@ import re
 
 import pytest
 import torch
+import torch._inductor.config
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from bandlimiter.data import ArrayImages
-from bandlimiter.hardening import Recipe, harden
+from bandlimiter.hardening import Recipe, harden, recalibrate
 from bandlimiter.hardening.batches import split
 from bandlimiter.hardening.measuring import measure
 from tests.hardening.problems import (
@@ -22,6 +24,7 @@ from tests.hardening.problems import (
     lasting,
     normal_cdf,
     pictures,
+    refused,
     same_weights,
     two_classes,
 )
@@ -219,3 +222,55 @@ def test_progress_tells_of_each_step():
     epochs = [int(each[1]) for each in said]
     assert epochs == sorted(epochs)
     assert set(epochs) == {1, 2}
+
+
+class Keeping(nn.Module):
+    """Keeps what it computed in its latest pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        self.kept = self.layer(x)
+        return self.kept
+
+
+def test_modules_that_keep_activations_can_be_copied_afterwards():
+    hardened = briefly(Keeping(), two_classes(60, 0), minutes=0.02)
+    twin = copy.deepcopy(hardened.model)
+    assert same_weights(twin, hardened.model)
+
+
+def test_inputs_in_space_and_time():
+    network = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Flatten(), nn.Linear(16, 2))
+    x = torch.rand(40, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    hardened = briefly(network, (x, torch.arange(40) % 2))
+    assert hardened.card.unit == "those of the input"
+
+
+def test_statistics_of_single_images_stay_as_they_are():
+    # InstanceNorm has running statistics as well, which depend on each image by itself.
+    network = convolutional()
+    norm = nn.InstanceNorm2d(4, track_running_stats=True)
+    network = nn.Sequential(network[0], norm, *network[1:])
+    norm.running_mean.fill_(0.25)
+    twin = recalibrate(network.eval(), pictures(20)[0], SIGMA)
+    assert torch.equal(twin[1].running_mean, norm.running_mean)
+    assert not torch.equal(twin[2].running_mean, network[2].running_mean)
+
+
+def test_what_was_refused_at_once_binds_no_folder(tmp_path):
+    data = two_classes(60, 0)
+    refused(fragile(), data, rate=1e30, out=tmp_path)
+    hardened = briefly(fragile(), data, rate=0.05, out=tmp_path)
+    assert hardened.card.recipe["rate"] == 0.05
+
+
+def test_without_a_compiler_it_runs_eagerly_and_says_so(caplog):
+    data = two_classes(60, 0)
+    broken = {"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}
+    with torch._inductor.config.patch(broken):
+        hardened = briefly(fragile(), data, compiled=True)
+    assert "training runs eagerly, as torch.compile failed" in caplog.text
+    assert same_weights(hardened.model, briefly(fragile(), data).model)

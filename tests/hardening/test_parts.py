@@ -18,7 +18,7 @@ def moved(model, **changed):
     training = trained(model, **changed)
     found = [
         {name for name, value in each.named_parameters() if not torch.equal(value, before[name])}
-        for each in (model, training.answering)
+        for each in (model, training.average)
     ]
     assert found[0] == found[1]
     return found[0]

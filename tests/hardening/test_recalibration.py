@@ -216,8 +216,10 @@ class Counted(ArrayImages):
 def test_no_more_images_are_read_than_asked_and_none_twice():
     images = Counted(pictures(600)[0])
     recalibrate(convolutional(), images, SIGMA, most=400)
-    assert 360 <= images.read.sum() <= 400  # some for whole batches may be missing
-    assert images.read.max() == 1
+    # The first is also looked at for its size; some for whole batches may be missing.
+    read = images.read[1:]
+    assert 360 <= read.sum() <= 400
+    assert read.max() == 1
 
 
 def test_the_packaged_network_s_noisy_accuracy_rises(sample, photos):
@@ -253,7 +255,7 @@ def refused(model, x, sigma=SIGMA, kind=ConfigurationError, **settings):
     ],
 )
 def test_networks_without_statistics(model):
-    assert "harden it" in refused(model, torch.rand(9, 2))
+    assert "use harden to train it" in refused(model, torch.rand(9, 2))
 
 
 def test_a_program_of_fixed_operations():

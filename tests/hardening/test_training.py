@@ -139,20 +139,20 @@ def test_the_answer_is_the_exponential_average_over_a_twentieth_of_the_steps():
         average = now if average is None else kept * average + (1 - kept) * now
         # Each of 20 steps rounds a few times.
         torch.testing.assert_close(
-            training.answering.last.weight.detach(), average, rtol=0, atol=100 * 2**-53
+            training.average.last.weight.detach(), average, rtol=0, atol=100 * 2**-53
         )
 
 
 def test_statistics_are_averaged_with_the_weights():
     training = trained(convolutional(), 10, steps=200)
-    ours, average = (each[1].running_mean for each in (training.model, training.answering))
+    ours, average = (each[1].running_mean for each in (training.model, training.average))
     assert not torch.equal(ours, average)
     assert torch.isfinite(average).all()
 
 
 def test_without_an_average_the_network_answers():
     model = convolutional()
-    assert trained(model, 1, averaged=False).answering is model
+    assert trained(model, 1, averaged=False).average is None
 
 
 # --- what a step depends on ---------------------------------------------------------------
@@ -196,7 +196,19 @@ def test_a_restored_state_goes_on_as_if_nothing_had_been(averaged):
     assert training.done == straight.done == 7
     assert training.rate == straight.rate
     assert same_weights(training.model, straight.model)
-    assert same_weights(training.answering, straight.answering)
+    if averaged:
+        assert same_weights(training.average, straight.average)
+
+
+def test_tables_of_indices_are_not_averaged():
+    model = convolutional()
+    model.register_buffer("places", torch.arange(20))
+    x, y = pictures(12)
+    training = Training(model, settings(steps=600, averaged=True))
+    for _ in range(50):
+        training.step(x, y)
+    assert torch.equal(training.average.places, torch.arange(20))
+    assert training.average[1].num_batches_tracked == 50
 
 
 def test_the_loss_is_that_of_the_network_in_training_mode():

@@ -97,7 +97,7 @@ def _show(document: dict[str, Any]) -> None:
         f"{kept}The same network after {found['minutes']:.0f} minutes of training under noise "
         f"({found['model']}), averaged over Gaussian noise of sigma {found['sigma']:g}, is proven "
         f"to keep {found['certified_accuracy']:.2f} ({low:.2f}-{high:.2f}) whatever the attack, up "
-        f"to an L2 length of {found['at']:g} in pixels; without any it has "
+        f"to an L2 length of {found['at']:g} in pixels; on clean images it is certainly right for "
         f"{found['certified_clean_accuracy']:.2f}.",
         highlight=False,
         markup=False,

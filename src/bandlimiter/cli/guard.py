@@ -68,13 +68,15 @@ def _said(error: Exception) -> str:
 
 
 def _kept(out: Path | None) -> str:
-    from bandlimiter.models.card import CHECKPOINT
+    from bandlimiter.models.card import CARD, CHECKPOINT
     from bandlimiter.results.certified_rows import ROWS
     from bandlimiter.results.runs import StoredRun, find_runs
 
     if out is None:
         return "no rows were kept; --out DIR keeps them as they come"
     try:
+        if (out / CARD).is_file():
+            return f"{out} holds a finished network; the same command again reads it"
         if (out / CHECKPOINT).is_file():
             return f"the training so far is in {out}; the same command again goes on"
         if (out / ROWS).is_file():

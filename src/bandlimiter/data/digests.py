@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from bandlimiter.data.image_set import ImageSet
 
-_TOGETHER = 256
-
 
 def image_digests(images: ImageSet) -> NDArray[np.int64]:
     """Return a digest for each image, whatever set it is in: [N] int64.
@@ -27,8 +25,8 @@ def image_digests(images: ImageSet) -> NDArray[np.int64]:
     [True, False]
     """
     found: list[int] = []
-    for start in range(0, len(images), _TOGETHER):
-        found += digests_of(images.images(start, start + _TOGETHER))
+    for start in range(0, len(images), images.together):
+        found += digests_of(images.images(start, start + images.together))
     return np.array(found, np.int64)
 
 

@@ -11,6 +11,9 @@ from typing_extensions import override
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import as_labels, clip_rounding, generator
 
+_NUMBERS = 2**24
+"""Of so many numbers, 64 MiB as float32, images in memory at once may be."""
+
 
 class ImageSet(ABC):
     """Labelled images that are read when they are needed.
@@ -61,6 +64,11 @@ class ImageSet(ABC):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def together(self) -> int:
+        """How many images to have in memory at once: up to 250, of large ones fewer, at least 2."""
+        return max(2, min(250, _NUMBERS // max(1, self.images(0, 1).numel())))
 
     def limited(self, limit: int | None, subset: int | None, seed: int) -> "ImageSet":
         """Return the first ``limit`` images, or ``subset`` of them drawn by ``seed``.

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.models.card import CARD, CHECKPOINT
 from bandlimiter.results.files import write_whole
+from bandlimiter.results.settings import require_same
 
 IDENTITY = "settings.json"
 LOG = "log.tsv"
@@ -56,6 +57,7 @@ class RunFolder:
                 f"expected a folder that nobody works in, another process trains in {self.path}"
             ) from None
         except OSError as error:
+            self.__exit__()
             raise ConfigurationError(f"cannot write to {self.path}: {error.strerror}") from error
         except BaseException:
             self.__exit__()
@@ -71,7 +73,8 @@ class RunFolder:
             raise ConfigurationError(
                 f"expected a folder of `harden`, or an empty one, got {path}; name another"
             )
-        _require_same(path, self._identity)
+        if any((path / name).is_file() for name in (CHECKPOINT, CARD)):  # else nothing was done
+            require_same(path, _known(path), self._identity)
         write_whole(path / IDENTITY, json.dumps(self._identity, indent=2) + "\n")
 
     @property
@@ -123,7 +126,7 @@ class RunFolder:
 
 
 def read_log(folder: Path) -> list[Row]:
-    """Read the rows of a folder's `LOG` back; numbers have the six digits that it keeps.
+    """Read the rows of a folder's `LOG` back; those that are not whole have six digits.
 
     Raises
     ------
@@ -132,29 +135,30 @@ def read_log(folder: Path) -> list[Row]:
     """
     try:
         lines = (folder / LOG).read_text().splitlines()[1:]
-        cells = ([float(cell) if cell else None for cell in line.split("\t")] for line in lines)
+        cells = ([_parsed(cell) for cell in line.split("\t")] for line in lines)
         return [dict(zip(COLUMNS, row, strict=True)) for row in cells]
     except (OSError, ValueError) as error:
         raise LoadError(f"expected a row for each epoch in {folder / LOG}: {error}") from error
 
 
 def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
 
 
-def _require_same(path: Path, identity: dict[str, Any]) -> None:
-    """Refuse to go on with a folder that was begun with other settings."""
-    if not (path / IDENTITY).is_file():
-        return
+def _parsed(cell: str) -> float | None:
+    if not cell:
+        return None
+    return int(cell) if cell.isdigit() else float(cell)
+
+
+def _known(folder: Path) -> dict[str, Any]:
+    """Return the settings that a folder was begun with."""
     try:
-        known = json.loads((path / IDENTITY).read_text())
-        known.items()
-    except (OSError, ValueError, AttributeError) as error:
-        raise LoadError(f"expected settings in {path / IDENTITY}, got none: {error}") from error
-    for name in {**identity, **known}:
-        before, now = known.get(name), identity.get(name)
-        if before != now:
-            raise ConfigurationError(
-                f"expected the settings that {path} was begun with, but {name} was {before!r} and "
-                f"is {now!r}; give the same ones, or name another folder"
-            )
+        known = json.loads((folder / IDENTITY).read_text())
+    except (OSError, ValueError) as error:
+        raise LoadError(f"expected settings in {folder / IDENTITY}: {error}") from error
+    if not isinstance(known, dict):
+        raise LoadError(f"expected settings in {folder / IDENTITY}, got none")
+    return known

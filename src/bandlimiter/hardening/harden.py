@@ -2,7 +2,6 @@
 
 import math
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +61,8 @@ def harden(
 
     Each step sees fresh noise of standard deviation ``sigma`` on each image, in pixels, before the
     normaliser; the loss is that of the recipe. BatchNorm statistics are recomputed under the noise
-    first. A part of ``data`` is held out (1,000 images or a tenth) and chooses the epoch; images to
-    report on are yours to keep apart. bfloat16 where the processor computes in it.
+    first. A part of ``data`` is held out (1,000 images or a tenth) and chooses the epoch; keep the
+    images that you report on out of ``data``. bfloat16 where the processor computes in it.
 
     Parameters
     ----------
@@ -82,7 +81,7 @@ def harden(
         In all, by the clock: a few steps are timed first and the schedule fitted to what is left.
         10 where neither is given.
     epochs
-        Instead of minutes: passes over the images, parts of one too.
+        Instead of minutes: passes over the images; fractions are allowed.
     part
         ``"all"``, ``"norm"`` (normalisation layers) or ``"head"`` (the last layer).
     augment
@@ -94,14 +93,15 @@ def harden(
     batch
         Images per step; copies come on top.
     averaged
-        Whether the answer is the weights' exponential average over a twentieth of the steps.
+        Whether the weights' exponential average over a twentieth of the steps is tried as well;
+        at each epoch's end the better of it and the last weights counts.
     compiled
         Whether torch.compile makes the steps. None: where bfloat16 makes it pay.
     seed
         Of the held-out part, order, augmentation, noise and dropout.
     out
         A folder for the state, ``log.tsv`` and what `load_model` reads. Killed at any moment, the
-        same call goes on from the last state, on one thread to the same weights.
+        same call goes on from the last state; on one thread of one machine to the same weights.
     progress
         Told of each step.
 
@@ -113,6 +113,10 @@ def harden(
         folder of other settings.
     InputError
         (a ValueError) for images that are no pixels, labels out of range or of one class only.
+    LoadError
+        (a ValueError) for a folder whose files are damaged.
+    OSError
+        Where the disk is full; what was kept before is as it was.
 
     Examples
     --------
@@ -138,47 +142,54 @@ def harden(
     _require_labels(network, images)
     chosen = resolve_recipe(recipe)
     augmented = resolve_augment(augment, tuple(images.images(0, 1).shape[1:]))
-    device, _ = place_of(network)
-    compiled = has_bfloat16(device) if compiled is None else compiled
-    settings = Settings(sigma, chosen, part, 0, rate, averaged, compiled, seed)
-    asked = {
-        **vars(chosen),
-        **{"part": part, "augment": _name(augmented), "rate": rate, "batch": batch},
-        "averaged": averaged,
-    }
-    identity = {
-        **{"sigma": sigma, **asked, "minutes": minutes, "epochs": epochs, "seed": seed},
-        **{"model": hash_of(network), "images": of_images(images), "device": device.type},
-        "compiled": compiled,
-        **{"threads": torch.get_num_threads(), "torch": version("torch")},
-    }
-    with RunFolder(None if out is None else Path(out), identity) as folder:
+    settings = Settings(
+        sigma, chosen, part, 0, rate, bool(averaged), _compiled(compiled, network), seed
+    )
+    content = of_images(images)
+    how = {**vars(chosen), "part": part, "augment": _name(augmented), "rate": rate, "batch": batch}
+    how["averaged"] = bool(averaged)
+    length = {"minutes": minutes, "epochs": epochs}
+    identity = {"sigma": sigma, **how, **length, "seed": seed, "model": hash_of(network)}
+    with RunFolder(None if out is None else Path(out), {**identity, "images": content}) as folder:
         if folder.path is not None and folder.finished:
+            folder.drop_state()
             return _read(network, folder.path)
-        shown, held_out = split(images, seed)
+        training, held_out = split(images, seed)
+        _require_classes(training)
+        batches = Batches(training, batch, augmented, seed)
         if batch_norms(network):  # where a state is read, it has other ones
-            compute_statistics(network, shown, sigma, seed)
-        batches = Batches(shown, batch, augmented, seed)
+            used = compute_statistics(network, training, sigma, seed)
+            batches.seen.update(image_digests(training.take(used)).tolist())
         run = Run(network, batches, held_out, settings, folder, began, progress)
         run.train(minutes, epochs)
-        made = {"steps": run.steps, "epochs": round(run.steps / batches.per_epoch, 3)}
+        _finish(network)
         card = describe(
             network,
             classifier,
-            images,
-            held_out,
+            {"name": images.name, **content, "held_out": len(held_out)},
+            images.images(0, 1).ndim == 4,
             found=run.best,
             sigma=sigma,
-            recipe={**asked, **made, "chosen_epoch": run.best["epoch"]},
+            recipe={
+                **how,
+                "steps": run.steps,
+                "epochs": round(run.steps / batches.per_epoch, 3),
+                "chosen_epoch": run.best["epoch"],
+                "chosen_average": run.best["averaged"],
+            },
             seed=seed,
             seconds=run.seconds,
         )
-        _finish(network)
         if folder.path is not None:
             seen = batches.seen.union(image_digests(held_out).tolist())
             store(folder.path, network, card, seen, classifier)
             folder.drop_state()
     return Hardened(network, run.history, card)
+
+
+def _compiled(asked: bool | None, network: nn.Module) -> bool:
+    """Return whether to compile: where nobody says, where the device computes in bfloat16."""
+    return has_bfloat16(place_of(network)[0]) if asked is None else bool(asked)
 
 
 def _trainable(model: nn.Module) -> nn.Module:
@@ -204,12 +215,20 @@ def _trainable(model: nn.Module) -> nn.Module:
             )
     network = copied(model, frozen=False)
     set_training(network, mode=False)
-    return network.to(memory_format=torch.channels_last)
+    _lay_out(network, torch.channels_last)
+    return network
+
+
+def _lay_out(network: nn.Module, layout: torch.memory_format) -> None:
+    """Lay out what has four dimensions; `nn.Module.to` refuses a network with more."""
+    for each in (*network.parameters(), *network.buffers()):
+        if each.ndim == 4:
+            each.data = each.data.contiguous(memory_format=layout)
 
 
 def _finish(network: nn.Module) -> None:
     """Leave a trained network as models come: eval mode, usual layout, no gradients kept."""
-    network.to(memory_format=torch.contiguous_format)
+    _lay_out(network, torch.contiguous_format)
     set_training(network, mode=False)
     for parameter in network.parameters():
         parameter.grad = None
@@ -241,16 +260,20 @@ def _is_whole(value: object) -> bool:
 
 
 def _require_labels(network: nn.Module, images: ImageSet) -> None:
-    """Refuse (InputError) labels that the network has no output for, and those of one class."""
+    """Refuse (InputError) labels that the network has no output for."""
     device, dtype = place_of(network)
     with torch.no_grad():
         first = require_given(images.images(0, 1).to(device, dtype))
         classes = model_logits(network, first).shape[1]
-    labels = require_labels(images.labels, len(images), classes)
-    if bool((labels == labels[0]).all()):
+    require_labels(images.labels, len(images), classes)
+
+
+def _require_classes(training: ImageSet) -> None:
+    """Refuse (InputError) images of one class: there is nothing to learn."""
+    if bool((training.labels == training.labels[0]).all()):
         raise InputError(
-            f"expected training images of two classes or more, all {len(labels)} have the label "
-            f"{int(labels[0])}"
+            f"expected training images of two classes or more, all {len(training)} have the label "
+            f"{int(training.labels[0])}"
         )
 
 

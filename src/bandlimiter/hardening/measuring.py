@@ -9,8 +9,6 @@ from bandlimiter.data import ImageSet
 from bandlimiter.hardening.noise import add_noise
 from bandlimiter.tensors import model_logits, place_of, set_training
 
-_TOGETHER = 250
-
 
 class Accuracy(NamedTuple):
     """Shares of right answers, in [0, 1].
@@ -34,9 +32,10 @@ def measure(model: nn.Module, images: ImageSet, sigma: float, seed: int) -> Accu
     was_training = model.training
     set_training(model, mode=False)
     right = torch.zeros(2, dtype=torch.int64)
-    for start in range(0, len(images), _TOGETHER):
-        x = images.images(start, start + _TOGETHER).detach().to(device, dtype)
-        labels = images.labels[start : start + _TOGETHER]
+    for start in range(0, len(images), images.together):
+        stop = start + images.together
+        x = images.images(start, stop).detach().to(device, dtype)
+        labels = images.labels[start:stop]
         noisy = add_noise(x, sigma, seed, "measure", start)
         for place, given in enumerate((x, noisy)):
             found = model_logits(model, given, check=False).argmax(dim=1).cpu()

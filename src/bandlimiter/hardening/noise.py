@@ -8,7 +8,7 @@ from bandlimiter.tensors import Key, generator, require_images, require_inputs
 def add_noise(x: torch.Tensor, sigma: float, seed: int, *name: Key) -> torch.Tensor:
     """Return x plus independent normal noise, in the units of x: pixels, before any normaliser.
 
-    Float32 normals that are neither rounded nor clipped: what certificates need
+    Normals in the dtype of x, neither rounded nor clipped: what certificates need
     (`bandlimiter.defence.certificates.noise`), training does not. The same name gives the same
     noise on one kind of device.
     """

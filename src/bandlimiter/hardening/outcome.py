@@ -11,8 +11,6 @@ import torch
 from torch import nn
 
 from bandlimiter.acceleration.precision import has_bfloat16
-from bandlimiter.data import ImageSet
-from bandlimiter.evaluation.fingerprints import of_images
 from bandlimiter.hardening.checkpoint import Row
 from bandlimiter.models import Classifier
 from bandlimiter.models.card import Card, write_card
@@ -43,8 +41,8 @@ class Hardened(NamedTuple):
 def describe(
     network: nn.Module,
     classifier: Classifier | None,
-    images: ImageSet,
-    held_out: ImageSet,
+    data: dict[str, Any],
+    of_pixels: bool,
     *,
     found: dict[str, Any],
     sigma: float,
@@ -60,24 +58,26 @@ def describe(
         As it was trained, on its device.
     classifier
         What it was made from, where that has a name.
-    images, held_out
-        All that were given, and those of them that no step has seen.
+    data
+        The images: ``name``, fingerprints, and how many were ``held_out``.
+    of_pixels
+        Whether they are images, so that sigma is in pixels.
     found
-        ``clean`` and ``noisy`` accuracy on the latter.
+        ``clean`` and ``noisy`` accuracy on the held-out ones.
     sigma, recipe, seed, seconds
         See `Card`.
     """
     return Card(
         base_model=_base_name(classifier),
-        base_weights=classifier.weights if classifier else None,
+        base_weights=_base_weights(classifier),
         sigma=sigma,
-        unit="pixels in [0, 1]" if images.images(0, 1).ndim == 4 else "those of the input",
+        unit="pixels in [0, 1]" if of_pixels else "those of the input",
         recipe=recipe,
         seed=seed,
-        data={"name": images.name, **of_images(images), "held_out": len(held_out)},
+        data=data,
         minutes=round(seconds / 60, 2),
         machine=_machine(place_of(network)[0]),
-        held_out={"images": len(held_out), "clean": found["clean"], "noisy": found["noisy"]},
+        held_out={"images": data["held_out"], "clean": found["clean"], "noisy": found["noisy"]},
     )
 
 
@@ -102,6 +102,13 @@ def store(
     if classifier is not None and classifier.seen is not None:
         digests = np.union1d(digests, classifier.seen)
     write_card(folder, card, network.state_dict(), digests)
+
+
+def _base_weights(classifier: Classifier | None) -> str | None:
+    """Return what training began from: a file, or a hardened folder."""
+    if classifier is None:
+        return None
+    return classifier.weights if classifier.card is None else classifier.name
 
 
 def _base_name(classifier: Classifier | None) -> str | None:

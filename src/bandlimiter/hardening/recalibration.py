@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bandlimiter.data import Given, ImageSet, as_images, image_digests
 from bandlimiter.errors import ConfigurationError
@@ -33,8 +33,6 @@ from bandlimiter.tensors import (
 IMAGES = 5000
 """As many as give statistics whose own error no longer shows."""
 
-_TOGETHER = 250
-
 
 def recalibrate(
     model: nn.Module,
@@ -48,9 +46,9 @@ def recalibrate(
 
     A trained network's BatchNorm layers scale by what clean images looked like inside it; under
     noise they are off, and much of what a network loses under noise it loses there. Their running
-    mean and variance are computed anew: cumulative averages over noisy images, in batches of 250.
-    The images are drawn at random, so that their order (by class, in folders) does not matter. No
-    weight changes and no label is looked at.
+    mean and variance are computed anew: cumulative averages over noisy images, in batches of up
+    to 250. The images are drawn at random, so that their order (by class, in folders) does not
+    matter. No weight changes and no label is looked at.
 
     What it cannot do: networks without BatchNorm have nothing to recompute (they are refused), and
     what the weights themselves have not learnt stays unlearnt, for which there is `harden`.
@@ -124,8 +122,11 @@ def recalibrate_into(
         As `recalibrate`; also for a folder that holds something else.
     """
     began = time.monotonic()
+    require_sigma(sigma)
+    sigma, seed = float(sigma), int(seed)
     settings = {"recipe": "recalibrate", "sigma": sigma, "seed": seed}
-    identity = {**settings, "model": hash_of(classifier.module), "images": of_images(images)}
+    content = of_images(images)
+    identity = {**settings, "model": hash_of(classifier.module), "images": content}
     with RunFolder(folder, identity) as own:
         shown, held_out = split(images, seed)
         twin = recalibrate(classifier.module, shown, sigma, seed=seed)
@@ -138,8 +139,8 @@ def recalibrate_into(
         card = describe(
             twin,
             classifier,
-            images,
-            held_out,
+            {"name": images.name, **content, "held_out": len(held_out)},
+            images.images(0, 1).ndim == 4,
             found=found[-1]._asdict(),
             sigma=sigma,
             recipe={"name": "recalibrate", "images": min(IMAGES, len(shown))},
@@ -153,17 +154,18 @@ def recalibrate_into(
 
 def compute_statistics(
     model: nn.Module, images: ImageSet, sigma: float, seed: int, most: int = IMAGES
-) -> None:
-    """Do to ``model`` itself what `recalibrate` does to a copy."""
+) -> torch.Tensor:
+    """Do to ``model`` itself what `recalibrate` does to a copy; return which images were used."""
     layers = batch_norms(model)
     if not layers:
         raise ConfigurationError(
-            "expected a model with BatchNorm layers that keep statistics, got none of them; under "
-            "noise such a model can only be trained: harden it"
+            "expected a model with BatchNorm layers that keep statistics, found none; use harden "
+            "to train it under noise"
         )
     device, dtype = place_of(model)
+    parts = _equal_parts(len(images), most, images.together, seed)
     with torch.no_grad(), _collecting(layers):
-        for number, index in enumerate(_equal_parts(len(images), most, seed)):
+        for number, index in enumerate(parts):
             x = require_given(images.take(index).images(0, len(index)).to(device, dtype))
             model_logits(model, add_noise(x, sigma, seed, "recalibrate", number), check=False)
     for layer in layers:
@@ -172,22 +174,23 @@ def compute_statistics(
                 f"expected finite statistics, those of a {type(layer).__name__} are not; the model "
                 "overflows under this noise"
             )
+    return parts.flatten()
 
 
-def _equal_parts(count: int, most: int, seed: int) -> Iterator[torch.Tensor]:
-    """Yield images by number, at random, in batches of one size: each batch's mean counts alike."""
+def _equal_parts(count: int, most: int, together: int, seed: int) -> torch.Tensor:
+    """Return images by number, at random: [batches, n], as each batch's mean counts alike."""
     order = torch.randperm(count, generator=generator(seed, "recalibrate"))[:most]
-    batches = -(-len(order) // _TOGETHER)
+    batches = max(1, min(-(-len(order) // together), len(order) // 2))
     size = len(order) // batches
-    yield from order[: batches * size].view(batches, size)
+    return order[: batches * size].view(batches, size)
 
 
-def batch_norms(model: nn.Module) -> list[_NormBase]:
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     """Return the layers with running statistics that depend on what came."""
     return [
         part
         for part in model.modules()
-        if isinstance(part, _NormBase) and part.running_mean is not None
+        if isinstance(part, _BatchNorm) and part.running_mean is not None
     ]
 
 
@@ -200,7 +203,7 @@ def require_sigma(sigma: float) -> None:
 
 
 @contextmanager
-def _collecting(layers: list[_NormBase]) -> Iterator[None]:
+def _collecting(layers: list[_BatchNorm]) -> Iterator[None]:
     """Let these layers, and no others such as dropout, collect the mean over all batches."""
     momenta = [layer.momentum for layer in layers]
     for layer in layers:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from bandlimiter.errors import ConfigurationError
+from bandlimiter.tensors import is_number
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse (ConfigurationError) numbers out of range."""
-        if not isinstance(self.draws, int) or self.draws < 1:
+        if not is_number(self.draws) or self.draws != int(self.draws) or self.draws < 1:
             raise ConfigurationError(
-                f"expected a whole number of draws, at least 1, got {self.draws}"
+                f"expected a whole number of draws, at least 1, got {self.draws!r}"
             )
+        object.__setattr__(self, "draws", int(self.draws))
         for name, value in (("weight", self.weight), ("entropy", self.entropy)):
-            if not 0 <= value < math.inf:
-                raise ConfigurationError(f"expected the {name} as a number from 0 on, got {value}")
+            if not is_number(value) or not 0 <= value < math.inf:
+                raise ConfigurationError(f"expected a number from 0 on as {name}, got {value!r}")
+            object.__setattr__(self, name, float(value))
         if self.draws == 1 and (self.weight or self.entropy):
             raise ConfigurationError("expected two draws or more to compare, got one")
 
@@ -60,7 +63,7 @@ class Recipe:
             [N] int64.
         """
         logits = logits.float()
-        copies = F.log_softmax(logits, dim=1).view(self.draws, len(labels), -1)
+        copies = F.log_softmax(logits, dim=1).reshape(self.draws, len(labels), -1)
         wrong = F.nll_loss(copies.flatten(0, 1), labels.repeat(self.draws))
         if not (self.weight or self.entropy):
             return wrong

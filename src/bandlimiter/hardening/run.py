@@ -1,7 +1,7 @@
 """A run of training: how many steps the time allows, the epochs, and which of them is chosen."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from bandlimiter.data import ImageSet
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.hardening.batches import Batches
 from bandlimiter.hardening.checkpoint import Row, RunFolder
-from bandlimiter.hardening.measuring import measure
+from bandlimiter.hardening.measuring import Accuracy, measure
 from bandlimiter.hardening.training import Settings, Training
 
 _SAFE = 0.97
@@ -22,7 +22,10 @@ _TIMED = 4
 """Steps whose time is taken, after one that compiles."""
 
 _KEEP_EVERY = 20.0
-"""Seconds between states on disk; more where writing one takes long."""
+"""Seconds between states on disk."""
+
+_PER_WRITING = 50.0
+"""At least so many times what writing one takes."""
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and what goes on."""
@@ -51,7 +54,8 @@ class Run:
     history
         A row for each epoch so far, and one before the first.
     best
-        ``epoch``, ``clean``, ``noisy`` and ``weights`` of the epoch with the best noisy accuracy.
+        Of the epoch with the best noisy accuracy: ``epoch``, ``clean``, ``noisy``, ``weights``, and
+        whether these are ``averaged`` over steps or the last ones.
     steps
         In all; 0 until that is known.
     """
@@ -89,7 +93,7 @@ class Run:
         kept = self._folder.read()
         if kept is None:
             self._tell("preparing", 0)
-            self._measure(self._network, 0, 0, None, None)
+            self._measure([self._network], 0, 0, None, None)
             self.steps = self._planned(minutes, epochs)
         else:
             self.steps, self.history, self.best = kept["steps"], kept["history"], kept["best"]
@@ -102,6 +106,7 @@ class Run:
             self._batches.seen.update(kept["seen"].tolist())
         self._loop(training, losses)
         self._network.load_state_dict(self.best["weights"])
+        self._look(self._network, self._held_out.take(torch.arange(1)))  # see `_planned`
 
     def _loop(self, training: Training, losses: list[float]) -> None:
         last_kept, pause = time.monotonic(), _KEEP_EVERY
@@ -112,27 +117,40 @@ class Run:
             if left == 0 or training.done == self.steps:
                 number = epoch + bool(left)
                 loss = sum(losses) / len(losses)
-                self._measure(training.answering, number, training.done, rate, loss)
+                tried = [each for each in (self._network, training.average) if each is not None]
+                self._measure(tried, number, training.done, rate, loss)
                 losses.clear()
             now = time.monotonic()
             if now - last_kept > pause:
                 self._keep(training, losses)
                 last_kept = time.monotonic()
-                pause = max(_KEEP_EVERY, 20 * (last_kept - now))
+                pause = max(_KEEP_EVERY, _PER_WRITING * (last_kept - now))
             so_far = self.history[-1]["noisy"]
             self._tell(f"epoch {epoch + bool(left)}, noisy accuracy {so_far:.3f}", training.done)
 
     def _measure(
-        self, model: nn.Module, epoch: int, step: int, rate: float | None, loss: float | None
+        self,
+        models: Sequence[nn.Module],
+        epoch: int,
+        step: int,
+        rate: float | None,
+        loss: float | None,
     ) -> None:
-        """Add a row, and note the weights where they are the best so far."""
-        clean, noisy = measure(model, self._held_out, self._settings.sigma, self._settings.seed)
+        """Add a row on the best of the last weights and their average; note the best of all."""
+        found = [self._look(model, self._held_out) for model in models]
+        place = max(range(len(found)), key=lambda each: (found[each].noisy, each))
+        clean, noisy = found[place]
         row = {"epoch": epoch, "step": step, "seconds": self.seconds, "rate": rate, "loss": loss}
         self.history.append({**row, "clean": clean, "noisy": noisy})
         self._folder.log(self.history)
         if not self.best or noisy >= self.best["noisy"]:
-            weights = _snapshot(model)
-            self.best = {"epoch": epoch, "clean": clean, "noisy": noisy, "weights": weights}
+            self.best = {
+                **{"epoch": epoch, "clean": clean, "noisy": noisy, "averaged": place == 1},
+                "weights": _snapshot(models[place]),
+            }
+
+    def _look(self, model: nn.Module, images: ImageSet) -> Accuracy:
+        return measure(model, images, self._settings.sigma, self._settings.seed)
 
     def _planned(self, minutes: float | None, epochs: float | None) -> int:
         """Return how many steps to take."""
@@ -140,10 +158,11 @@ class Run:
         if epochs is not None:
             return max(1, round(epochs * per_epoch))
         assert minutes is not None  # noqa: S101  (one of both is given)
-        began = time.monotonic()
-        measure(self._network, self._held_out, self._settings.sigma, self._settings.seed)
-        looking = time.monotonic() - began
         step = self._seconds_per_step()
+        # After it: what a module keeps of its latest pass has no graph then, and can be copied.
+        began = time.monotonic()
+        self._look(self._network, self._held_out)
+        looking = (time.monotonic() - began) * (1 + self._settings.averaged)
         left = _SAFE * 60 * minutes - self.seconds - looking
         steps = int(left / (step + looking / per_epoch))
         if steps < 1:

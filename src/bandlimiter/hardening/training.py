@@ -1,5 +1,6 @@
 """One step after another: the network, its average over steps, and all that a step depends on."""
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bandlimiter.acceleration.precision import has_bfloat16
-from bandlimiter.errors import ConfigurationError
+from bandlimiter.errors import BandlimiterError, ConfigurationError
 from bandlimiter.hardening.noise import add_noise
 from bandlimiter.hardening.recipes import Recipe
 from bandlimiter.tensors import find_logits, generator, place_of, set_training
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("all", "norm", "head")
 """What of a network is trained: everything, its normalisation layers, its last layer."""
@@ -86,8 +89,7 @@ class Training:
         )
         self._average = None
         if settings.averaged:
-            decay = 1 - 1 / max(1.0, _HORIZON * settings.steps)
-            averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            averaging = _averaging(1 - 1 / max(1.0, _HORIZON * settings.steps))
             self._average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
         self._forward = torch.compile(model) if settings.compiled else model
         self._device, self._dtype = place_of(model)
@@ -99,9 +101,9 @@ class Training:
         return self.settings.rate * one_cycle(self.done, self.settings.steps)
 
     @property
-    def answering(self) -> nn.Module:
-        """The network that answers: the average over steps, where one is kept."""
-        return self.model if self._average is None else self._average.module
+    def average(self) -> nn.Module | None:
+        """The network with its weights averaged over steps, where that is kept."""
+        return None if self._average is None else self._average.module
 
     def step(self, pixels: torch.Tensor, labels: torch.Tensor) -> float:
         """Take a step on pixels [n, ...] and labels [n]; return its loss.
@@ -118,19 +120,7 @@ class Training:
         x = add_noise(x, given.sigma, given.seed, "noise", self.done)
         if x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
-        with _chance(given.seed, self.done, self._device):
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-                logits = find_logits(self._forward(x))
-            loss = given.recipe.loss(logits, labels.to(self._device))
-            value = float(loss.detach())
-            if not torch.isfinite(loss.detach()):
-                raise ConfigurationError(
-                    f"expected a loss that is a number, got {value} in step {self.done + 1}; try a "
-                    f"--rate below {given.rate:g}, and look for NaN in the network's weights"
-                )
-            self._optimiser.zero_grad()
-            if loss.requires_grad:
-                loss.backward()  # type: ignore[no-untyped-call]
+        value = self._gradients(x, labels.to(self._device))
         if self.done == 0:
             self._require_gradient()
         for group in self._optimiser.param_groups:
@@ -159,6 +149,37 @@ class Training:
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         self.done = int(state["done"])
+
+    def _gradients(self, x: torch.Tensor, labels: torch.Tensor) -> float:
+        """Leave gradients at the parameters and return the loss, compiled where that works."""
+        try:
+            return self._pass(x, labels)
+        except BandlimiterError:
+            raise
+        except Exception as error:  # compilers raise anything
+            if self._forward is self.model:
+                raise
+            reason = (str(error).splitlines() or [""])[0]
+            logger.warning("training runs eagerly, as torch.compile failed: %s", reason)
+            self._forward = self.model
+            return self._pass(x, labels)
+
+    def _pass(self, x: torch.Tensor, labels: torch.Tensor) -> float:
+        given = self.settings
+        with _own_randomness(given.seed, self.done, self._device):
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+                logits = find_logits(self._forward(x))
+            loss = given.recipe.loss(logits, labels)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise ConfigurationError(
+                    f"expected a loss that is a number, got {value} in step {self.done + 1}; try a "
+                    f"--rate below {given.rate:g}, and look for NaN in the network's weights"
+                )
+            self._optimiser.zero_grad()
+            if loss.requires_grad:
+                loss.backward()  # type: ignore[no-untyped-call]
+        return value
 
     def _require_gradient(self) -> None:
         grads = [each.grad for each in self._parameters]
@@ -219,8 +240,22 @@ def _between(start: float, end: float, way: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * way)) / 2
 
 
+def _averaging(decay: float) -> Any:
+    """Average numbers; take counters and tables of indices, which have no mean, as they are now."""
+    mean: Any = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    def update(kept: Any, now: Any, count: Any) -> None:
+        if kept[0].is_floating_point() or kept[0].is_complex():
+            mean(kept, now, count)
+            return
+        for old, new in zip(kept, now, strict=True):
+            old.copy_(new)
+
+    return update
+
+
 @contextmanager
-def _chance(seed: int, step: int, device: torch.device) -> Iterator[None]:
+def _own_randomness(seed: int, step: int, device: torch.device) -> Iterator[None]:
     """Let dropout and its kin draw what belongs to this step, and leave others' chance alone."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):

@@ -34,7 +34,8 @@ class Card(BaseModel):
         What builds the architecture, as ``load_model`` names it; None for a module that Python
         code handed in, which only its owner can build.
     base_weights
-        The file that the training began from; None for a model with weights of its own.
+        The file, or the hardened folder, that the training began from; None for a model with
+        weights of its own.
     sigma, unit
         Standard deviation of each pixel under the noise that it was trained on, and in what.
     recipe

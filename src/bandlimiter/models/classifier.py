@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class Classifier:
     weights: str | None = None
     weights_key: str | None = None
     card: Card | None = None
-    seen: NDArray[np.int64] | None = None
+    seen: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
 
 
 def normalised(network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.results.files import append, write_whole
+from bandlimiter.results.settings import require_same
 
 ROWS = "rows.jsonl"
 TABLE = "certified.tsv"
@@ -120,7 +121,7 @@ class CertifiedRows:
         try:
             content = (folder / ROWS).read_bytes()
             if b"\n" in content:
-                _require_same(folder, identity)
+                require_same(folder, _known(folder), identity)
             rows.truncate(content.rfind(b"\n") + 1)  # a line that was cut off
             self.rows = _parsed(folder / ROWS, content)
             write_whole(folder / IDENTITY, json.dumps(identity, indent=2) + "\n")
@@ -176,16 +177,10 @@ def _parsed(path: Path, content: bytes) -> list[CertifiedRow]:
     return rows
 
 
-def _require_same(folder: Path, identity: dict[str, Any]) -> None:
-    """Refuse to go on with a folder that was begun with other settings."""
+def _known(folder: Path) -> dict[str, Any]:
+    """Return what a folder's rows depend on; nothing where that cannot be read."""
     try:
-        known = json.loads((folder / IDENTITY).read_bytes())
+        known: dict[str, Any] = json.loads((folder / IDENTITY).read_bytes())
     except (OSError, ValueError):
-        known = {}
-    for name in {**identity, **known}:
-        before, now = known.get(name), identity.get(name)
-        if before != now:
-            raise ConfigurationError(
-                f"expected the settings that {folder} was begun with, but {name} was {before!r} "
-                f"and is {now!r}; give the same ones, or name another folder"
-            )
+        return {}
+    return known
