@@ -15,6 +15,7 @@ from bandlimiter.data import ArrayImages, image_digests, load_data
 from bandlimiter.errors import BandlimiterError, ConfigurationError, LoadError
 from bandlimiter.hardening import recalibrate, recalibrate_into
 from bandlimiter.hardening.batches import split
+from bandlimiter.hardening.measuring import COPIES
 from bandlimiter.models.card import read_card
 from tests.hardening.problems import (
     SIGMA,
@@ -130,9 +131,10 @@ def test_the_card_says_what_was_done(of_sample):
     assert {"processor", "bandlimiter", "date", "bfloat16"} <= set(card["machine"])
     assert card["held_out"]["images"] == 6
     best = hardened.history[card["recipe"]["chosen_epoch"]]
-    for name in ("clean", "noisy"):
-        assert card["held_out"][name] == best[name]
-        assert card["held_out"][name] * 6 == pytest.approx(round(card["held_out"][name] * 6))
+    for name, answers_given in (("clean", 6), ("noisy", 6 * COPIES), ("steady", 6)):
+        share = card["held_out"][name]
+        assert share == best[name]
+        assert share * answers_given == pytest.approx(round(share * answers_given))
 
 
 def test_a_folder_holds_no_more_than_a_model(of_sample):

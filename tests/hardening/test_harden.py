@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from bandlimiter.data import ArrayImages
 from bandlimiter.hardening import Recipe, harden, recalibrate
 from bandlimiter.hardening.batches import split
-from bandlimiter.hardening.measuring import measure
+from bandlimiter.hardening.measuring import COPIES, measure
 from tests.hardening.problems import (
     FRAGILE,
     ROBUST,
@@ -63,14 +63,18 @@ def test_a_network_learns_to_look_at_what_noise_leaves(recipe):
     assert hardened.history[0]["noisy"] < 0.7
 
 
-def test_accuracy_is_measured_on_clean_images_and_on_one_noisy_copy_of_each():
+def test_accuracy_is_measured_clean_and_on_independent_noisy_copies():
     x, y = two_classes(3000, seed=3)
     found, again, other = (
         measure(fragile(), ArrayImages("x", x, y), FRAGILE, seed) for seed in (0, 0, 1)
     )
     assert found.clean == 1
-    off = 5 * math.sqrt(normal_cdf(1) * normal_cdf(-1) / len(x))
-    assert found.noisy == pytest.approx(normal_cdf(1), abs=off)
+    for share, expected, trials in (
+        (found.noisy, normal_cdf(1), COPIES * len(x)),
+        (found.steady, normal_cdf(1) ** COPIES, len(x)),
+    ):
+        off = 5 * math.sqrt(expected * (1 - expected) / trials)
+        assert share == pytest.approx(expected, abs=off)
     assert found == again
     assert found.noisy != other.noisy
 
@@ -78,9 +82,9 @@ def test_accuracy_is_measured_on_clean_images_and_on_one_noisy_copy_of_each():
 def test_the_best_epoch_answers():
     # At such a rate epochs differ; the one that is kept is the best of those in the history.
     hardened = briefly(convolutional(), pictures(200), epochs=5, rate=0.5)
-    noisy_shares = [row["noisy"] for row in hardened.history]
+    steady = [row["steady"] for row in hardened.history]
     best = hardened.card.recipe["chosen_epoch"]
-    assert noisy_shares[best] == max(noisy_shares) == hardened.card.held_out["noisy"]
+    assert steady[best] == max(steady) == hardened.card.held_out["steady"]
     assert hardened.history[best]["clean"] == hardened.card.held_out["clean"]
     assert [row["epoch"] for row in hardened.history] == list(range(6))
 

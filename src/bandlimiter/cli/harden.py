@@ -210,18 +210,23 @@ def _show(document: dict[str, Any]) -> None:
 
     console, card, rows = Console(), document["card"], document["history"]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("epoch", "minutes", "loss", "clean accuracy", "noisy accuracy"):
+    for heading in ("epoch", "minutes", "loss", "clean", "noisy", "all copies"):
         table.add_column(heading, justify="right")
     for row in rows:
         loss = "" if row["loss"] is None else f"{row['loss']:.3f}"
         cells = (f"{row['epoch']:.0f}", f"{row['seconds'] / 60:.1f}", loss)
-        table.add_row(*cells, f"{row['clean']:.3f}", f"{row['noisy']:.3f}")
+        table.add_row(*cells, *(f"{row[name]:.3f}" for name in ("clean", "noisy", "steady")))
     console.print(table)
     held_out, folder = card["held_out"], document["folder"]
+    if card["recipe"].get("chosen_epoch") == 0:
+        console.print(
+            "note: no epoch was better than the network before training, which is kept as it was "
+            "but for BatchNorm statistics; try another --rate, more time, or another --augment"
+        )
     console.print(
-        f"{folder}: sigma {card['sigma']:g} in pixels, {card['minutes']:g} minutes; "
-        f"accuracy on {held_out['images']} held-out training images {held_out['clean']:.3f} clean, "
-        f"{held_out['noisy']:.3f} with noise",
+        f"{folder}: sigma {card['sigma']:g} in pixels, {card['minutes']:g} minutes; of "
+        f"{held_out['images']} held-out training images {held_out['clean']:.3f} are right clean, "
+        f"{held_out['noisy']:.3f} with noise, {held_out['steady']:.3f} in all noisy copies",
         f"next: bandlimiter certify --model {folder} --data TEST_IMAGES --at "
         f"{card['sigma']:g},{2 * card['sigma']:g}",
         sep="\n",

@@ -16,7 +16,7 @@ from bandlimiter.results.settings import require_same
 
 IDENTITY = "settings.json"
 LOG = "log.tsv"
-COLUMNS = ("epoch", "step", "seconds", "rate", "loss", "clean", "noisy")
+COLUMNS = ("epoch", "step", "seconds", "rate", "loss", "clean", "noisy", "steady")
 
 Row = dict[str, float | None]
 """One line of `LOG`, by column."""

@@ -28,7 +28,8 @@ class Hardened(NamedTuple):
         average that it was trained for.
     history
         One row for each epoch, row 0 before training: ``epoch``, ``step``, ``seconds``, ``rate``,
-        ``loss``, ``clean`` and ``noisy`` accuracy on the held-out images.
+        ``loss``, and on the held-out images ``clean``, ``noisy`` and ``steady`` accuracy (see
+        `measuring.Accuracy`).
     card
         What it is and how it was made.
     """
@@ -63,7 +64,7 @@ def describe(
     of_pixels
         Whether they are images, so that sigma is in pixels.
     found
-        ``clean`` and ``noisy`` accuracy on the held-out ones.
+        ``clean``, ``noisy`` and ``steady`` accuracy on the held-out ones.
     sigma, recipe, seed, seconds
         See `Card`.
     """
@@ -77,7 +78,10 @@ def describe(
         data=data,
         minutes=round(seconds / 60, 2),
         machine=_machine(place_of(network)[0]),
-        held_out={"images": data["held_out"], "clean": found["clean"], "noisy": found["noisy"]},
+        held_out={
+            "images": data["held_out"],
+            **{name: found[name] for name in ("clean", "noisy", "steady")},
+        },
     )
 
 

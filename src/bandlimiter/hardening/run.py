@@ -54,8 +54,8 @@ class Run:
     history
         A row for each epoch so far, and one before the first.
     best
-        Of the epoch with the best noisy accuracy: ``epoch``, ``clean``, ``noisy``, ``weights``, and
-        whether these are ``averaged`` over steps or the last ones.
+        Of the epoch with the most images that are `steady`: ``epoch``, ``weights``, whether these
+        are ``averaged`` over steps or the last ones, and `Accuracy`.
     steps
         In all; 0 until that is known.
     """
@@ -138,14 +138,13 @@ class Run:
     ) -> None:
         """Add a row on the best of the last weights and their average; note the best of all."""
         found = [self._look(model, self._held_out) for model in models]
-        place = max(range(len(found)), key=lambda each: (found[each].noisy, each))
-        clean, noisy = found[place]
+        place = max(range(len(found)), key=lambda each: (found[each].steady, each))
         row = {"epoch": epoch, "step": step, "seconds": self.seconds, "rate": rate, "loss": loss}
-        self.history.append({**row, "clean": clean, "noisy": noisy})
+        self.history.append({**row, **found[place]._asdict()})
         self._folder.log(self.history)
-        if not self.best or noisy >= self.best["noisy"]:
+        if not self.best or found[place].steady >= self.best["steady"]:
             self.best = {
-                **{"epoch": epoch, "clean": clean, "noisy": noisy, "averaged": place == 1},
+                **{"epoch": epoch, "averaged": place == 1, **found[place]._asdict()},
                 "weights": _snapshot(models[place]),
             }
 

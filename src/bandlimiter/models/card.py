@@ -49,8 +49,8 @@ class Card(BaseModel):
     machine
         Processor, threads, versions, date.
     held_out
-        ``clean`` and ``noisy`` accuracy (one noisy copy of each image) on ``images`` training
-        images that no step has seen; the epoch was chosen on them.
+        ``clean`` accuracy, ``noisy`` (mean over eight noisy copies) and ``steady`` (all eight
+        right) on ``images`` training images that no step has seen; the last chose the epoch.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
