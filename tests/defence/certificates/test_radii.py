@@ -90,7 +90,9 @@ def test_gaussian_radius_of_votes_is_cohen_s():
 def test_a_larger_margin_never_has_a_smaller_radius(sampler, one, other, dim):
     small, large = sorted((one, other))
     first, second = certified_radius(sampler, [small, large], 3.0, dim)
-    assert 0 < first <= second
+    # Of margins one rounding apart, scipy's inverse of the incomplete beta function may give radii
+    # in either order, a few roundings apart.
+    assert 0 < first <= second * (1 + 1e-14)
 
 
 @pytest.mark.parametrize("sampler", ["ball", "gaussian"])
