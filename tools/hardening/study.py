@@ -10,6 +10,10 @@ goes on; rows that are there are not made again::
     python tools/hardening/study.py ablations --data FOLDER --out study    # three minutes each
     python tools/hardening/study.py one --data FOLDER --out study --model DIR [--images 2000 ...]
     python tools/hardening/study.py show --out study
+
+Minutes are those of an idle machine. On one that has other work, ``--pace`` states how many passes
+(images times draws) a second the idle machine trains, and each row trains for as many as its
+minutes would have made; the rate itself is printed with the rows that were made by the clock.
 """
 
 import argparse
@@ -33,6 +37,7 @@ from bandlimiter import (
 )
 from bandlimiter.defence.certificates import reach
 from bandlimiter.hardening import Recipe
+from bandlimiter.hardening.recipes import resolve_recipe
 from bandlimiter.models.cifar_resnet import CifarResNet
 from bandlimiter.results.statistics import rate
 from bandlimiter.tensors.device import processor_name
@@ -43,6 +48,10 @@ ALPHA, TOGETHER = 1e-3, 50
 
 Make = Callable[[Path], tuple[nn.Module, float]]
 """A folder for its state -> a network, and the minutes that it took."""
+
+
+def data_of(args: argparse.Namespace) -> str:
+    return f"cifar10:{args.data}"
 
 
 def as_it_is(_: Path) -> tuple[nn.Module, float]:
@@ -58,23 +67,27 @@ def recalibrated(data: str, sigma: float) -> Make:
     return make
 
 
-def hardened(data: str, sigma: float, minutes: float, **settings: Any) -> Make:
+def hardened(args: argparse.Namespace, sigma: float, minutes: float, **settings: Any) -> Make:
     """As `harden` with these settings; ``start`` is a module to begin with, not the sample."""
 
     def make(folder: Path) -> tuple[nn.Module, float]:
         given = dict(settings)
         start, after = given.pop("start", None), given.pop("recalibrated_after", False)
-        images = load_data(data, split="train")
+        images = load_data(data_of(args), split="train")
+        length: dict[str, float] = {"minutes": minutes}
+        if args.pace is not None:
+            passes = len(images) * resolve_recipe(given.get("recipe", "consistency")).draws
+            length = {"epochs": 60 * minutes * args.pace / passes}
         found = harden(
             load_model("sample") if start is None else start,
             images,
             sigma=sigma,
-            minutes=minutes,
             out=folder,
+            **length,
             **given,
         )
         model = recalibrate(found.model, images, sigma) if after else found.model
-        return model, found.card.minutes
+        return model, found.card.minutes if args.pace is None else minutes
 
     return make
 
@@ -88,25 +101,33 @@ def untrained() -> nn.Module:
     return nn.Sequential(sample[0], network).eval()  # type: ignore[index]
 
 
-def methods(data: str, minutes: float) -> dict[str, tuple[float, Make]]:
+def flipped(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Mirror half of the images [N, C, H, W]."""
+    mirrored = torch.rand(len(x), generator=rng) < 0.5
+    return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
+
+
+def methods(args: argparse.Namespace, minutes: float) -> dict[str, tuple[float, Make]]:
     found: dict[str, tuple[float, Make]] = {}
     for sigma in RADII:
         found[f"{sigma} as it is"] = sigma, as_it_is
-        found[f"{sigma} recalibrated"] = sigma, recalibrated(data, sigma)
+        found[f"{sigma} recalibrated"] = sigma, recalibrated(data_of(args), sigma)
         for recipe in ("gaussian", "consistency"):
             name = f"{sigma} {recipe}, {minutes:g} minutes"
-            found[name] = sigma, hardened(data, sigma, minutes, recipe=recipe)
+            found[name] = sigma, hardened(args, sigma, minutes, recipe=recipe)
     return found
 
 
-def by_minutes(data: str, sigma: float) -> dict[str, tuple[float, Make]]:
+def by_minutes(args: argparse.Namespace, sigma: float) -> dict[str, tuple[float, Make]]:
     return {
-        f"{sigma} consistency, {minutes:g} minutes": (sigma, hardened(data, sigma, minutes))
+        f"{sigma} consistency, {minutes:g} minutes": (sigma, hardened(args, sigma, minutes))
         for minutes in MINUTES
     }
 
 
-def ablations(data: str, sigma: float, minutes: float) -> dict[str, tuple[float, Make]]:
+def ablations(
+    args: argparse.Namespace, sigma: float, minutes: float
+) -> dict[str, tuple[float, Make]]:
     """One thing changed at a time."""
     changed: dict[str, dict[str, Any]] = {
         "as usual": {},
@@ -121,24 +142,28 @@ def ablations(data: str, sigma: float, minutes: float) -> dict[str, tuple[float,
         "batch 256": {"batch": 256},
         "batch 64": {"batch": 64},
         "weights not averaged": {"averaged": False},
+        "no augmentation": {"augment": "none"},
+        "flips alone": {"augment": flipped},
         "norm only": {"part": "norm"},
         "head only": {"part": "head"},
         "recalibrated after": {"recalibrated_after": True},
         "from nothing": {"start": untrained()},
     }
     return {
-        f"{sigma} {name}, {minutes:g} minutes": (sigma, hardened(data, sigma, minutes, **each))
+        f"{sigma} {name}, {minutes:g} minutes": (sigma, hardened(args, sigma, minutes, **each))
         for name, each in changed.items()
     }
 
 
-def measured(model: nn.Module, sigma: float, data: str, images: int, samples: int) -> dict:
+def measured(model: nn.Module, sigma: float, args: argparse.Namespace) -> dict:
     """Certify the first test images; radii that the samples cannot reach are left out."""
-    test = load_data(data, images, split="test")
+    images, samples = args.images, args.samples
+    test = load_data(data_of(args), images, split="test")
     fast = accelerate(model, probe=test.images(0, 128)).model
     defence = PostAverage(fast, sigma=sigma)
     most = reach(defence, test.images(0, 1)[0].numel(), samples, ALPHA)
-    at = [radius for radius in RADII.get(sigma, (sigma, 2 * sigma)) if radius < most]
+    wanted = args.at or RADII.get(sigma, (sigma, 2 * sigma))
+    at = [radius for radius in wanted if radius < most]
     right, spent, noisy = [0] * (1 + len(at)), 0, 0
     began = time.perf_counter()
     for start in range(0, images, TOGETHER):
@@ -169,14 +194,15 @@ def rows_of(path: Path) -> dict[str, dict]:
 def make_rows(args: argparse.Namespace, wanted: dict[str, tuple[float, Make]]) -> None:
     path = args.out / "rows.jsonl"
     for name, (sigma, make) in wanted.items():
-        if name in rows_of(path):
+        if name in rows_of(path) or args.only not in name:
             continue
         model, minutes = make(args.out / name.replace(" ", "_").replace(",", ""))
-        found = measured(model, sigma, f"cifar10:{args.data}", args.images, args.samples)
+        found = measured(model, sigma, args)
         where = {
             "processor": processor_name(torch.device("cpu")),
             "threads": torch.get_num_threads(),
             "date": time.strftime("%Y-%m-%d"),
+            "pace": args.pace,
         }
         with path.open("a") as file:
             line = {"name": name, "sigma": sigma, "minutes": minutes, **found, **where}
@@ -201,18 +227,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with CIFAR-10")
     parser.add_argument("--model", help="for one: a hardened folder, or sample-hardened")
     parser.add_argument("--sigma", type=float, default=0.25, help="of minutes and ablations")
+    parser.add_argument("--pace", type=float, help="passes a second of an idle machine; see above")
+    parser.add_argument("--only", default="", help="rows with this in their name")
+    parser.add_argument("--at", type=float, nargs="*", help="radii, instead of the usual ones")
     parser.add_argument("--minutes", type=float, help="10 for methods, 3 for ablations")
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--samples", type=int, default=10_000)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    data = f"cifar10:{args.data}"
     if args.what == "methods":
-        make_rows(args, methods(data, args.minutes or 10))
+        make_rows(args, methods(args, args.minutes or 10))
     elif args.what == "minutes":
-        make_rows(args, by_minutes(data, args.sigma))
+        make_rows(args, by_minutes(args, args.sigma))
     elif args.what == "ablations":
-        make_rows(args, ablations(data, args.sigma, args.minutes or 3))
+        make_rows(args, ablations(args, args.sigma, args.minutes or 3))
     elif args.what == "one":
         given = load_model(args.model)
         card = given.card

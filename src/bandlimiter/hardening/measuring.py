@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from bandlimiter.acceleration.precision import has_bfloat16
 from bandlimiter.data import ImageSet
 from bandlimiter.hardening.noise import add_noise
 from bandlimiter.tensors import model_logits, place_of, set_training
@@ -35,7 +36,10 @@ class Accuracy(NamedTuple):
 
 @torch.no_grad()
 def measure(model: nn.Module, images: ImageSet, sigma: float, seed: int) -> Accuracy:
-    """Measure a network, in eval mode meanwhile; the same seed draws the same noise."""
+    """Measure a network, in eval mode meanwhile; the same seed draws the same noise.
+
+    In bfloat16 where steps are: it is done each epoch, and costs a third of the time.
+    """
     device, dtype = place_of(model)
     was_training = model.training
     set_training(model, mode=False)
@@ -56,4 +60,6 @@ def measure(model: nn.Module, images: ImageSet, sigma: float, seed: int) -> Accu
 
 def _right(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return which answers are right: [n] bool."""
-    return model_logits(model, x, check=False).argmax(dim=1) == labels
+    half = has_bfloat16(x.device) and x.dtype == torch.float32
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
+        return model_logits(model, x, check=False).argmax(dim=1) == labels
