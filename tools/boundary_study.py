@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from bandlimiter import PostAverage, load_data, load_model
-from bandlimiter.attacks import Target, build_attack
+from bandlimiter.attacks import AttackedModel, build_attack
 from bandlimiter.data import ImageSet
 from bandlimiter.evaluation import read_adversarial, write_adversarial
 from bandlimiter.results.statistics import mcnemar, rate
@@ -45,7 +45,7 @@ SAMPLERS: dict[str, tuple[Callable[[nn.Module], Any], int]] = {
 Row = dict[str, Any]
 
 
-def correct_images(target: Target, data: ImageSet, count: int) -> ImageSet:
+def correct_images(target: AttackedModel, data: ImageSet, count: int) -> ImageSet:
     """Return the first ``count`` images that the plain model gets right."""
     kept: list[int] = []
     for part in batches(data):
@@ -57,7 +57,7 @@ def correct_images(target: Target, data: ImageSet, count: int) -> ImageSet:
 
 
 def adversarial_images(
-    target: Target, data: ImageSet, args: argparse.Namespace
+    target: AttackedModel, data: ImageSet, args: argparse.Namespace
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return an image for each of ``data`` and whether it is adversarial within the budget."""
     saved = args.adversarial and read_adversarial(args.adversarial)
@@ -143,7 +143,7 @@ def show(line: Row) -> None:
 def main(args: argparse.Namespace) -> None:
     classifier = load_model(args.model, args.weights)
     model = classifier.module.requires_grad_(False)
-    target = Target(model)
+    target = AttackedModel(model)
     data = correct_images(target, load_data(args.data), args.limit)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     adversarial, within = adversarial_images(target, data, args)

@@ -13,7 +13,7 @@ from bandlimiter import PostAverage, accelerate, load_data
 from bandlimiter.acceleration import InferenceCopy
 from bandlimiter.acceleration import precision as precision_module
 from bandlimiter.acceleration.backends import Eager, UnavailableError
-from bandlimiter.acceleration.checking import Figures, require_close
+from bandlimiter.acceleration.fidelity import Fidelity, require_close
 from bandlimiter.acceleration.inference_copy import BACKENDS
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.models import Classifier
@@ -258,7 +258,7 @@ def test_a_backend_that_lacks_one_format_is_asked_for_the_other(block, caplog, m
 
 def test_from_16_inputs_on_one_label_may_differ_unless_all_must_agree():
     def one_of(count):
-        return Figures(agreement=1 - 1 / count, score_error=0.01)
+        return Fidelity(agreement=1 - 1 / count, score_error=0.01)
 
     require_close(one_of(16), 0.98, 0.2, 16, "a copy")
     require_close(one_of(10), 0.9, 0.2, 10, "a copy")  # asked for
@@ -268,7 +268,7 @@ def test_from_16_inputs_on_one_label_may_differ_unless_all_must_agree():
         (one_of(15), 0.98, 15),
         (one_of(16), 1.0, 16),
         (one_of(10), 0.98, 20),  # two of twenty
-        (Figures(agreement=float("nan"), score_error=0.01), 0.98, 16),
+        (Fidelity(agreement=float("nan"), score_error=0.01), 0.98, 16),
     ):
         with pytest.raises(ConfigurationError, match="agreement >="):
             require_close(found, least, 0.2, count, "a copy")

@@ -96,7 +96,7 @@ def test_autoattack_notices_fresh_draws(right, fresh, caplog):
 
 
 def test_foolbox(right):
-    foolbox = pytest.importorskip("foolbox", reason="Foolbox needs a git binary")
+    foolbox = pytest.importorskip("foolbox", reason="needs the extra foolbox, and git")
     defence, x, y = right
     model = foolbox.PyTorchModel(defence, bounds=(0, 1))
     assert foolbox.accuracy(model, x, y) == 1
@@ -107,7 +107,7 @@ def test_foolbox(right):
 
 
 def test_foolbox_over_fresh_draws(right, fresh):
-    foolbox = pytest.importorskip("foolbox", reason="Foolbox needs a git binary")
+    foolbox = pytest.importorskip("foolbox", reason="needs the extra foolbox, and git")
     _, x, y = right
     model = foolbox.PyTorchModel(fresh, bounds=(0, 1))
     averaged = foolbox.models.ExpectationOverTransformationWrapper(model, n_steps=2)

@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import brentq, linprog, minimize
 from torch import nn
 
-from bandlimiter.attacks import APGD, Problem, Target
+from bandlimiter.attacks import APGD, AttackedModel, AttackInput
 from bandlimiter.attacks.apgd import _checkpoints
 from bandlimiter.attacks.losses import LOSSES, cross_entropy, margin
 from bandlimiter.errors import ConfigurationError
@@ -66,8 +66,8 @@ def best_margins(model, x, y, epsilon, norm):
 
 
 def reached(model, x, y, epsilon, attack, seed=0):
-    problem = Problem(Target(model), x, y, epsilon, range(len(x)), seed)
-    return margin(model(attack.run(problem)), y)
+    inputs = AttackInput(AttackedModel(model), x, y, epsilon, range(len(x)), seed)
+    return margin(model(attack.run(inputs)), y)
 
 
 def middling(model, x, y, norm):
@@ -123,7 +123,7 @@ def test_it_succeeds_exactly_where_an_adversarial_point_exists(norm, loss):
     model, x, y = linear(2)
     epsilon = middling(model, x, y, norm)
     best = best_margins(model, x, y, epsilon, norm)
-    result = APGD(50, loss, norm)(Target(model), x, y, epsilon=epsilon)
+    result = APGD(50, loss, norm)(AttackedModel(model), x, y, epsilon=epsilon)
     exists = best > 0
     assert 0.2 < float(exists.double().mean()) < 0.8
     # No image lies so close to its boundary that the ball's 2 % above decide.
@@ -136,7 +136,7 @@ def test_of_many_classes_it_beats_only_what_can_be_beaten_and_nearly_all_of_it(n
     model, x, y = linear(6, seed=1)
     epsilon = middling(model, x, y, norm)
     exists = best_margins(model, x, y, epsilon, norm) > 0
-    result = APGD(50, "dlr", norm, restarts=3)(Target(model), x, y, epsilon=epsilon)
+    result = APGD(50, "dlr", norm, restarts=3)(AttackedModel(model), x, y, epsilon=epsilon)
     assert not (result.within & ~exists).any()
     # The loss has a kink where rivals tie, so that a start may end in a corner of its own.
     assert int((exists & ~result.within).sum()) <= 1
@@ -169,7 +169,7 @@ def test_dlr_beats_a_saturated_model_on_which_cross_entropy_is_lost():
     model, x, y = linear(6)
     far = margin(model(x), y) < -0.5
     x, y = x[far].float(), y[far]
-    target = Target(Saturated(model))
+    target = AttackedModel(Saturated(model))
     assert not target.loss_gradient(x, y).any()
     assert not APGD(20, "ce")(target, x, y, epsilon=1e-3).found.any()
     epsilon = 0.3
@@ -181,39 +181,21 @@ def test_dlr_beats_a_saturated_model_on_which_cross_entropy_is_lost():
 
 
 @pytest.fixture
-def problem(convnet):
+def subject(convnet):
     generator = torch.Generator().manual_seed(5)
     x = torch.rand(12, 3, 8, 8, generator=generator, dtype=torch.float64)
     convnet.requires_grad_(False)
-    return Target(convnet), x, convnet(x).argmax(dim=1)
-
-
-@pytest.mark.parametrize("leave", [True, False])
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_an_image_s_result_is_its_own(problem, norm, leave):
-    """Not its neighbours', nor the order's; in float64 to rounding of other batch sizes."""
-    target, x, y = problem
-    attack = APGD(12, "ce", norm, restarts=2, leave=leave)
-    epsilon = {"linf": 0.01, "l2": 0.1}[norm]
-    whole = attack(target, x, y, epsilon=epsilon, seed=3)
-    assert 0 < int(whole.found.sum()) < len(x)
-    names = list(range(len(x)))
-    back = attack(target, x.flip(0), y.flip(0), epsilon=epsilon, ids=names[::-1], seed=3)
-    torch.testing.assert_close(back.images.flip(0), whole.images, rtol=0, atol=1e-9)
-    assert torch.equal(back.gradients.flip(0), whole.gradients)
-    for i in range(0, len(x), 4):
-        one = attack(target, x[i : i + 1], y[i : i + 1], epsilon=epsilon, ids=[i], seed=3)
-        torch.testing.assert_close(one.images[0], whole.images[i], rtol=0, atol=1e-9)
+    return AttackedModel(convnet), x, convnet(x).argmax(dim=1)
 
 
 @pytest.mark.parametrize("loss", ["ce", "dlr"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_going_on_and_restarting_never_lose(problem, norm, loss):
-    target, x, y = problem
+def test_going_on_and_restarting_never_lose(subject, norm, loss):
+    target, x, y = subject
     epsilon = {"linf": 0.05, "l2": 0.5}[norm]
 
     def losses(attack):
-        points = attack.run(Problem(target, x, y, epsilon, range(len(x)), 0))
+        points = attack.run(AttackInput(target, x, y, epsilon, range(len(x)), 0))
         return LOSSES[loss].untargeted(target.logits(points), y)
 
     left = losses(APGD(15, loss, norm))
@@ -225,15 +207,15 @@ def test_going_on_and_restarting_never_lose(problem, norm, loss):
     assert bool((restarted > stayed + 1e-9).any())
 
 
-def test_restarts_break_no_less(problem):
-    target, x, y = problem
+def test_restarts_break_no_less(subject):
+    target, x, y = subject
     broken = [APGD(3, restarts=r)(target, x, y, epsilon=0.004).within.int() for r in (1, 2, 4)]
     assert bool((broken[1] >= broken[0]).all())
     assert bool((broken[2] >= broken[1]).all())
 
 
-def test_an_image_leaves_with_its_first_adversarial_point(problem):
-    target, x, y = problem
+def test_an_image_leaves_with_its_first_adversarial_point(subject):
+    target, x, y = subject
     result = APGD(10)(target, x, y, epsilon=0.5)
     assert result.within.all()
     assert int(result.gradients.max()) < 11
@@ -247,14 +229,14 @@ def test_an_image_leaves_with_its_first_adversarial_point(problem):
 def test_a_model_may_have_another_precision_than_its_images(pixels, weights):
     model, x, y = linear(3)
     model.to(weights)
-    result = APGD(5, restarts=2)(Target(model), x.to(pixels), y, epsilon=0.3)
+    result = APGD(5, restarts=2)(AttackedModel(model), x.to(pixels), y, epsilon=0.3)
     assert result.within.any()
     assert result.images.dtype == pixels
 
 
 def test_a_real_network_falls(sample, photos):
     x, y = photos.images(0, 16), photos.labels[:16]
-    target = Target(sample.module)
+    target = AttackedModel(sample.module)
     right = target.predict(x) == y
     x, y = x[right], y[right]
     for norm, epsilon in (("linf", 4 / 255), ("l2", 0.5)):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bandlimiter.attacks import APGD, PGD, Goal, Target
+from bandlimiter.attacks import APGD, PGD, AttackedModel, Goal
 from bandlimiter.attacks.base import grade
 from bandlimiter.results import paired_difference
 
@@ -31,7 +31,7 @@ OURS = {"pgd": PGD(steps=STEPS, rate=2.5 / STEPS), "apgd": APGD(steps=STEPS)}
 @pytest.mark.parametrize("name", list(OURS))
 def test_success_is_art_s_within_the_interval(sample, photos, name, count):
     x, y = photos.images(0, count), photos.labels[:count]
-    target = Target(sample.module)
+    target = AttackedModel(sample.module)
     logits = target.logits(x)
     right = logits.argmax(dim=1) == y
     x, goal = x[right], Goal(y, logits.argmin(dim=1))[right]

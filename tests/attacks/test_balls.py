@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bandlimiter.attacks import Problem
+from bandlimiter.attacks import AttackInput
 from bandlimiter.attacks.balls import BALLS, L2, LInf, ball, lengths
 from bandlimiter.errors import ConfigurationError
 
@@ -100,17 +100,17 @@ def test_a_saturated_float32_gradient_still_gives_a_whole_step(norm):
     assert torch.equal(BALLS[norm].steepest(zero), zero)
 
 
-def problem(count, ids=None, seed=0):
+def inputs(count, ids=None, seed=0):
     images = torch.full((count, 1, 2, 2), 0.5, dtype=torch.float64)
     names = range(count) if ids is None else ids
-    return Problem(None, images, torch.zeros(count, dtype=torch.int64), 0.1, names, seed)
+    return AttackInput(None, images, torch.zeros(count, dtype=torch.int64), 0.1, names, seed)
 
 
 def test_starts_fill_the_cube_evenly_and_cover_the_sphere():
-    cube = (LInf().start(problem(1000), "here") - 0.5).flatten()
+    cube = (LInf().start(inputs(1000), "here") - 0.5).flatten()
     # Kolmogorov-Smirnov at a fixed seed: 4,000 numbers reject a wrong law at once.
     assert stats.kstest(cube.numpy(), stats.uniform(-0.1, 0.2).cdf).pvalue > 1e-3
-    sphere = L2().start(problem(1000), "here") - 0.5
+    sphere = L2().start(inputs(1000), "here") - 0.5
     torch.testing.assert_close(
         lengths(sphere).flatten(), torch.full((1000,), 0.1, dtype=torch.float64)
     )
@@ -122,11 +122,11 @@ def test_starts_fill_the_cube_evenly_and_cover_the_sphere():
 @EITHER
 def test_a_start_depends_on_the_image_s_name_alone(norm):
     around = BALLS[norm]
-    whole = around.start(problem(3, ["a", "b", "c"]), "here")
-    assert torch.equal(around.start(problem(1, ["b"]), "here")[0], whole[1])
+    whole = around.start(inputs(3, ["a", "b", "c"]), "here")
+    assert torch.equal(around.start(inputs(1, ["b"]), "here")[0], whole[1])
     for other in (
-        around.start(problem(1, ["b"]), "there"),
-        around.start(problem(1, ["b"], 1), "here"),
+        around.start(inputs(1, ["b"]), "there"),
+        around.start(inputs(1, ["b"], 1), "here"),
     ):
         assert not torch.equal(other[0], whole[1])
 

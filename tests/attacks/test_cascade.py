@@ -9,10 +9,10 @@ from bandlimiter.attacks import (
     APGD,
     PGD,
     Attack,
-    Problem,
+    AttackedModel,
+    AttackInput,
     Square,
-    Target,
-    Transferred,
+    TransferAttack,
     run_cascade,
 )
 from bandlimiter.errors import ConfigurationError, InputError
@@ -40,10 +40,10 @@ class Brighter(Attack):
     def __init__(self, name, by):
         self.name, self.by, self.seen = name, by, []
 
-    def run(self, problem):
-        self.seen.append(list(problem.ids))
-        x = problem.images + self.by
-        problem.fooled(x)
+    def run(self, inputs):
+        self.seen.append(list(inputs.ids))
+        x = inputs.images + self.by
+        inputs.fooled(x)
         return x
 
 
@@ -68,7 +68,7 @@ def test_an_image_leaves_with_the_first_stage_that_breaks_it(greys):
     # What lies within 0.1 counts: the third stage goes too far.
     first, second, far = Brighter("first", 0.03), Brighter("second", 0.07), Brighter("far", 0.2)
     last = Brighter("last", 0.095)
-    target = Target(Brightness())
+    target = AttackedModel(Brightness())
     run = run_cascade([first, second, far, last], target, x, y, epsilon=EPSILON, ids=NAMES)
     assert run.stages == ["first", "second", "second", "last", None, None, None]
     assert first.seen == [NAMES]
@@ -89,10 +89,10 @@ def test_an_image_leaves_with_the_first_stage_that_breaks_it(greys):
 def test_evaluations_are_the_sums_of_the_stages_on_their_own(greys):
     x, y = greys
     stages = [APGD(3), APGD(3, "dlr", name="apgd-dlr"), Square(5)]
-    target = Target(Brightness())
+    target = AttackedModel(Brightness())
     target.logits(x, NAMES)  # what was asked before is not the cascade's
     run = run_cascade(stages, target, x, y, epsilon=0.05, ids=NAMES, seed=1)
-    alone = Target(Brightness())
+    alone = AttackedModel(Brightness())
     queries, gradients = torch.zeros(7, dtype=torch.int64), torch.zeros(7, dtype=torch.int64)
     left = torch.arange(7)
     for stage in stages:
@@ -110,7 +110,7 @@ def test_evaluations_are_the_sums_of_the_stages_on_their_own(greys):
 def test_the_cascade_is_as_strong_as_its_strongest_stage(convnet):
     draw = torch.Generator().manual_seed(1)
     x = torch.rand(16, 3, 8, 8, generator=draw, dtype=torch.float64)
-    target = Target(PostAverage(convnet.requires_grad_(False), 0.3, directions=2, scale=1.0))
+    target = AttackedModel(PostAverage(convnet.requires_grad_(False), 0.3, directions=2, scale=1.0))
     y = target.predict(x)
     stages = [PGD(4, 0.5), APGD(8), APGD(8, "dlr", name="apgd-dlr"), Square(30)]
     alone = [stage(target, x, y, epsilon=0.02).within for stage in stages]
@@ -121,7 +121,7 @@ def test_the_cascade_is_as_strong_as_its_strongest_stage(convnet):
 
 def test_stages_without_a_gradient_are_skipped_and_named(greys):
     x, y = greys
-    target = Target(Frozen())
+    target = AttackedModel(Frozen())
     stages = [APGD(3), Square(20), PGD(3)]
     run = run_cascade(stages, target, x, y, epsilon=EPSILON, ids=NAMES)
     assert run.without_gradient == ["apgd", "pgd"]
@@ -139,12 +139,12 @@ def test_stages_without_a_gradient_are_skipped_and_named(greys):
 
 def test_only_images_that_the_source_gets_right_are_attacked(greys):
     x, y = greys
-    source = Target(Brightness(0.45))  # wrong already on 0.48 and 0.46
+    source = AttackedModel(Brightness(0.45))  # wrong already on 0.48 and 0.46
     inner = Brighter("inner", 0.07)
-    attack = Transferred(inner, source)
+    attack = TransferAttack(inner, source)
     assert (attack.name, attack.protocol, attack.norm) == ("transfer", "fixed", "linf")
-    target = Target(Brightness())
-    candidates = attack.run(Problem(target, x, y, EPSILON, NAMES, 0))
+    target = AttackedModel(Brightness())
+    candidates = attack.run(AttackInput(target, x, y, EPSILON, NAMES, 0))
     assert inner.seen == [NAMES[2:]]
     assert torch.equal(candidates[:2], x[:2])
     torch.testing.assert_close(candidates[2:], x[2:] + 0.07)
@@ -158,23 +158,25 @@ def test_only_images_that_the_source_gets_right_are_attacked(greys):
 def test_what_the_source_falls_for_may_not_fool_the_target(sample, photos):
     """Points of the plain model, judged on the defended one; wrong nowhere else than there."""
     x, y = photos.images(0, 12), photos.labels[:12]
-    plain = Target(sample.module)
+    plain = AttackedModel(sample.module)
     averaged = PostAverage(sample.module, sample.paper_radius, directions=3)
-    target = Target(averaged.eval())
+    target = AttackedModel(averaged.eval())
     kept = (plain.predict(x) == y) & (target.predict(x) == y)
     x, y = x[kept], y[kept]
-    attack = Transferred(APGD(8, leave=False), plain)
+    attack = TransferAttack(APGD(8, leave=False), plain)
     result = attack(target, x, y, epsilon=2 / 255)
     again = target.predict(result.images)
     assert torch.equal(result.within, again != y)
     assert not result.gradients.any()
-    points = attack.run(Problem(target, x, y, 2 / 255, list(range(len(x))), 0))
+    points = attack.run(AttackInput(target, x, y, 2 / 255, list(range(len(x))), 0))
     assert float(plain.fooled(points, y).double().mean()) > 0.8
 
 
 def test_a_source_that_is_right_nowhere_leaves_all_as_it_is(greys):
     x, y = greys
     inner = Brighter("inner", 0.06)
-    found = Transferred(inner, Target(Brightness(0.1)))(Target(Brightness()), x, y, epsilon=EPSILON)
+    found = TransferAttack(inner, AttackedModel(Brightness(0.1)))(
+        AttackedModel(Brightness()), x, y, epsilon=EPSILON
+    )
     assert inner.seen == []
     assert torch.equal(found.images, x)

@@ -14,10 +14,18 @@ from PIL import Image
 from torch import nn
 
 from bandlimiter import PostAverage, evaluate
-from bandlimiter.attacks import APGD, PGD, MinimalPGD, Square, Target, Transferred, build_attack
+from bandlimiter.attacks import (
+    APGD,
+    PGD,
+    AttackedModel,
+    MinimalPGD,
+    Square,
+    TransferAttack,
+    build_attack,
+)
 from bandlimiter.attacks.cascade import run_cascade
 from bandlimiter.errors import ConfigurationError, NoGradientError
-from bandlimiter.evaluation.checks import has_gradient
+from bandlimiter.evaluation.defence_under_test import has_gradient
 
 
 class _NoSlope(torch.autograd.Function):
@@ -82,7 +90,7 @@ ATTACKS = {
     "apgd": APGD(steps=2),
     "apgd-dlr, l2": APGD(steps=2, loss="dlr", norm="l2"),
     "deepfool": build_attack("deepfool", "minimal", quick=True),
-    "stretched deepfool": build_attack("deepfool", "fixed", quick=True),
+    "scaled deepfool": build_attack("deepfool", "fixed", quick=True),
     "cw": build_attack("cw", "minimal", quick=True),
 }
 
@@ -132,16 +140,20 @@ def all_say_so(model, x, y):
     assert not has_gradient(model, x[:1])
     for attack in ATTACKS.values():
         with pytest.raises(NoGradientError, match="with a gradient"):
-            attack(Target(model), x, y, epsilon=0.1)
+            attack(AttackedModel(model), x, y, epsilon=0.1)
     with pytest.raises(NoGradientError):
-        Transferred(APGD(steps=1), Target(model))(Target(model), x, y, epsilon=0.1)
+        TransferAttack(APGD(steps=1), AttackedModel(model))(AttackedModel(model), x, y, epsilon=0.1)
     assert all(weight.grad is None for weight in model.parameters())
 
 
 def test_a_cascade_goes_on_without(subject):
     model, x, y = subject
-    attacks = [Transferred(APGD(steps=1), Target(model)), APGD(steps=1), Square(queries=5)]
-    found = run_cascade(attacks, Target(model), x, y, epsilon=0.5)
+    attacks = [
+        TransferAttack(APGD(steps=1), AttackedModel(model)),
+        APGD(steps=1),
+        Square(queries=5),
+    ]
+    found = run_cascade(attacks, AttackedModel(model), x, y, epsilon=0.5)
     assert found.without_gradient == ["transfer", "apgd"]
     assert set(found.stages) <= {"square", None}
 
@@ -166,7 +178,7 @@ def test_weights_that_want_gradients_get_none_from_an_attack(convnet):
     for weight in convnet.parameters():
         weight.grad = torch.full_like(weight, 3.0)
     for attack in ATTACKS.values():
-        attack(Target(convnet), x, y, epsilon=0.1)
+        attack(AttackedModel(convnet), x, y, epsilon=0.1)
     for weight in convnet.parameters():
         assert weight.requires_grad
         assert bool((weight.grad == 3).all())
@@ -178,14 +190,14 @@ def test_an_error_that_has_nothing_to_do_with_gradients_comes_through(convnet):
             raise LookupError("no such thing")
 
     with pytest.raises(LookupError, match="no such thing"):
-        PGD(steps=1).run(_problem(Failing()))
+        PGD(steps=1).run(_inputs(Failing()))
 
 
-def _problem(model):
-    from bandlimiter.attacks import Problem
+def _inputs(model):
+    from bandlimiter.attacks import AttackInput
 
     x = torch.full((2, 3, 8, 8), 0.5)
-    return Problem(Target(model), x, torch.zeros(2, dtype=torch.int64), 0.1, range(2), 0)
+    return AttackInput(AttackedModel(model), x, torch.zeros(2, dtype=torch.int64), 0.1, range(2), 0)
 
 
 # --- inference_mode ----------------------------------------------------------------------
@@ -196,11 +208,11 @@ def test_inference_mode_around_an_attack_is_named(convnet):
     y = convnet(x).argmax(dim=1)
     for attack in ATTACKS.values():
         with torch.inference_mode(), pytest.raises(ConfigurationError, match="inference_mode"):
-            attack(Target(convnet), x, y, epsilon=0.1)
+            attack(AttackedModel(convnet), x, y, epsilon=0.1)
         with torch.no_grad():
-            attack(Target(convnet), x, y, epsilon=0.1)
+            attack(AttackedModel(convnet), x, y, epsilon=0.1)
     with torch.inference_mode(), pytest.raises(ConfigurationError, match="inference_mode"):
-        run_cascade([APGD(steps=1), Square(queries=2)], Target(convnet), x, y, epsilon=0.1)
+        run_cascade([APGD(steps=1), Square(queries=2)], AttackedModel(convnet), x, y, epsilon=0.1)
 
 
 @pytest.mark.parametrize("threat", ["transfer", "adaptive"])
@@ -218,8 +230,8 @@ def test_images_and_labels_made_in_inference_mode_are_attacked_as_others(convnet
     with torch.inference_mode():
         made, labels = x.clone(), y.clone()
     for attack in (*ATTACKS.values(), Square(queries=5)):
-        found = attack(Target(convnet), made, labels, epsilon=0.1)
-        expected = attack(Target(convnet), x, y, epsilon=0.1)
+        found = attack(AttackedModel(convnet), made, labels, epsilon=0.1)
+        expected = attack(AttackedModel(convnet), x, y, epsilon=0.1)
         assert torch.equal(found.images, expected.images)
     defence = PostAverage(convnet, 0.1, directions=1, scale=1.0).eval()
     runs = [
@@ -235,7 +247,7 @@ def test_weights_made_in_inference_mode_are_named():
     with torch.no_grad():
         y = model(x).argmax(dim=1)
     with pytest.raises(ConfigurationError, match="inference_mode"):
-        PGD(steps=1)(Target(model), x, y, epsilon=0.1)
+        PGD(steps=1)(AttackedModel(model), x, y, epsilon=0.1)
     with pytest.raises(ConfigurationError, match="inference_mode"):
-        run_cascade([APGD(steps=1), Square(queries=2)], Target(model), x, y, epsilon=0.1)
-    PGD(steps=1)(Target(copy.deepcopy(model)), x, y, epsilon=0.1)  # as the message advises
+        run_cascade([APGD(steps=1), Square(queries=2)], AttackedModel(model), x, y, epsilon=0.1)
+    PGD(steps=1)(AttackedModel(copy.deepcopy(model)), x, y, epsilon=0.1)  # as the message advises

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from bandlimiter import PostAverage
-from bandlimiter.attacks import APGD, MinimalPGD, Problem, Randomness, Square, Target
-from bandlimiter.attacks.answers import NamedDraws
+from bandlimiter.attacks import APGD, AttackedModel, AttackInput, MinimalPGD, Randomness, Square
 from bandlimiter.attacks.base import grade
 from bandlimiter.attacks.losses import cross_entropy, margin
+from bandlimiter.attacks.mean_over_draws import NamedDraws
 from bandlimiter.attacks.square import _Search
 from bandlimiter.errors import ConfigurationError, NoGradientError
 from bandlimiter.tensors import generator
@@ -40,7 +40,7 @@ def test_gradients_are_those_of_the_mean_over_the_same_draws(mlp, points, random
     model = defended(mlp, randomness)
 
     def target():  # a new one counts from the first draw again
-        return Target(model, randomness=Randomness(draws=draws))
+        return AttackedModel(model, randomness=Randomness(draws=draws))
 
     logits, losses, gradient = target().ascend(x, y, names=NAMES)
     torch.testing.assert_close(target().logits(x, NAMES), logits, rtol=1e-12, atol=0)
@@ -75,7 +75,7 @@ def test_an_answer_is_the_log_of_the_mean_of_probabilities(mlp, points):
 
     listening = Listening()
     assert isinstance(listening, NamedDraws)
-    target = Target(listening, randomness=Randomness(draws=4))
+    target = AttackedModel(listening, randomness=Randomness(draws=4))
     found = target.logits(x, NAMES)
     probabilities = [model.predict(x, keys=keys).probabilities for keys in seen]
     torch.testing.assert_close(found.exp(), torch.stack(probabilities).mean(dim=0))
@@ -87,7 +87,7 @@ def test_an_answer_is_the_log_of_the_mean_of_probabilities(mlp, points):
 def test_draws_follow_names_and_calls_alone(mlp, points):
     x, _ = points
     model = defended(mlp, "fresh")
-    one, other = Target(model), Target(model)
+    one, other = AttackedModel(model), AttackedModel(model)
     first, second = one.logits(x, NAMES), one.logits(x, NAMES)
     assert not torch.equal(first, second)
     torch.testing.assert_close(other.logits(x[1:2], ["b"])[0], first[1], rtol=1e-12, atol=0)
@@ -97,7 +97,7 @@ def test_draws_follow_names_and_calls_alone(mlp, points):
 
 def test_margins_of_a_fixed_draw_have_their_gradients_too(mlp, points):
     x, y = points
-    target = Target(defended(mlp, "fixed"))
+    target = AttackedModel(defended(mlp, "fixed"))
     rivals = torch.tensor([[1, 2], [0, 3], [2, 0]])
     margins, gradients = target.margin_gradients(x, y, rivals)
     logits = target.logits(x)
@@ -118,10 +118,10 @@ def test_a_majority_vote_has_no_gradient_but_may_lend_one(mlp, points):
     x, y = points
     voting = defended(mlp, "fixed", vote="majority")
     with pytest.raises(NoGradientError):
-        Target(voting).ascend(x, y)
+        AttackedModel(voting).ascend(x, y)
     soft = defended(mlp, "fixed")
-    lent = Target(voting, differentiable=soft)
-    assert torch.equal(lent.ascend(x, y)[2], Target(soft).ascend(x, y)[2])
+    lent = AttackedModel(voting, differentiable=soft)
+    assert torch.equal(lent.ascend(x, y)[2], AttackedModel(soft).ascend(x, y)[2])
     assert torch.equal(lent.logits(x), voting(x))
 
 
@@ -132,7 +132,7 @@ def test_apgd_on_fresh_draws_gives_an_image_the_same_result_in_any_batch(mlp, po
     rules = Randomness(draws=2, redraws=3)
 
     def attacked(index):
-        target = Target(defended(mlp, "fresh"), randomness=rules)
+        target = AttackedModel(defended(mlp, "fresh"), randomness=rules)
         names = [NAMES[i] for i in index]
         return attack(target, x[index], y[index], epsilon=0.1, ids=names)
 
@@ -172,7 +172,7 @@ def test_the_share_of_wrong_predictions_is_counted(share):
         model.said.clear()
         rules = Randomness(redraws=8, broken_share=broken_share)
         names = [f"image {i}" for i in range(count)]
-        result = grade(Target(model, randomness=rules), x, zeros, x + 0.1, 0.2, ids=names)
+        result = grade(AttackedModel(model, randomness=rules), x, zeros, x + 0.1, 0.2, ids=names)
         said = torch.tensor(list(model.said.values())).view(8, count).double()
         assert torch.equal(result.wrong, said.mean(dim=0))
         assert torch.equal(result.found, said.mean(dim=0) >= broken_share)
@@ -184,8 +184,8 @@ def test_the_share_of_wrong_predictions_is_counted(share):
 def test_attacks_stop_at_a_mean_only_where_it_is_clear():
     margins = torch.tensor([-0.1, 0.1, math.log(2.9), math.log(3.1)])
     model = nn.Linear(2, 2)
-    assert Target(model).beaten(margins).tolist() == [False, True, True, True]
-    averaging = Target(model, randomness=Randomness(draws=2))
+    assert AttackedModel(model).beaten(margins).tolist() == [False, True, True, True]
+    averaging = AttackedModel(model, randomness=Randomness(draws=2))
     assert averaging.beaten(margins).tolist() == [False, False, False, True]
 
 
@@ -222,10 +222,10 @@ class NoisyLinear(nn.Module):
 
 def searched(model, queries, count=60):
     """Square's points around grey images, and how many answers each took."""
-    target = Target(model, randomness=Randomness(draws=2))
+    target = AttackedModel(model, randomness=Randomness(draws=2))
     x = torch.full((count, 1, 8, 8), 0.5, dtype=torch.float64)
     zeros = torch.zeros(count, dtype=torch.int64)
-    points = Square(queries).run(Problem(target, x, zeros, 0.1, range(count), 0))
+    points = Square(queries).run(AttackInput(target, x, zeros, 0.1, range(count), 0))
     return margin(model(points), zeros), target.spent(range(count))[0] // 2
 
 
@@ -234,7 +234,7 @@ def trusting(monkeypatch):
     """Square as it would be if it did not ask again."""
 
     def switch():
-        monkeypatch.setattr(_Search, "_confirmed", lambda self, problem, x, found, better: found)
+        monkeypatch.setattr(_Search, "_confirmed", lambda self, inputs, x, found, better: found)
 
     return switch
 
@@ -267,7 +267,7 @@ def smallest_budgets_of(sample, photos, vote, randomness, rule):
     """Smallest budgets of a few images, with a radius at which votes and means often differ."""
     defence = PostAverage(sample.module, 12, directions=1, vote=vote, randomness=randomness).eval()
     soft = defence.variant(vote="softmax") if vote == "majority" else None
-    target = Target(defence, randomness=rule, differentiable=soft)
+    target = AttackedModel(defence, randomness=rule, differentiable=soft)
     x, y = photos.images(0, 8), photos.labels[:8]
     right = target.predict(x, range(8)) == y
     search = MinimalPGD(6, 0.35, 4 / 255, 2.0, 4)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bandlimiter.attacks import Problem, Randomness, Square, Target
+from bandlimiter.attacks import AttackedModel, AttackInput, Randomness, Square
 from bandlimiter.attacks.losses import margin
 from bandlimiter.attacks.square import _Search
 from bandlimiter.attacks.square_moves import _hill
@@ -42,9 +42,9 @@ def images(shape, count=1, seed=0, low=-0.2, high=1.2):
     return (low + (high - low) * x).clamp(0, 1)
 
 
-def problem(target, x, epsilon, seed=0, ids=None):
+def inputs(target, x, epsilon, seed=0, ids=None):
     names = range(len(x)) if ids is None else ids
-    return Problem(target, x, torch.zeros(len(x), dtype=torch.int64), epsilon, names, seed)
+    return AttackInput(target, x, torch.zeros(len(x), dtype=torch.int64), epsilon, names, seed)
 
 
 @EITHER
@@ -59,8 +59,8 @@ def test_it_asks_inside_the_ball_alone_and_returns_the_best_answer(
     norm, shape, seed, epsilon, queries
 ):
     model = Linear(shape, UNBEATABLE)
-    target, x = Target(model), images(shape, seed=seed)
-    found = Square(queries, norm).run(problem(target, x, epsilon, seed))
+    target, x = AttackedModel(model), images(shape, seed=seed)
+    found = Square(queries, norm).run(inputs(target, x, epsilon, seed))
     asked = torch.cat(model.asked)
     assert len(asked) == queries
     assert 0 <= float(asked.min()) <= float(asked.max()) <= 1
@@ -79,7 +79,7 @@ def test_it_asks_inside_the_ball_alone_and_returns_the_best_answer(
 def test_in_l2_every_proposal_spends_the_whole_budget(shape):
     model = Linear(shape, UNBEATABLE)
     x = torch.full((1, *shape), 0.5, dtype=torch.float64)
-    Square(60, "l2").run(problem(Target(model), x, 0.3))  # no box is in the way
+    Square(60, "l2").run(inputs(AttackedModel(model), x, 0.3))  # no box is in the way
     lengths = (torch.cat(model.asked) - x).flatten(1).norm(dim=1)
     torch.testing.assert_close(lengths, torch.full_like(lengths, 0.3), rtol=1e-12, atol=0)
 
@@ -88,7 +88,7 @@ def test_in_l2_every_proposal_spends_the_whole_budget(shape):
 def test_in_l_inf_every_pixel_lies_on_one_of_its_two_bounds(shape):
     model = Linear(shape, UNBEATABLE)
     x = images(shape)
-    Square(60).run(problem(Target(model), x, 0.1))
+    Square(60).run(inputs(AttackedModel(model), x, 0.1))
     asked = torch.cat(model.asked)
     low, high = (x - 0.1).clamp(0, 1), (x + 0.1).clamp(0, 1)
     assert ((asked == low) | (asked == high)).all()
@@ -102,7 +102,7 @@ def test_on_a_linear_model_it_ends_in_the_best_corner(shape):
     """
     model = Linear(shape, UNBEATABLE)
     x = images(shape, count=6)
-    found = Square(1500).run(problem(Target(model), x, 0.2))
+    found = Square(1500).run(inputs(AttackedModel(model), x, 0.2))
     low, high = (x - 0.2).clamp(0, 1), (x + 0.2).clamp(0, 1)
     best = torch.where(model.weight > 0, high, low)
     assert torch.equal(found, best)
@@ -112,11 +112,11 @@ def test_on_a_linear_model_it_ends_in_the_best_corner(shape):
 @pytest.mark.parametrize("queries", [1, 2, 3, 20])
 def test_no_image_gets_more_answers_than_its_budget(queries, draws):
     shape = (1, 6, 6)
-    target = Target(Linear(shape, lead=0.8), randomness=Randomness(draws=draws))
+    target = AttackedModel(Linear(shape, lead=0.8), randomness=Randomness(draws=draws))
     x = images(shape, 12)
     x = x[~target.fooled(x, torch.zeros(12, dtype=torch.int64))]
     names = [f"image {i}" for i in range(len(x))]
-    found = Square(queries).run(problem(target, x, 0.05, ids=names))
+    found = Square(queries).run(inputs(target, x, 0.05, ids=names))
     spent, gradients = target.spent(names)
     assert int(spent.max()) <= queries * draws
     assert not gradients.any()
@@ -137,7 +137,7 @@ def test_sides_follow_the_authors_schedule():
         "l2": (29, 21, 15, 11, 7, 5, 5, 3, 3, 3),
     }
     for norm, expected in sides.items():
-        part = problem(Target(Linear((3, 32, 32))), images((3, 32, 32)), 0.1)
+        part = inputs(AttackedModel(Linear((3, 32, 32))), images((3, 32, 32)), 0.1)
         search = _Search(part, Square(10_000, norm))
         found = [search._side(part, at) for at in (0, *(a + 1 for a in after))]
         assert found == list(expected)
@@ -149,7 +149,7 @@ def test_areas_are_those_of_the_authors_own_code(queries):
     theirs = pytest.importorskip("pyautoattack.square").SquareAttack(
         None, n_queries=queries, p_init=0.8
     )
-    part = problem(Target(Linear((1, 40, 40))), images((1, 40, 40)), 0.1)
+    part = inputs(AttackedModel(Linear((1, 40, 40))), images((1, 40, 40)), 0.1)
     search = _Search(part, Square(queries))
     for proposal in range(0, queries, 7):
         area = theirs.p_selection(proposal) * 1600
@@ -178,31 +178,8 @@ def test_a_hill_has_length_one_and_falls_as_deep_as_it_rises(side):
             assert float(hill.sum()) == pytest.approx(0, abs=1e-12)
 
 
-@EITHER
-@pytest.mark.parametrize("draws", [1, 2])
-def test_an_image_s_result_is_its_own(convnet, norm, draws):
-    """Not its neighbours', nor the order's, on a deterministic model in float64."""
-    x = images((3, 8, 8), 8, seed=1)
-    labels = convnet(x).argmax(dim=1)
-    target = Target(convnet, randomness=Randomness(draws=draws))
-    attack, epsilon = Square(60, norm), {"linf": 0.1, "l2": 1.0}[norm]
-    ids = list(range(8))
-    whole = attack(target, x, labels, epsilon=epsilon, ids=ids, seed=5)
-    assert 0 < int(whole.found.sum()) < 8
-    back = attack(target, x.flip(0), labels.flip(0), epsilon=epsilon, ids=ids[::-1], seed=5)
-    # In L-inf pixels lie on bounds; in L2 sixty moves divide by lengths, which are sums.
-    near = {"rtol": 0, "atol": 0 if norm == "linf" else 1e-12}
-    torch.testing.assert_close(back.images.flip(0), whole.images, **near)
-    assert torch.equal(back.queries.flip(0), whole.queries)
-    for i in ids:
-        one = attack(target, x[i : i + 1], labels[i : i + 1], epsilon=epsilon, ids=[i], seed=5)
-        torch.testing.assert_close(one.images[0], whole.images[i], **near)
-    other = attack(target, x, labels, epsilon=epsilon, ids=ids, seed=6)
-    assert not torch.equal(other.images, whole.images)
-
-
 def test_other_inputs_and_settings_are_refused():
-    target = Target(nn.Linear(4, 2))
+    target = AttackedModel(nn.Linear(4, 2))
     with pytest.raises(InputError, match="N, C, H, W"):
         Square(5)(target, torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64), epsilon=0.1)
     for wrong in ({"queries": 0}, {"area": 0}, {"area": 1.1}, {"norm": "l1"}):

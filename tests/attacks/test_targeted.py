@@ -11,15 +11,13 @@ from torch import nn
 from bandlimiter.attacks import (
     APGD,
     PGD,
+    AttackedModel,
     MinimalPGD,
     Randomness,
-    Square,
-    Target,
-    Transferred,
     build_attack,
     run_cascade,
 )
-from bandlimiter.attacks.base import TARGETED, Attack, grade
+from bandlimiter.attacks.base import Attack, grade
 from bandlimiter.attacks.carlini_wagner import MinimalCarliniWagner
 from bandlimiter.attacks.goals import Goal
 from bandlimiter.errors import ConfigurationError, InputError
@@ -62,7 +60,7 @@ def shortest_l2():
 
 
 def attacked(attack, epsilon=1.0, **how):
-    return attack(Target(Pixels()), X, Y, epsilon=epsilon, target=WANTED, **how)
+    return attack(AttackedModel(Pixels()), X, Y, epsilon=epsilon, target=WANTED, **how)
 
 
 # --- closed forms ------------------------------------------------------------------------
@@ -75,7 +73,7 @@ def attacked(attack, epsilon=1.0, **how):
 )
 def test_whole_budget_attacks_reach_the_target_exactly_where_it_is_in_reach(attack):
     for i in range(COUNT):
-        target = Target(Pixels())
+        target = AttackedModel(Pixels())
         given = {"images": X[i : i + 1], "labels": Y[i : i + 1], "target": WANTED[i : i + 1]}
         near = attack(target, **given, epsilon=1.001 * float(LINF[i]))
         assert near.within.all()
@@ -114,7 +112,7 @@ def test_carlini_wagner_comes_close_to_the_shortest():
 @pytest.mark.parametrize("loss", ["ce", "dlr"])
 def test_apgd_in_l2_reaches_what_is_in_reach(loss):
     """Where two classes matter, both losses point the shortest way."""
-    target = Target(Pixels(100))  # the probability of the other four is below 1e-9
+    target = AttackedModel(Pixels(100))  # the probability of the other four is below 1e-9
     x = torch.full((4, CLASSES), 0.1, dtype=torch.float64)
     x[:, 0], x[:, 3] = 0.6, torch.tensor([0.3, 0.4, 0.5, 0.59], dtype=torch.float64)
     y, wanted = torch.zeros(4, dtype=torch.int64), torch.full((4,), 3)
@@ -128,55 +126,6 @@ def test_apgd_in_l2_reaches_what_is_in_reach(loss):
 
 
 # --- what counts -------------------------------------------------------------------------
-
-
-class OnlyTwo(nn.Module):
-    """Class 0 or 1, by the first pixel; class 2 exists, and nothing is ever given it."""
-
-    def forward(self, x):
-        first = x.flatten(1)[:, :1]
-        return torch.cat([torch.full_like(first, 0.5), first, 0 * first - 9], dim=1)
-
-
-ALL = [
-    PGD(steps=5, rate=0.5),
-    MinimalPGD(steps=5, rate=0.5, searches=4),
-    APGD(steps=5),
-    APGD(steps=5, loss="dlr", norm="l2"),
-    Square(queries=300),
-    build_attack("fgsm", "fixed"),
-    build_attack("fgsm", "minimal", quick=True),
-    build_attack("cw", "minimal", quick=True),
-    build_attack("cw", "fixed", quick=True),
-    Transferred(APGD(steps=3, leave=False), Target(OnlyTwo())),
-]
-
-
-def test_another_wrong_class_is_no_success():
-    """Every attack leaves class 0 at this budget without a target; the target is out of reach."""
-    x, y = torch.full((3, 1, 2, 2), 0.45), torch.zeros(3, dtype=torch.int64)
-    for attack in ALL:
-        found = attack(Target(OnlyTwo()), x, y, epsilon=0.5, target=torch.full((3,), 2))
-        assert not found.found.any()
-        assert torch.equal(found.images, x)
-        assert torch.equal(found.labels, y)
-    moved = x + 0.2
-    graded = grade(Target(OnlyTwo()), x, Goal(y, torch.full((3,), 2)), moved, 0.5)
-    assert not graded.found.any()
-    assert (graded.wrong.tolist(), graded.reached.tolist()) == ([1.0] * 3, [0.0] * 3)
-
-
-def test_all_targeted_attacks_end_at_their_targets(convnet):
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(6, 3, 8, 8, generator=generator, dtype=torch.float64)
-    y = convnet(x).argmax(dim=1)
-    wanted = (y + 1) % 5
-    for attack in ALL[:-1]:
-        found = attack(Target(convnet), x, y, epsilon=0.5, target=wanted)
-        assert found.found.any()
-        answers = convnet(found.images).argmax(dim=1)
-        assert torch.equal(answers[found.found], wanted[found.found])
-        assert torch.equal(answers[~found.found], y[~found.found])  # these are the originals
 
 
 class Turning(nn.Module):
@@ -199,25 +148,10 @@ def test_random_answers_must_be_the_target_in_the_stated_share(share, target, fo
     x, y = torch.full((2, 4), 0.5), torch.zeros(2, dtype=torch.int64)
     rules = Randomness(redraws=6, broken_share=share)
     goal = Goal(y, torch.full((2,), target))
-    graded = grade(Target(Turning(), randomness=rules), x, goal, x + 0.1, 0.2)
+    graded = grade(AttackedModel(Turning(), randomness=rules), x, goal, x + 0.1, 0.2)
     assert graded.found.tolist() == [found] * 2
     torch.testing.assert_close(graded.reached, torch.full((2,), (target / 3)).double())
     assert graded.wrong.tolist() == [1.0, 1.0]
-
-
-@pytest.mark.parametrize("attack", [APGD(steps=8), PGD(steps=8), Square(queries=15)])
-def test_results_do_not_depend_on_the_batch(convnet, attack):
-    generator = torch.Generator().manual_seed(2)
-    x = torch.rand(6, 3, 8, 8, generator=generator, dtype=torch.float64)
-    y = convnet(x).argmax(dim=1)
-    given = {"epsilon": 0.03, "seed": 3}
-    wanted, ids = (y + 2) % 5, list(range(100, 106))
-    whole = attack(Target(convnet), x, y, target=wanted, ids=ids, **given)
-    for i in range(6):
-        one = slice(i, i + 1)
-        found = attack(Target(convnet), x[one], y[one], target=wanted[one], ids=ids[one], **given)
-        # Sums of another batch size differ by rounding.
-        torch.testing.assert_close(found.images[0], whole.images[i], rtol=0, atol=1e-9)
 
 
 def test_a_cascade_hands_each_image_s_target_on(convnet):
@@ -226,7 +160,7 @@ def test_a_cascade_hands_each_image_s_target_on(convnet):
     y = convnet(x).argmax(dim=1)
     wanted = (y + 1 + torch.arange(8) % 4) % 5
     stages = [PGD(steps=1), APGD(steps=2), APGD(steps=60, name="long")]
-    run = run_cascade(stages, Target(convnet), x, y, epsilon=0.1, target=wanted)
+    run = run_cascade(stages, AttackedModel(convnet), x, y, epsilon=0.1, target=wanted)
     assert len({stage for stage in run.stages if stage}) > 1  # else nothing was handed on
     broken = torch.tensor([stage is not None for stage in run.stages])
     assert torch.equal(run.result.within, broken)
@@ -242,17 +176,16 @@ def test_attacks_without_a_targeted_form_say_which_have_one():
         with pytest.raises(ConfigurationError, match=r"fgsm, pgd, cw, apgd.*got deepfool"):
             attacked(attack)
     with pytest.raises(ConfigurationError, match="got deepfool"):
-        run_cascade([PGD(), *deepfool], Target(Pixels()), X, Y, epsilon=0.1, target=WANTED)
+        run_cascade([PGD(), *deepfool], AttackedModel(Pixels()), X, Y, epsilon=0.1, target=WANTED)
 
     class Own(Attack):
         name, protocol = "own", "fixed"
 
-        def run(self, problem):
-            return problem.images
+        def run(self, inputs):
+            return inputs.images
 
     with pytest.raises(ConfigurationError, match="got own"):
         attacked(Own())
-    assert {attack.name for attack in ALL} <= set(TARGETED)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +193,7 @@ def test_attacks_without_a_targeted_form_say_which_have_one():
     [
         (WANTED.double(), "whole numbers, got torch.float64"),
         (WANTED.tolist(), "as a tensor of whole numbers, got list"),
-        (Target(Pixels()), "as a tensor of whole numbers, got Target"),
+        (AttackedModel(Pixels()), "as a tensor of whole numbers, got AttackedModel"),
         (WANTED[1:], "12 targets, one class index per image"),
         (WANTED[:, None], "12 targets, one class index per image"),
         (torch.full((COUNT,), CLASSES), f"from 0 to {CLASSES - 1}.*from {CLASSES} to {CLASSES}"),
@@ -271,11 +204,11 @@ def test_attacks_without_a_targeted_form_say_which_have_one():
 def test_targets_that_are_none_are_refused(wanted, message):
     for call in (APGD(steps=1), lambda *given, **how: run_cascade([APGD(1)], *given, **how)):
         with pytest.raises(InputError, match=message):
-            call(Target(Pixels()), X, Y, epsilon=0.1, target=wanted)
+            call(AttackedModel(Pixels()), X, Y, epsilon=0.1, target=wanted)
 
 
 def test_targets_of_any_whole_kind_will_do():
     expected = attacked(PGD(steps=3), 0.05)
     for dtype in (torch.int32, torch.uint8, torch.uint16):
-        found = PGD(steps=3)(Target(Pixels()), X, Y, epsilon=0.05, target=WANTED.to(dtype))
+        found = PGD(steps=3)(AttackedModel(Pixels()), X, Y, epsilon=0.05, target=WANTED.to(dtype))
         assert torch.equal(found.images, expected.images)

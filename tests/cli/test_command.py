@@ -283,7 +283,7 @@ def test_bad_input_is_one_line_and_exit_code_2(files, arguments, message):
         (["--broken-share", "2"], "broken share in (0, 1], got 2"),
         (["--norm", "l3"], "a norm of linf, l2; got 'l3'"),
         (["--norm", "l2"], "choose the threat adaptive alone"),
-        (["--norm", "l2", "--threat", "adaptive", "--curve"], "norm linf for the stage pgd"),
+        (["--norm", "l2", "--threat", "adaptive", "--curve"], "norm linf for smallest budgets"),
         (["--norm", "l2", "--threat", "adaptive", "--epsilon", "99"], "epsilon in (0, 55.43]"),
         (["--rival", "clown"], "a rival of one-neighbour"),
         (["--rival", "ball", "--rival", "ball"], "each rival is given once"),

@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from bandlimiter.cli import guard
+from bandlimiter.cli import error_handling
 from bandlimiter.cli.main import app
 from bandlimiter.results import read_rows
 from tests.cli.small_commands import COMMANDS
@@ -158,13 +158,13 @@ def test_ctrl_c_says_what_was_kept_whatever_lies_there(here: Path, name: str, wa
     rows = KEPT[name].get(way, 2 if name.startswith("shards") else 0)
     for folder in (here / "runs", here / "runs" / "first"):
         said = f"the {rows} rows so far are in {folder}; the same command again goes on"
-        assert guard._kept(folder) == (said if rows else "nothing was kept")
+        assert error_handling._kept(folder) == (said if rows else "nothing was kept")
 
 
 @pytest.mark.parametrize("rows", [b"", b"\xff\xfe\n\xff", b'{"image": 0}\n{"ima'])
 def test_ctrl_c_counts_whole_lines(tmp_path: Path, rows: bytes) -> None:
     (tmp_path / "rows.jsonl").write_bytes(rows)
-    assert f"the {rows.count(bytes([10]))} rows so far" in guard._kept(tmp_path)
+    assert f"the {rows.count(bytes([10]))} rows so far" in error_handling._kept(tmp_path)
 
 
 @pytest.mark.parametrize("name", [name for name in WRITING if name not in ("report", "reproduce")])

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from bandlimiter.attacks import Target, build_attack
+from bandlimiter.attacks import AttackedModel, build_attack
 from bandlimiter.cli.main import app
 from bandlimiter.geometry.tracing import count_flips, trace_line, trace_plane
 from bandlimiter.tensors import generator
@@ -156,7 +156,7 @@ def test_a_plane_through_the_packaged_model_is_the_library_s(tmp_path):
 
 def test_a_line_to_the_adversarial_image_crosses_the_decision(here):
     document = answer(*SMALL, "--attack", "fgsm", "--epsilon", 1, "--image", 2)
-    target = Target(small_network())
+    target = AttackedModel(small_network())
     x = photo(2)[None]
     label = target.predict(x)
     attack = build_attack("fgsm", "minimal")
@@ -223,7 +223,7 @@ def test_a_plane_holds_the_images_and_says_which_class_is_where(here):
     assert np.hypot(*marks["image 4"]) == pytest.approx(float(away), rel=1e-9)
 
     # The same plane, asked of the library; its axes are as long as one normalised unit.
-    target = Target(small_network())
+    target = AttackedModel(small_network())
     x = photo(2)[None]
     end = build_attack("fgsm", "minimal")(target, x, target.predict(x), epsilon=1, ids=[2]).images
     start, u = x[0].double(), (end - x)[0].double() / std

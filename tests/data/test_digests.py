@@ -42,8 +42,8 @@ FORMS = {
     "float64": lambda: ArrayImages("x", EXACT, torch.zeros(7)),
     # Its steps below 1 are 2^-11, an eighth of 1 / 255.
     "float16": lambda: ArrayImages("x", EXACT.half(), torch.zeros(7)),
-    "spooled bytes": lambda: as_images(TensorDataset(BYTES, torch.zeros(7).long())),
-    "spooled doubles": lambda: as_images(Entries(EXACT)),
+    "memory-mapped bytes": lambda: as_images(TensorDataset(BYTES, torch.zeros(7).long())),
+    "memory-mapped doubles": lambda: as_images(Entries(EXACT)),
     "rounded outside": lambda: ArrayImages("x", EXACT.float() * (1 + 2**-23), torch.zeros(7)),
     "channels last in memory": lambda: ArrayImages(
         "x", BYTES.contiguous(memory_format=torch.channels_last), torch.zeros(7)

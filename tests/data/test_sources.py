@@ -1,5 +1,6 @@
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from bandlimiter import load_data
 from bandlimiter.data.files import read_image
-from bandlimiter.errors import ConfigurationError, InputError, LoadError
+from bandlimiter.errors import ConfigurationError, InputError, LoadError, MissingExtraError
 
 
 def some_images(count=20, size=32):
@@ -202,11 +203,25 @@ def test_imagenet_preprocessing_agrees_with_torchvision_s(tmp_path):
     [("imagenet", (3, 224, 224)), ("cifar10", (3, 32, 32)), ("mnist", (1, 28, 28))],
 )
 def test_foolbox_samples(name, shape):
-    pytest.importorskip("foolbox", reason="Foolbox needs a git binary")
+    pytest.importorskip("foolbox", reason="needs the extra foolbox, and git")
     images = load_data(f"foolbox:{name}")
     assert len(images) == 20
     assert images.images(0, 20).shape == (20, *shape)
     assert 0.5 < float(images.images(0, 20).max()) <= 1
+
+
+def test_foolbox_is_an_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "foolbox", None)
+    with pytest.raises(MissingExtraError, match=r"foolbox:mnist.*bandlimiter\[foolbox\]"):
+        load_data("foolbox:mnist")
+
+
+def test_foolbox_that_does_not_import_is_said_to_want_git(monkeypatch, tmp_path):
+    (tmp_path / "foolbox.py").write_text("raise ImportError('Bad git executable.\\nSet PATH.')")
+    monkeypatch.delitem(sys.modules, "foolbox", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingExtraError, match=r"Bad git executable. Set PATH.; it needs a git"):
+        load_data("foolbox:mnist")
 
 
 def test_limit_takes_the_first_and_subset_a_seeded_choice(photos):

@@ -14,7 +14,7 @@ def defended(sample):
 
 
 def test_foolbox_s_pgd_runs_on_a_defended_model(defended, photos):
-    foolbox = pytest.importorskip("foolbox", reason="Foolbox needs a git binary")
+    foolbox = pytest.importorskip("foolbox", reason="needs the extra foolbox, and git")
     model = foolbox.PyTorchModel(defended, bounds=(0, 1), device="cpu")
     x, y = photos.images(0, 4), photos.labels[:4]
     attack = foolbox.attacks.LinfPGD(steps=3, random_start=False)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bandlimiter.attacks import Target, build_attack
+from bandlimiter.attacks import AttackedModel, build_attack
 from bandlimiter.defence import PostAverage
 from bandlimiter.defence.rivals import RIVALS, BitDepth, Jpeg, OneNeighbour, build_rival
 from bandlimiter.errors import ConfigurationError, InputError
@@ -148,7 +148,7 @@ def test_an_attacker_who_knows_the_squeezing_breaks_it(sample, photos):
     """Straight-through gradients serve: the budget of 8/255 leaves nothing of 24 images."""
     x, y = photos.images(0, 24), photos.labels[:24]
     for rival in (BitDepth(sample.module), Jpeg(sample.module)):
-        target = Target(rival)
+        target = AttackedModel(rival)
         kept = target.predict(x) == y
         result = build_attack("pgd", "fixed", quick=True)(target, x[kept], y[kept], epsilon=8 / 255)
         assert float(kept.float().mean()) > 0.7

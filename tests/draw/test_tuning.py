@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bandlimiter.draw.canvas import save_figure
+from bandlimiter.draw.plotting import save_figure
 from bandlimiter.draw.tuning import draw_tuning
 
 pytest.importorskip("matplotlib")

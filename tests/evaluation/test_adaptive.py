@@ -1,4 +1,4 @@
-"""Attacks that know the defence, in small real runs: what rows say, and who is attacked how."""
+"""Adaptive attacks, in small real runs: what rows say, and who is attacked how."""
 
 from collections import Counter
 from statistics import median
@@ -13,7 +13,7 @@ from bandlimiter.attacks import Randomness
 from bandlimiter.data import ArrayImages
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation import STAGES, Adaptive, read_adversarial
-from bandlimiter.evaluation.defendant import Defendant
+from bandlimiter.evaluation.defence_under_test import DefenceUnderTest
 from bandlimiter.results import NONE, OURS, Status
 from tests.evaluation.test_checks import WithoutGradient
 
@@ -162,10 +162,10 @@ def test_other_seeds_are_the_next_ones(sample, photos):
         return PostAverage(sample.module, 40, directions=1, sampler="sphere", seed=seed).eval()
 
     x = photos.images(0, 20)
-    defendant = Defendant(
+    defence = DefenceUnderTest(
         OURS, around(5), sample.module, x[:1], random=False, randomness=Randomness(), seeds=3
     )
-    columns = list(zip(*defendant.other_seeds(x), strict=True))
+    columns = list(zip(*defence.other_seeds(x), strict=True))
     expected = [tuple(around(seed).predict(x).labels.tolist()) for seed in (5, 6, 7, 8)]
     assert len(set(expected)) == 4
     assert columns == expected[1:]
@@ -377,10 +377,10 @@ def test_another_model_inside_the_average_is_followed_itself(sample, photos, vot
     defence = PostAverage(
         Mirrored(sample.module), 6, directions=1, scale=sample.module[0].std, vote=vote
     ).eval()
-    defendant = Defendant(
+    under_test = DefenceUnderTest(
         OURS, defence, sample.module, x[:1], random=False, randomness=Randomness()
     )
-    _, _, slope = defendant.target().ascend(x, labels)
+    _, _, slope = under_test.attacked().ascend(x, labels)
     x = x.clone().requires_grad_()
     soft = defence.variant(vote="softmax")
     expected = torch.autograd.grad(F.cross_entropy(soft(x), labels, reduction="sum"), x)[0]
@@ -427,39 +427,48 @@ def test_a_budget_in_l2(sample, defended, photos):
     assert max(row.linf for row in broken) > 0.01
 
 
-def test_rivals_are_shown_the_same_images_and_attacked_themselves(sample, defended, photos):
-    rivals = ["bit-depth", "one-neighbour", "gaussian"]
+def test_baselines_are_shown_the_same_images_and_attacked_themselves(sample, defended, photos):
+    baselines = ["bit-depth", "one-neighbour", "gaussian"]
     found = evaluate(
         sample.module,
         defended,
         photos.limited(4, None, 0),
         ["fgsm"],
         protocol="fixed",
-        rivals=rivals,
+        baselines=baselines,
         adaptive=Adaptive(stages=("apgd",), steps=2, redraws=0),
     )
     transfer = [row for row in found.rows if row.attack == "fgsm"]
-    assert Counter(row.defence for row in transfer) == dict.fromkeys([OURS, *rivals], 4)
+    assert Counter(row.defence for row in transfer) == dict.fromkeys([OURS, *baselines], 4)
     for image in range(4):
         rows = [row for row in transfer if row.image == image]
         seen = {(row.linf, row.l2, row.plain_clean, row.plain_adversarial) for row in rows}
         assert len(seen) == 1
     known = [row for row in found.rows if row.adaptive]
-    assert Counter(row.defence for row in known) == dict.fromkeys([OURS, *rivals, NONE], 4)
-    assert [line["defence"] for line in found.tables["side_by_side"]] == [OURS, *rivals, NONE]
-    assert found.tables["settings"]["rivals"] == rivals
+    assert Counter(row.defence for row in known) == dict.fromkeys([OURS, *baselines, NONE], 4)
+    assert [line["defence"] for line in found.tables["side_by_side"]] == [OURS, *baselines, NONE]
+    assert found.tables["settings"]["baselines"] == baselines
+    assert found.tables["settings"]["rivals"] == baselines  # for one version
 
 
 @pytest.mark.parametrize(
-    ("rivals", "message"),
-    [(["clown"], "a rival of one-neighbour"), (["ball", "ball"], "each rival is given once")],
+    ("baselines", "message"),
+    [(["clown"], "one-neighbour, "), (["ball", "ball"], "got 'ball' twice")],
 )
-def test_rivals_that_are_refused(sample, defended, photos, rivals, message):
+def test_baselines_that_are_refused(sample, defended, photos, baselines, message):
     few = photos.limited(1, None, 0)
     with pytest.raises(ConfigurationError, match=message):
-        evaluate(sample.module, defended, few, ["fgsm"], rivals=rivals)
+        evaluate(sample.module, defended, few, ["fgsm"], baselines=baselines)
     with pytest.raises(ConfigurationError, match="expected a PostAverage"):
-        evaluate(sample.module, sample.module, few, ["fgsm"], rivals=["jpeg"])
+        evaluate(sample.module, sample.module, few, ["fgsm"], baselines=["jpeg"])
+
+
+def test_baselines_are_taken_by_their_former_name(sample, defended, photos):
+    with (
+        pytest.raises(ConfigurationError, match="got 'ball' twice"),
+        pytest.warns(DeprecationWarning, match="baselines="),
+    ):
+        evaluate(sample.module, defended, photos, ["fgsm"], rivals=["ball", "ball"])
 
 
 def test_smallest_budgets_are_lengths_of_rows(convnet):

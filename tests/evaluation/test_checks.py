@@ -5,20 +5,19 @@ import torch
 from torch import nn
 
 from bandlimiter import PostAverage, accelerate, evaluate
-from bandlimiter.attacks import Randomness, Target
+from bandlimiter.attacks import AttackedModel, Randomness
 from bandlimiter.data import ArrayImages
 from bandlimiter.evaluation import Adaptive
-from bandlimiter.evaluation.checks import (
+from bandlimiter.evaluation.defence_under_test import DefenceUnderTest, has_gradient
+from bandlimiter.evaluation.sanity_checks import (
     answers_differ,
     check_answers,
     check_gradients,
     check_large_budget,
     check_square,
-    has_gradient,
 )
-from bandlimiter.evaluation.defendant import Defendant
 from bandlimiter.results import OURS
-from tests.results.test_contenders import cascade_row
+from tests.results.test_compare_defences import cascade_row
 
 EIGHT = 8 / 255
 
@@ -127,7 +126,7 @@ def mean_colours():
 def warned(model, right, randomness=None):
     """What all checks of single images say."""
     x, labels, names = right
-    defendant = Defendant(
+    defence = DefenceUnderTest(
         OURS,
         model,
         getattr(model, "model", model),
@@ -135,10 +134,10 @@ def warned(model, right, randomness=None):
         random=answers_differ(model, x[:1]),
         randomness=randomness or Randomness(),
     )
-    target = defendant.target()
+    target = defence.attacked()
     found = [
         *check_answers(target, OURS, x),
-        *check_gradients(defendant.target(), OURS, x, labels, names, defendant.target()),
+        *check_gradients(defence.attacked(), OURS, x, labels, names, defence.attacked()),
         *check_large_budget(target, OURS, x, labels, norm="linf", epsilon=EIGHT, ids=names, seed=0),
     ]
     assert all(each.about == OURS for each in found)
@@ -170,8 +169,10 @@ def test_a_majority_vote_is_looked_at_through_the_function_that_has_the_gradient
     """Shares of votes and log-probabilities are not on one scale: comparing them says nothing."""
     x, labels, names = right
     model = PostAverage(Misleading(sample.module), 6, directions=1, vote="majority").eval()
-    defendant = Defendant(OURS, model, model.model, x[:1], random=False, randomness=Randomness())
-    (found,) = check_gradients(defendant.target(), OURS, x, labels, names)
+    defence = DefenceUnderTest(
+        OURS, model, model.model, x[:1], random=False, randomness=Randomness()
+    )
+    (found,) = check_gradients(defence.attacked(), OURS, x, labels, names)
     assert found.kind == "masked-gradient"
 
 
@@ -185,7 +186,7 @@ def test_a_large_budget_that_leaves_images_right(right):
     assert "8 of 8 images stay right at a budget of 64/255" in said["large-budget"]
     for norm, size in (("l2", "13.9 (L2)"), ("linf", "64/255 (L-inf)")):  # sqrt(3072) 64/255
         (found,) = check_large_budget(
-            Target(model), "mine", x, own[1], norm=norm, epsilon=0.02, ids=names, seed=0
+            AttackedModel(model), "mine", x, own[1], norm=norm, epsilon=0.02, ids=names, seed=0
         )
         assert size in found.message
         assert found.about == "mine"
@@ -222,7 +223,7 @@ def test_an_honest_linear_model_gets_none(right):
 def test_a_small_budget_in_l2_is_not_taken_for_a_large_one(sample, right):
     """The check's budget is large for an image, whatever the run's."""
     x, labels, names = right
-    target = Target(sample.module)
+    target = AttackedModel(sample.module)
     assert not check_large_budget(
         target, OURS, x, labels, norm="l2", epsilon=0.005, ids=names, seed=0
     )
@@ -238,7 +239,7 @@ def test_both_ends_of_a_step_have_the_same_draws(sample, right):
             asked.append(list(keys))
             return model.named_scores(x, keys)
 
-    ends = (Target(Listening(), randomness=Randomness(draws=2)) for _ in range(2))
+    ends = (AttackedModel(Listening(), randomness=Randomness(draws=2)) for _ in range(2))
     start, end = ends
     check_gradients(start, OURS, x, labels, names, end)
     assert asked[:2] == asked[2:]

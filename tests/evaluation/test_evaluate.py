@@ -15,7 +15,7 @@ from bandlimiter.evaluation import read_adversarial, write_adversarial
 from bandlimiter.results import Status, read_rows
 from bandlimiter.results.runs import StoredRun
 
-# Attacks on the plain model; those that know the defence have tests of their own.
+# Attacks on the plain model; adaptive ones have tests of their own.
 evaluate = partial(evaluate_all, threat="transfer")
 
 

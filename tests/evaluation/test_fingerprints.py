@@ -110,8 +110,8 @@ class Mine(Attack):
     name = "mine"
     protocol = "fixed"
 
-    def run(self, problem):
-        return problem.images
+    def run(self, inputs):
+        return inputs.images
 
 
 class Plain(Attack):
@@ -120,7 +120,7 @@ class Plain(Attack):
     def __init__(self, images):
         self.images = images
 
-    def run(self, problem):
+    def run(self, inputs):
         return self.images
 
 

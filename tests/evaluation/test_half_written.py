@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bandlimiter import PostAverage, evaluate
 from bandlimiter.cli.main import app
 from bandlimiter.errors import BandlimiterError
-from bandlimiter.evaluation.probing import probing
+from bandlimiter.evaluation.crash_marker import crash_marker
 from bandlimiter.results import Row, read_rows
 from bandlimiter.results.runs import StoredRun
 from tests.results.runs.damages import WAYS, files, is_one_line
@@ -146,9 +146,9 @@ def test_a_damaged_run_is_healed_or_named(whole: Path, run: Path, name: str, way
 )
 def test_a_mark_that_says_nothing_counts_nothing(tmp_path: Path, said: bytes, image: int) -> None:
     (tmp_path / ".run.trial").write_bytes(said)
-    with probing(tmp_path / "run", 3) as found:
+    with crash_marker(tmp_path / "run", 3) as found:
         assert found == image
-    with probing(tmp_path / "run", 3) as found:
+    with crash_marker(tmp_path / "run", 3) as found:
         assert found == image
     assert [path.name for path in tmp_path.iterdir()] == (
         [".run.trial"] if image or said == b"12" else []

@@ -15,7 +15,7 @@ from bandlimiter.data import ArrayImages, image_digests, load_data
 from bandlimiter.errors import BandlimiterError, ConfigurationError, LoadError
 from bandlimiter.hardening import recalibrate, recalibrate_into
 from bandlimiter.hardening.batches import split
-from bandlimiter.hardening.measuring import COPIES
+from bandlimiter.hardening.noisy_accuracy import COPIES
 from bandlimiter.models.card import read_card
 from tests.hardening.problems import (
     SIGMA,

@@ -173,7 +173,7 @@ def test_densenet_s_published_key_names_load(tmp_path):
 
 def test_efficientnet_lite0_is_right_on_foolbox_s_imagenet_images():
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra is not installed")
-    pytest.importorskip("foolbox", reason="Foolbox needs a git binary")
+    pytest.importorskip("foolbox", reason="needs the extra foolbox, and git")
     classifier = load_model("efficientnet-lite0")
     images = load_data("foolbox:imagenet")
     with torch.no_grad():

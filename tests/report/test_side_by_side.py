@@ -8,7 +8,7 @@ from rich.console import Console
 from bandlimiter.report import result_tables
 from bandlimiter.report.side_by_side import side_by_side
 from bandlimiter.results import NONE, OURS, paired_difference, rate, summarise
-from tests.results.test_contenders import cascade_row
+from tests.results.test_compare_defences import cascade_row
 from tests.results.test_results import row
 
 RIVALS = ("one-neighbour", "gaussian", "ball", "bit-depth", "jpeg")

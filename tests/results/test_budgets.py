@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bandlimiter.results import NONE, OURS
 from bandlimiter.results.budgets import CURVE, smallest_budgets
-from tests.results.test_contenders import cascade_row
+from tests.results.test_compare_defences import cascade_row
 
 
 def searched(lengths, wrong=0, defence=OURS):

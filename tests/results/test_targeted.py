@@ -3,7 +3,7 @@
 import pytest
 
 from bandlimiter.results import NONE, OURS, Status, rate, summarise
-from tests.results.test_contenders import cascade_row
+from tests.results.test_compare_defences import cascade_row
 from tests.results.test_results import row
 
 

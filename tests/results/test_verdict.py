@@ -1,7 +1,7 @@
 """The sentence claims what intervals allow, and no more."""
 
 from bandlimiter.results import NONE, summarise
-from tests.results.test_contenders import cascade_row
+from tests.results.test_compare_defences import cascade_row
 from tests.results.test_results import row
 
 NO_PROTECTION = "it is no protection against an attacker who knows it"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bandlimiter import PostAverage, accelerate, certify, evaluate
-from bandlimiter.attacks import APGD, Square, Target, build_attack
+from bandlimiter.attacks import APGD, AttackedModel, Square, build_attack
 from bandlimiter.defence import choose_directions, tune_radius
 from bandlimiter.geometry import count_flips, piece_around, trace_line, trace_plane
 
@@ -76,7 +76,7 @@ def _counted(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
 
 def _evaluated(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
     found = evaluate(
-        model, defended(model), (x, y), ["fgsm", "pgd"], quick=True, rivals=["one-neighbour"]
+        model, defended(model), (x, y), ["fgsm", "pgd"], quick=True, baselines=["one-neighbour"]
     )
     return [row.model_dump() for row in found.rows]
 
@@ -85,7 +85,7 @@ def _attacked(name: str) -> Call:
     def call(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Any:
         attacks = {"apgd": APGD(steps=5), "square": Square(queries=20)}
         attack = attacks.get(name) or build_attack(name, "minimal", quick=True)
-        found = attack(Target(model), x, y, epsilon=8 / 255)
+        found = attack(AttackedModel(model), x, y, epsilon=8 / 255)
         return found.images, found.labels
 
     return call

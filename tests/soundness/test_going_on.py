@@ -316,8 +316,8 @@ def test_an_attack_of_one_s_own_counts_by_what_it_does(tmp_path):
         class Own(FGSM):
             name = "own"
 
-            def run(self, problem):
-                return problem.images + k * problem.epsilon
+            def run(self, inputs):
+                return inputs.images + k * inputs.epsilon
 
         return Own()
 

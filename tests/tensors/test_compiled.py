@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from numba.core.caching import IndexDataCacheFile
 
+from bandlimiter.tensors.compiled import _mark
+
 SOURCE = """
 from bandlimiter.tensors.compiled import compiled
 
@@ -80,3 +82,27 @@ def test_nowhere_to_keep_it_is_no_failure(source: Path, monkeypatch: pytest.Monk
     loop = total(source)
     assert is_right(loop)
     assert not kept(source, "nbi")
+
+
+def marked(package: Path) -> str:
+    """Return what another process would call the package's compiled loops."""
+    return _mark.__wrapped__(package)
+
+
+@pytest.mark.parametrize("place", ["room/loops.py", "room/folder/loops.py", "room/a/b/loops.py"])
+def test_a_change_of_a_loop_at_any_depth_makes_all_compile_again(
+    tmp_path: Path, place: str
+) -> None:
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    path.write_text(SOURCE)
+    before = marked(tmp_path)
+    path.write_text(SOURCE.replace("+=", "-="))
+    assert marked(tmp_path) != before
+
+
+def test_a_change_elsewhere_leaves_compiled_loops_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "loops.py").write_text(SOURCE)
+    before = marked(tmp_path)
+    (tmp_path / "plain.py").write_text("answer = 42\n")
+    assert marked(tmp_path) == before

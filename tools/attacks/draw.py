@@ -3,7 +3,7 @@
 ::
 
     python tools/attacks/draw.py --square "ResNet-20=runs/r20/square" \
-        --budget "r = 6=runs/r20/r6" --out docs/withstanding
+        --budget "r = 6=runs/r20/r6" --out docs/robustness_curves
 
 A curve is NAME=FOLDER, the folder one of a case; of the last ``--budget`` the plain model's
 curve is drawn too, as "undefended". Prints medians.
@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 from statistics import median
 
-from bandlimiter.draw.withstanding import draw_withstanding
+from bandlimiter.draw.robustness_curves import draw_robustness_curves
 from bandlimiter.results import NONE, OURS, Row, read_rows
 
 
@@ -53,7 +53,7 @@ def main() -> None:
         by_budget = {"undefended": rows_of(last, "smallest", NONE), **by_budget}
     for name, rows in by_queries.items():
         say_queries(name, rows)
-    for path in draw_withstanding(by_queries, by_budget, args.out):
+    for path in draw_robustness_curves(by_queries, by_budget, args.out):
         print(path)
 
 

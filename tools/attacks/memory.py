@@ -12,7 +12,7 @@ import time
 import torch
 
 from bandlimiter import PostAverage, load_data, load_model
-from bandlimiter.attacks import APGD, Problem, Randomness, Target
+from bandlimiter.attacks import APGD, AttackedModel, AttackInput, Randomness
 
 
 def main(args: argparse.Namespace) -> None:
@@ -24,10 +24,10 @@ def main(args: argparse.Namespace) -> None:
     ).eval()
     data = load_data("sample", args.images)
     x, y = data.images(0, args.images), data.labels
-    target = Target(defended, randomness=Randomness(draws=args.draws))
+    target = AttackedModel(defended, randomness=Randomness(draws=args.draws))
     started = time.perf_counter()
     attack = APGD(args.steps, leave=False)
-    attack.run(Problem(target, x, y, 8 / 255, range(len(x)), 0))
+    attack.run(AttackInput(target, x, y, 8 / 255, range(len(x)), 0))
     print(
         f"{len(x)} images, {defended.evaluations} points, {args.draws} draws, "
         f"{args.steps} steps and the start: {time.perf_counter() - started:.1f} s, "

@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 from bandlimiter import load_data, load_model
-from bandlimiter.attacks import APGD, PGD, Attack, Goal, Problem, Square, Target
+from bandlimiter.attacks import APGD, PGD, Attack, AttackedModel, AttackInput, Goal, Square
 from bandlimiter.attacks.base import grade
 from bandlimiter.evaluation.targets import RULES, Targets
 from bandlimiter.results import paired_difference, rate
@@ -68,8 +68,14 @@ def our_pgd(args: argparse.Namespace) -> Candidates:
 
 def _ours(attack: Attack, args: argparse.Namespace) -> Candidates:
     return lambda model, x, goal, epsilon: attack.run(
-        Problem(
-            Target(model), x, goal.labels, epsilon, range(len(x)), args.seed, goal.target_labels
+        AttackInput(
+            AttackedModel(model),
+            x,
+            goal.labels,
+            epsilon,
+            range(len(x)),
+            args.seed,
+            goal.target_labels,
         )
     )
 
@@ -202,7 +208,7 @@ def correct_images(model: nn.Module, args: argparse.Namespace):
     """Return those of the first ``limit`` images that the model gets right, and the goal."""
     data = load_data(args.data, args.limit)
     x, y = data.images(0, len(data)), data.labels
-    logits = Target(model).logits(x)
+    logits = AttackedModel(model).logits(x)
     wanted = Targets(args.targets).of(logits, y, data.ids) if args.targets else None
     right = logits.argmax(dim=1) == y
     return x[right], Goal(y, wanted)[right]
@@ -226,7 +232,7 @@ def compare(
         started = time.perf_counter()
         candidates = make(args)(counted, x.clone(), goal, epsilon)
         seconds = time.perf_counter() - started
-        found = grade(Target(counted), x, goal, candidates.detach(), epsilon, norm=args.norm)
+        found = grade(AttackedModel(counted), x, goal, candidates.detach(), epsilon, norm=args.norm)
         broken[name] = found.within
         success = rate(int(found.within.sum()), len(x))
         print(

@@ -1,16 +1,16 @@
-"""What attacks that know the defence leave of it, case by case; rows are kept as runs.
+"""What adaptive attacks leave of a defence, case by case; rows are kept as runs.
 
 Each case is an `evaluate` of its own in ``OUT/CASE``. A case that has a result is left alone and
 one that was cut off is done again (its rows move to ``CASE.unfinished``), so that the same command
 goes on after an interruption::
 
     python tools/attacks/study.py --model cifar-resnet20 --weights FILE --data npz:FILE \
-        --limit 100 --queries 2000 --out runs/knowing/cifar-resnet20
+        --limit 100 --queries 2000 --out runs/adaptive/cifar-resnet20
     python tools/attacks/study.py ... --case square --case fresh
 
 Cases: ``cascade`` (transfer, APGD, Square on what is left), ``apgd`` and ``square`` alone,
 ``large`` (64/255), ``fresh`` and its stages alone (draws of their own, 30 images), ``r3`` ``r6``
-``r12`` (smallest budgets), ``rivals`` (the paper's protocol, whole budget and knowing attacks,
+``r12`` (smallest budgets), ``rivals`` (the paper's protocol, whole budget and adaptive attacks,
 beside other defences). ``tools/attacks/draw.py`` draws what they found.
 """
 
@@ -47,8 +47,8 @@ def options_of(case: str, args: argparse.Namespace) -> dict[str, Any]:
     if case == "square":
         return {"adaptive": {**full, "stages": ("square",)}, "limit": args.square_limit}
     if case in FRESH:
-        knowing = {**full, "stages": FRESH[case], "redraws": 10}
-        return {"defence": {"randomness": "fresh"}, "adaptive": knowing, "limit": 30}
+        told = {**full, "stages": FRESH[case], "redraws": 10}
+        return {"defence": {"randomness": "fresh"}, "adaptive": told, "limit": 30}
     if case == "large":
         return {"adaptive": full, "epsilon": 64 / 255}
     if case == "rivals":

@@ -31,7 +31,7 @@ from torch import nn
 from bandlimiter import PostAverage, certify
 from bandlimiter.data.planar import PLANAR_SETS, load_planar
 from bandlimiter.defence.certificates import lattice_for
-from bandlimiter.draw.canvas import new_figure
+from bandlimiter.draw.plotting import new_figure
 from bandlimiter.models.perceptron import build_perceptron
 from bandlimiter.models.perceptron_training import train_perceptron
 

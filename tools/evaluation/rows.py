@@ -36,7 +36,7 @@ def made(folder: Path) -> dict[str, Sequence[Row]]:
         defence,
         images,
         adaptive=Adaptive(steps=5, queries=40, curve=True),
-        rivals=["one-neighbour"],
+        baselines=["one-neighbour"],
         quick=True,
         out=folder / "both",
         save_adversarial=True,

@@ -32,7 +32,7 @@ from torch import nn
 
 from bandlimiter import harden
 from bandlimiter.data import PlanarSet, as_images, load_planar
-from bandlimiter.draw.canvas import new_figure
+from bandlimiter.draw.plotting import new_figure
 from bandlimiter.geometry import Regions, enumerate_regions
 from bandlimiter.hardening.batches import Batches, split
 from bandlimiter.hardening.harden import BATCH, RATE

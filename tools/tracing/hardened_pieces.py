@@ -24,7 +24,7 @@ from subjects import BATCH, directions, parser, run, unit
 from torch import nn
 
 from bandlimiter import load_data, load_model
-from bandlimiter.attacks import Target
+from bandlimiter.attacks import AttackedModel
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry import LineTrace, read_graph, trace_line
 from bandlimiter.geometry.graph import Graph
@@ -94,7 +94,7 @@ def load_pair(args: argparse.Namespace) -> Pair:
 def _rightly_classified(
     modules: list[nn.Module], args: argparse.Namespace
 ) -> tuple[torch.Tensor, list[int]]:
-    data, targets = load_data(args.data), [Target(module) for module in modules]
+    data, targets = load_data(args.data), [AttackedModel(module) for module in modules]
     kept: list[torch.Tensor] = []
     ids: list[int] = []
     for start in range(0, len(data), BATCH):

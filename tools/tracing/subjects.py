@@ -11,7 +11,7 @@ from ledger import Clock, require_same
 from torch import nn
 
 from bandlimiter import load_data, load_model
-from bandlimiter.attacks import Target, build_attack
+from bandlimiter.attacks import AttackedModel, build_attack
 from bandlimiter.errors import BandlimiterError, ConfigurationError
 from bandlimiter.evaluation.adversarial_sets import read_adversarial, write_adversarial
 from bandlimiter.geometry.graph import Graph, read_graph
@@ -103,7 +103,7 @@ def load_subject(args: argparse.Namespace) -> Subject:
 
 
 def _rightly_classified(module: nn.Module, name: str, limit: int) -> tuple[torch.Tensor, ...]:
-    data, target = load_data(name), Target(module)
+    data, target = load_data(name), AttackedModel(module)
     found: list[tuple[torch.Tensor, ...]] = []
     for start in range(0, len(data), BATCH):
         stop = min(start + BATCH, len(data))
@@ -130,7 +130,7 @@ def adversarial(subject: Subject, protocol: str, folder: Path, seed: int) -> tor
     They are kept in ``folder``, so that other studies of it and a second run find them.
     """
     path = folder / f"adversarial-pgd-{protocol}.safetensors"
-    target = Target(subject.module)
+    target = AttackedModel(subject.module)
     known = _saved(subject, target, path) if path.is_file() else {}
     missing = [row for row, key in enumerate(subject.ids.tolist()) if key not in known]
     clock, attack = Clock(f"PGD, {protocol}", len(missing)), build_attack("pgd", protocol)
@@ -150,7 +150,7 @@ def adversarial(subject: Subject, protocol: str, folder: Path, seed: int) -> tor
     return torch.stack([known[key] for key in subject.ids.tolist()])
 
 
-def _saved(subject: Subject, target: Target, path: Path) -> dict[int, torch.Tensor]:
+def _saved(subject: Subject, target: AttackedModel, path: Path) -> dict[int, torch.Tensor]:
     saved = read_adversarial(path)
     ids = subject.ids.tolist()
     result = saved(target, subject.pixels, subject.labels, epsilon=EPSILON, ids=ids)

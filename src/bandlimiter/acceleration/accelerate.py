@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bandlimiter.acceleration.candidates import first_sound_copy, resolve_candidates
-from bandlimiter.acceleration.checking import reference_logits, resolve_probe
+from bandlimiter.acceleration.fidelity import reference_logits, resolve_probe
 from bandlimiter.acceleration.folding import folded
 from bandlimiter.acceleration.inference_copy import InferenceCopy
 from bandlimiter.acceleration.precision import computing_in

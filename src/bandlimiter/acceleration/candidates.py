@@ -9,7 +9,7 @@ from torch import nn
 from typing_extensions import override
 
 from bandlimiter.acceleration.backends import UnavailableError
-from bandlimiter.acceleration.checking import Figures, RefusedError, figures, require_close
+from bandlimiter.acceleration.fidelity import Fidelity, RefusedError, fidelity_of, require_close
 from bandlimiter.acceleration.inference_copy import BACKENDS, InferenceCopy
 from bandlimiter.acceleration.onnx_session import is_installed
 from bandlimiter.acceleration.precision import keep_last_linear, resolve_dtypes
@@ -69,7 +69,7 @@ def first_sound_copy(
     reference: torch.Tensor,
     least_agreement: float,
     most_score_error: float,
-) -> tuple[InferenceCopy, Figures]:
+) -> tuple[InferenceCopy, Fidelity]:
     """Return the first copy that runs and is close to the model; log a line for each before it.
 
     Parameters
@@ -94,7 +94,7 @@ def first_sound_copy(
         candidate, *order = order
         try:
             fast = _made(network, candidate, images)
-            found = figures(fast, images, reference, str(candidate))
+            found = fidelity_of(fast, images, reference, str(candidate))
             require_close(found, least_agreement, most_score_error, len(images), str(candidate))
         except UnavailableError as error:
             if not order:

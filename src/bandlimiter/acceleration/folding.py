@@ -6,7 +6,7 @@ import logging
 import torch
 from torch import nn
 
-from bandlimiter.acceleration.watching import close, foldable_pairs, fused
+from bandlimiter.acceleration.batchnorm_pairs import close, foldable_pairs, fused
 from bandlimiter.tensors import model_logits
 
 logger = logging.getLogger(__name__)

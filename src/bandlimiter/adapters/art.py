@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bandlimiter.adapters.labels import Array, read_labels, read_targets
-from bandlimiter.attacks import Target
+from bandlimiter.attacks import AttackedModel
 from bandlimiter.defence import Certificate, PostAverage, certify
 from bandlimiter.errors import ConfigurationError, InputError, LoadError, MissingExtraError
 from bandlimiter.tensors import (
@@ -93,7 +93,7 @@ class PostAverageClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has
         device, self._dtype = place_of(defence)
         example = torch.rand(1, *shape, generator=generator(0, "art", *shape)).to(device)
         defence.require_fitting(example)
-        classes = Target(defence.model).count_classes(example)
+        classes = AttackedModel(defence.model).count_classes(example)
         if nb_classes not in (None, classes):
             raise ConfigurationError(
                 f"expected nb_classes={classes}, as the model has so many outputs, got {nb_classes}"

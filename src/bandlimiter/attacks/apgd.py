@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
+from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.balls import Ball, ball
 from bandlimiter.attacks.base import Attack
 from bandlimiter.attacks.losses import LOSSES
-from bandlimiter.attacks.problem import Problem
 from bandlimiter.errors import ConfigurationError
 
 _MOMENTUM = 0.75
@@ -28,7 +28,7 @@ class APGD(Attack):
     Attributes
     ----------
     steps
-        Gradients an image at most, beside that of the start.
+        Gradients per image at most, beside that of the start.
     loss
         ``"ce"`` (cross-entropy) or ``"dlr"`` (difference of logits ratio).
     norm
@@ -38,7 +38,7 @@ class APGD(Attack):
     leave
         Whether an image leaves with its first adversarial point. Otherwise it goes on to the
         point of largest loss, as for attacks that are carried over to another model. See
-        `Target.confirmed`.
+        `AttackedModel.confirmed`.
     """
 
     steps: int = 100
@@ -61,12 +61,12 @@ class APGD(Attack):
             )
 
     @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        best = problem.images.clone()
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        best = inputs.images.clone()
         left = torch.arange(len(best), device=best.device)
         largest = torch.full((len(best),), -torch.inf, device=best.device, dtype=best.dtype)
         for restart in range(self.restarts):
-            part = problem.select(left)
+            part = inputs.select(left)
             points, losses, fooled = self._climb(part, restart)
             losses = losses.to(largest.dtype)  # a model may answer in another than its input's
             better = fooled | (losses > largest[left])
@@ -77,13 +77,13 @@ class APGD(Attack):
         return best
 
     def _climb(
-        self, problem: Problem, restart: int
+        self, inputs: AttackInput, restart: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the best points from one start, their losses, and which left as adversarial."""
         around, loss = ball(self.norm), LOSSES[self.loss]
-        start = around.start(problem, self.name, restart)
-        logits, losses, gradient = problem.ascend(start, loss)
-        climb = _Climb(problem, around, start, losses, gradient)
+        start = around.start(inputs, self.name, restart)
+        logits, losses, gradient = inputs.ascend(start, loss)
+        climb = _Climb(inputs, around, start, losses, gradient)
         points, largest = start.clone(), losses.clone()
         fooled = torch.zeros(len(start), dtype=torch.bool, device=start.device)
         active = torch.arange(len(start), device=start.device)
@@ -91,11 +91,11 @@ class APGD(Attack):
         for step in range(self.steps + 1):
             if step > 0:
                 climb.move()
-                logits, losses, gradient = climb.problem.ascend(climb.x, loss)
+                logits, losses, gradient = climb.inputs.ascend(climb.x, loss)
                 climb.observe(losses, gradient)
             points[active], largest[active] = climb.best, climb.best_loss
             if self.leave:  # with the first adversarial point, whatever its loss
-                hit = climb.problem.confirmed(climb.x, logits)
+                hit = climb.inputs.confirmed(climb.x, logits)
                 if hit.any():
                     points[active[hit]], fooled[active[hit]] = climb.x[hit], True
                     active = active[~hit]
@@ -121,18 +121,18 @@ class _Climb:
 
     def __init__(
         self,
-        problem: Problem,
+        inputs: AttackInput,
         around: Ball,
         start: torch.Tensor,
         losses: torch.Tensor,
         gradient: torch.Tensor,
     ) -> None:
-        self.problem, self._ball = problem, around
+        self.inputs, self._ball = inputs, around
         self.x, self._before, self._first = start, start, True
         self.best, self.best_loss, self._best_gradient = start, losses, gradient
         self._loss, self._gradient, self._checked_loss = losses, gradient, losses
         shape = (len(start), *[1] * (start.ndim - 1))
-        self._step = start.new_full(shape, 2 * problem.epsilon)
+        self._step = start.new_full(shape, 2 * inputs.epsilon)
         self._rises = torch.zeros(len(start), dtype=torch.int64, device=start.device)
         self._halved = torch.ones_like(self._rises, dtype=torch.bool)
 
@@ -148,7 +148,7 @@ class _Climb:
 
     def move(self) -> None:
         """Take a step along the gradient, with momentum from the second one on."""
-        images, epsilon = self.problem.images, self.problem.epsilon
+        images, epsilon = self.inputs.images, self.inputs.epsilon
         step = self._step * self._ball.steepest(self._gradient)
         x = self._ball.project(self.x + step, images, epsilon)
         if not self._first:
@@ -171,7 +171,7 @@ class _Climb:
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with the images of ``rows``: [N] bool."""
-        self.problem = self.problem.select(rows.nonzero().flatten())
-        for name, value in vars(self).items():  # every tensor here has one row an image
+        self.inputs = self.inputs.select(rows.nonzero().flatten())
+        for name, value in vars(self).items():  # every tensor here has one row per image
             if isinstance(value, torch.Tensor):
                 setattr(self, name, value[rows])

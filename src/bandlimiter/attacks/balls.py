@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from typing_extensions import override
 
-from bandlimiter.attacks.problem import Problem
+from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors import Key
 
@@ -14,7 +14,7 @@ class Ball(ABC):
     """The points within epsilon of an image, in pixels."""
 
     @abstractmethod
-    def start(self, problem: Problem, *purpose: Key) -> torch.Tensor:
+    def start(self, inputs: AttackInput, *purpose: Key) -> torch.Tensor:
         """Draw a point for each image, from a stream of its own: [N, ...]."""
 
     @abstractmethod
@@ -32,9 +32,9 @@ class LInf(Ball):
     """No pixel changes by more than epsilon."""
 
     @override
-    def start(self, problem: Problem, *purpose: Key) -> torch.Tensor:
-        moved = problem.images + problem.epsilon * problem.uniform(*purpose)
-        return self.project(moved, problem.images, problem.epsilon)
+    def start(self, inputs: AttackInput, *purpose: Key) -> torch.Tensor:
+        moved = inputs.images + inputs.epsilon * inputs.uniform(*purpose)
+        return self.project(moved, inputs.images, inputs.epsilon)
 
     @override
     def steepest(self, gradient: torch.Tensor) -> torch.Tensor:
@@ -51,10 +51,10 @@ class L2(Ball):
     """The change has a Euclidean length of epsilon at most."""
 
     @override
-    def start(self, problem: Problem, *purpose: Key) -> torch.Tensor:
-        direction = self.steepest(problem.normal(*purpose))
-        moved = problem.images + problem.epsilon * direction
-        return self.project(moved, problem.images, problem.epsilon)
+    def start(self, inputs: AttackInput, *purpose: Key) -> torch.Tensor:
+        direction = self.steepest(inputs.normal(*purpose))
+        moved = inputs.images + inputs.epsilon * direction
+        return self.project(moved, inputs.images, inputs.epsilon)
 
     @override
     def steepest(self, gradient: torch.Tensor) -> torch.Tensor:

@@ -7,18 +7,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from bandlimiter.attacks.attack_input import AttackInput
+from bandlimiter.attacks.attacked_model import AttackedModel
 from bandlimiter.attacks.goals import Goal, require_wanted
-from bandlimiter.attacks.problem import Problem
-from bandlimiter.attacks.target import Target
+from bandlimiter.attacks.registration import targeted_names
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors import Key, as_labels, require_images
 
 # A perturbation of exactly epsilon comes back longer by rounding when it is read off as a
 # difference of float32 pixels: at most one unit in the last place of 1.0.
 _ROUNDING = 2.0**-23
-
-TARGETED = ("fgsm", "pgd", "cw", "apgd", "apgd-dlr", "square", "transfer")
-"""The names of the attacks here that can be given target classes: all but DeepFool."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class AttackResult:
     within
         [N] bool, found and of length at most epsilon in the attack's norm.
     queries, gradients
-        [N] int64, evaluations of the target that went to each image.
+        [N] int64, evaluations of the model that went to each image.
     """
 
     images: torch.Tensor
@@ -79,7 +77,11 @@ class Attack(ABC):
     norm
         In which its budget is: ``"linf"`` or ``"l2"``, both in pixels.
     targeted
-        Whether it can be given target classes: whether `run` goes by the problem's `Goal`.
+        Whether it can be given target classes: whether `run` goes by the inputs' `Goal`.
+    needs_gradient
+        Whether it follows a gradient. One that does not can break a defence that hides it.
+    image_axes
+        How many axes its images must have beside the batch's: 3 for [C, H, W]. None for any.
     """
 
     name: str
@@ -88,14 +90,16 @@ class Attack(ABC):
     quick: bool = False
     threat: str = "transfer"
     targeted: bool = False
+    needs_gradient: bool = True
+    image_axes: int | None = None
 
     @abstractmethod
-    def run(self, problem: Problem) -> torch.Tensor:
+    def run(self, inputs: AttackInput) -> torch.Tensor:
         """Return candidates [N, ...]; where nothing was found, anything that does not fool."""
 
     def __call__(
         self,
-        classifier: Target,
+        classifier: AttackedModel,
         /,
         images: torch.Tensor,
         labels: torch.Tensor,
@@ -142,12 +146,12 @@ class Attack(ABC):
             wanted = require_wanted(target, labels, classifier.count_classes(images))
         names = list(range(len(images))) if ids is None else list(ids)
         before = classifier.spent(names)
-        problem = Problem(classifier, images, labels, epsilon, names, seed, wanted)
+        inputs = AttackInput(classifier, images, labels, epsilon, names, seed, wanted)
         graded = grade(
             classifier,
             images,
-            problem.goal,
-            self.run(problem),
+            inputs.goal,
+            self.run(inputs),
             epsilon,
             ids=names,
             norm=self.norm,
@@ -164,14 +168,14 @@ def require_targeted(attacks: Sequence[Attack]) -> None:
     without = list(dict.fromkeys(attack.name for attack in attacks if not attack.targeted))
     if without:
         raise ConfigurationError(
-            f"expected attacks with a targeted form ({', '.join(TARGETED)}), got "
+            f"expected attacks with a targeted form ({', '.join(targeted_names())}), got "
             f"{', '.join(without)}; leave {'it' if len(without) == 1 else 'them'} out, or the "
             "targets"
         )
 
 
 def grade(
-    classifier: Target,
+    classifier: AttackedModel,
     images: torch.Tensor,
     goal: Goal | torch.Tensor,
     candidates: torch.Tensor,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
+from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.base import Attack
 from bandlimiter.attacks.losses import MARGIN
-from bandlimiter.attacks.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,23 @@ class MinimalCarliniWagner(Attack):
     targeted = True
 
     @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        images = problem.images
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        images = inputs.images
         best = _Closest(images)
         constant = images.new_full((len(images),), self.constant)
         low, high = torch.zeros_like(constant), torch.full_like(constant, torch.inf)
         for _ in range(self.searches):
-            success = self._descend(problem, constant, best)
+            success = self._descend(inputs, constant, best)
             high = torch.where(success, constant, high)
             low = torch.where(success, low, constant)
             constant = torch.where(torch.isinf(high), constant * 10, (low + high) / 2)
         return best.points
 
-    def _descend(self, problem: Problem, constant: torch.Tensor, best: "_Closest") -> torch.Tensor:
+    def _descend(
+        self, inputs: AttackInput, constant: torch.Tensor, best: "_Closest"
+    ) -> torch.Tensor:
         """One round at the given constants; [N] bool, whether it met an adversarial point."""
-        start = torch.atanh((2 * problem.images - 1) * 0.999999)
+        start = torch.atanh((2 * inputs.images - 1) * 0.999999)
         origin = (torch.tanh(start) + 1) / 2  # what the penalty pulls to; not quite x
         success = torch.zeros(len(start), dtype=torch.bool, device=start.device)
         active = torch.arange(len(start), device=start.device)
@@ -57,7 +59,7 @@ class MinimalCarliniWagner(Attack):
 
         for iteration in range(self.iterations):
             x, loss, hit, gradient = _penalised(
-                problem.select(active), w, origin[active], constant[active]
+                inputs.select(active), w, origin[active], constant[active]
             )
             best.offer(active[hit], x[hit])
             success[active[hit]] = True
@@ -72,7 +74,7 @@ class MinimalCarliniWagner(Attack):
 
 
 def _penalised(
-    problem: Problem,
+    inputs: AttackInput,
     w: torch.Tensor,
     origin: torch.Tensor,
     constant: torch.Tensor,
@@ -80,7 +82,7 @@ def _penalised(
     """Return points, losses, whether they are adversarial, and the gradient in w."""
     tanh = torch.tanh(w)
     x = (tanh + 1) / 2
-    _, margin, gradient = problem.ascend(x, MARGIN)
+    _, margin, gradient = inputs.ascend(x, MARGIN)
     hit = margin > 0
     shape = (-1, *[1] * (w.ndim - 1))
     difference = x - origin

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from bandlimiter.attacks.attacked_model import AttackedModel
 from bandlimiter.attacks.base import Attack, AttackResult, grade, require_targeted
 from bandlimiter.attacks.goals import Goal, require_wanted
-from bandlimiter.attacks.target import Target
 from bandlimiter.errors import ConfigurationError, NoGradientError
 from bandlimiter.tensors import Key, as_labels, require_images
 
@@ -24,7 +24,7 @@ class CascadeResult:
     stages
         [N] the name of the stage that broke an image, or None.
     without_gradient
-        Names of the stages that could not run, because the target has no gradient.
+        Names of the stages that could not run, because the model has no gradient.
     """
 
     result: AttackResult
@@ -34,7 +34,7 @@ class CascadeResult:
 
 def run_cascade(
     attacks: Sequence[Attack],
-    classifier: Target,
+    classifier: AttackedModel,
     /,
     images: torch.Tensor,
     labels: torch.Tensor,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
+from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.base import Attack
-from bandlimiter.attacks.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class MinimalDeepFool(Attack):
     protocol = "minimal"
 
     @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        target, labels = problem.target, problem.labels
-        x = problem.images.clone()
-        rivals = _rivals(problem.logits(x), labels, self.candidates)
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        model, labels = inputs.model, inputs.labels
+        x = inputs.images.clone()
+        rivals = _rivals(inputs.logits(x), labels, self.candidates)
         active = torch.arange(len(x), device=x.device)
         for _ in range(self.steps):
-            names = [problem.ids[i] for i in active.tolist()]
-            margins, gradients = target.margin_gradients(
+            names = [inputs.ids[i] for i in active.tolist()]
+            margins, gradients = model.margin_gradients(
                 x[active], labels[active], rivals[active], names
             )
             left = (margins < 0).all(dim=1)  # an image leaves when a rival has caught up

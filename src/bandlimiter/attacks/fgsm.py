@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
+from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.base import Attack
-from bandlimiter.attacks.problem import Problem
 
 _FULL_PASS = 128
-"""Points a pass, from which on larger passes are no faster."""
+"""Points per pass, from which on larger passes are no faster."""
 
 
 class FGSM(Attack):
@@ -20,8 +20,8 @@ class FGSM(Attack):
     targeted = True
 
     @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        return problem.images + problem.epsilon * _direction(problem)
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        return inputs.images + inputs.epsilon * _direction(inputs)
 
 
 @dataclass(frozen=True)
@@ -42,36 +42,38 @@ class MinimalFGSM(Attack):
     targeted = True
 
     @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        direction = _direction(problem)
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        direction = _direction(inputs)
         grid = self.largest * torch.arange(1, self.steps + 1, dtype=torch.float64) / self.steps
-        grid = grid.to(problem.images.device, problem.images.dtype)
-        first = _first_success(problem, direction, grid.expand(len(problem.images), -1))
+        grid = grid.to(inputs.images.device, inputs.images.dtype)
+        first = _first_success(inputs, direction, grid.expand(len(inputs.images), -1))
         size = torch.where(first >= 0, grid[first], 0)
 
         again = ((first >= 0) & (first < self.refined)).nonzero().flatten()
         if len(again):
             fractions = torch.arange(1, self.refined + 1).to(grid) / self.refined
             finer = size[again, None] * fractions
-            better = _first_success(problem.select(again), direction[again], finer)
+            better = _first_success(inputs.select(again), direction[again], finer)
             rows = torch.arange(len(again), device=grid.device)
             # The last finer step is the one that succeeded, up to rounding.
             size[again] = torch.where(better >= 0, finer[rows, better], size[again])
-        return _moved(problem.images, direction, size)
+        return _moved(inputs.images, direction, size)
 
 
-def _direction(problem: Problem) -> torch.Tensor:
-    return problem.loss_gradient(problem.images).sign()
+def _direction(inputs: AttackInput) -> torch.Tensor:
+    return inputs.loss_gradient(inputs.images).sign()
 
 
 def _moved(images: torch.Tensor, direction: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
     return (images + size.view(-1, *[1] * (images.ndim - 1)) * direction).clamp(0, 1)
 
 
-def _first_success(problem: Problem, direction: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """[N] the first column of ``grid`` [N, G] that fools the target, or -1.
+def _first_success(
+    inputs: AttackInput, direction: torch.Tensor, grid: torch.Tensor
+) -> torch.Tensor:
+    """[N] the first column of ``grid`` [N, G] that fools the model, or -1.
 
-    An image leaves when it is done. Few images left take several columns a pass, so that
+    An image leaves when it is done. Few images left take several columns per pass, so that
     the passes stay full; the first success in order is the same.
     """
     count, columns = grid.shape
@@ -82,8 +84,8 @@ def _first_success(problem: Problem, direction: torch.Tensor, grid: torch.Tensor
         width = min(columns - column, max(1, _FULL_PASS // len(active)))
         sizes = grid[active, column : column + width]
         owner = active.repeat_interleave(width)
-        tried = _moved(problem.images[owner], direction[owner], sizes.flatten())
-        fooled = problem.select(owner).fooled(tried).view(-1, width)
+        tried = _moved(inputs.images[owner], direction[owner], sizes.flatten())
+        fooled = inputs.select(owner).fooled(tried).view(-1, width)
         hit = fooled.any(dim=1)
         first[active[hit]] = column + fooled[hit].int().argmax(dim=1)
         active = active[~hit]

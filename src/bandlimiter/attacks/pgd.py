@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
+from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.balls import LInf
 from bandlimiter.attacks.base import Attack
-from bandlimiter.attacks.problem import Problem
 
 _BALL = LInf()
 
@@ -25,14 +25,14 @@ class PGD(Attack):
     targeted = True
 
     @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        images, epsilon = problem.images, problem.epsilon
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        images, epsilon = inputs.images, inputs.epsilon
         start = images
         if self.random_start:
-            start = (images + epsilon * problem.uniform("pgd")).clamp(0, 1)
+            start = (images + epsilon * inputs.uniform("pgd")).clamp(0, 1)
         x = start
         for _ in range(self.steps):
-            gradient = problem.loss_gradient(x)
+            gradient = inputs.loss_gradient(x)
             x = _BALL.project(x + epsilon * self.rate * gradient.sign(), images, epsilon)
         return x
 
@@ -57,8 +57,8 @@ class MinimalPGD(Attack):
     targeted = True
 
     @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        images = problem.images
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        images = inputs.images
         best = images.clone()
         good = torch.full((len(images),), torch.inf, device=images.device, dtype=images.dtype)
         budget = torch.full_like(good, self.start)
@@ -67,7 +67,7 @@ class MinimalPGD(Attack):
         for attempt in range(self.searches):
             if not len(searching):
                 break
-            done = self._attempt(problem, searching, budget, best, ("grow", attempt))
+            done = self._attempt(inputs, searching, budget, best, ("grow", attempt))
             good[searching[done]] = budget[searching[done]]
             searching = searching[~done]
             budget[searching] *= self.growth
@@ -78,21 +78,21 @@ class MinimalPGD(Attack):
             if not len(found):
                 break
             budget[found] = (good[found] + bad[found]) / 2
-            done = self._attempt(problem, found, budget, best, ("bisect", attempt))
+            done = self._attempt(inputs, found, budget, best, ("bisect", attempt))
             good[found[done]] = budget[found[done]]
             bad[found[~done]] = budget[found[~done]]
         return best
 
     def _attempt(
         self,
-        problem: Problem,
+        inputs: AttackInput,
         index: torch.Tensor,
         budget: torch.Tensor,
         best: torch.Tensor,
         purpose: tuple[str, int],
     ) -> torch.Tensor:
         """Run PGD for the images in ``index``; [n] bool success; closer points go to ``best``."""
-        part = problem.select(index)
+        part = inputs.select(index)
         epsilon = budget[index].view(-1, *[1] * (best.ndim - 1))
         x = (part.images + epsilon * part.uniform("pgd", *purpose)).clamp(0, 1)
         success = torch.zeros(len(index), dtype=torch.bool, device=index.device)
@@ -106,7 +106,7 @@ class MinimalPGD(Attack):
             else:
                 hit = going.confirmed(x, going.logits(x))
             if hit.any():
-                _keep_closer(best, problem.images, index[active[hit]], x[hit])
+                _keep_closer(best, inputs.images, index[active[hit]], x[hit])
                 success[active[hit]] = True
                 left = ~hit
                 x, epsilon, active, gradient = x[left], epsilon[left], active[left], gradient[left]

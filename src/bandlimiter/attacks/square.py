@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
+from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.balls import ball
 from bandlimiter.attacks.base import Attack
-from bandlimiter.attacks.problem import Problem
 from bandlimiter.attacks.square_moves import MOVES
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import generator
@@ -32,7 +32,7 @@ class Square(Attack):
     Attributes
     ----------
     queries
-        Answers an image at most, the first point included and asking again counted.
+        Answers per image at most, the first point included and asking again counted.
     norm
         ``"linf"`` or ``"l2"``.
     area
@@ -46,6 +46,8 @@ class Square(Attack):
     name: str = "square"
     protocol = "fixed"
     targeted = True
+    needs_gradient = False
+    image_axes = 3
 
     def __post_init__(self) -> None:
         ball(self.norm)
@@ -56,50 +58,50 @@ class Square(Attack):
             )
 
     @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        if problem.images.ndim != 4:
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        if inputs.images.ndim != 4:
             raise InputError(
                 "expected images [N, C, H, W] for the Square Attack, got shape "
-                f"{tuple(problem.images.shape)}; leave it out for other inputs"
+                f"{tuple(inputs.images.shape)}; leave it out for other inputs"
             )
-        return _Search(problem, self).run()
+        return _Search(inputs, self).run()
 
 
 class _Search:
     """Where each image is in its search."""
 
-    def __init__(self, problem: Problem, attack: Square) -> None:
+    def __init__(self, inputs: AttackInput, attack: Square) -> None:
         self._attack = attack
         self._moves = MOVES[attack.norm]
-        self._problem = problem
-        self._again = problem.target.averages
-        self._best = problem.images.clone()
-        self._active = torch.arange(len(problem.images), device=problem.images.device)
+        self._inputs = inputs
+        self._again = inputs.model.averages
+        self._best = inputs.images.clone()
+        self._active = torch.arange(len(inputs.images), device=inputs.images.device)
         self._spent = torch.zeros_like(self._active)
 
     def run(self) -> torch.Tensor:
         """Return the best point of each image."""
-        problem = self._problem
-        first, moves = self._moves.numbers(problem.images.shape)
-        x = self._moves.first(problem, self._numbers("first", first))
+        inputs = self._inputs
+        first, moves = self._moves.numbers(inputs.images.shape)
+        x = self._moves.first(inputs, self._numbers("first", first))
         numbers = self._numbers("moves", self._attack.queries, moves)
-        margins = self._ask(problem, x, torch.ones(len(x), dtype=torch.bool, device=x.device))
+        margins = self._ask(inputs, x, torch.ones(len(x), dtype=torch.bool, device=x.device))
         self._best[self._active] = x
         for query in range(1, self._attack.queries):
-            stay = ~problem.target.beaten(margins) & (self._spent < self._attack.queries)
+            stay = ~inputs.model.beaten(margins) & (self._spent < self._attack.queries)
             if not stay.all():
-                problem = problem.select(stay.nonzero().flatten())
+                inputs = inputs.select(stay.nonzero().flatten())
                 x, margins, numbers = x[stay], margins[stay], numbers[stay]
                 self._active, self._spent = self._active[stay], self._spent[stay]
             if not len(x):
                 break
-            side = self._side(problem, query - 1)  # the authors count proposals from 0
-            proposed = self._moves.propose(problem, x, side, numbers[:, query])
-            found = self._ask(problem, proposed, torch.ones_like(stay[stay]))
+            side = self._side(inputs, query - 1)  # the authors count proposals from 0
+            proposed = self._moves.propose(inputs, x, side, numbers[:, query])
+            found = self._ask(inputs, proposed, torch.ones_like(stay[stay]))
             better = found > margins
             if self._again:
                 better &= self._spent < self._attack.queries
-                found = self._confirmed(problem, proposed, found, better)
+                found = self._confirmed(inputs, proposed, found, better)
             x = torch.where(better.view(-1, 1, 1, 1), proposed, x)
             margins = torch.where(better, found, margins)
             self._best[self._active[better]] = x[better]
@@ -107,7 +109,7 @@ class _Search:
 
     def _confirmed(
         self,
-        problem: Problem,
+        inputs: AttackInput,
         proposed: torch.Tensor,
         found: torch.Tensor,
         better: torch.Tensor,
@@ -115,28 +117,28 @@ class _Search:
         """Ask again where a change seems better; the new answers take the old ones' place."""
         confirmed = found.clone()
         if better.any():
-            confirmed[better] = self._ask(problem, proposed, better)
+            confirmed[better] = self._ask(inputs, proposed, better)
         return confirmed
 
-    def _ask(self, problem: Problem, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def _ask(self, inputs: AttackInput, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Return the margins of the points of ``rows``: [N] bool."""
         index = rows.nonzero().flatten()
-        part = problem.select(index)
+        part = inputs.select(index)
         self._spent[index] += 1
         return part.margins(x[index])
 
-    def _side(self, problem: Problem, proposal: int) -> int:
+    def _side(self, inputs: AttackInput, proposal: int) -> int:
         """Return the side of the squares of the proposal numbered ``proposal``, from 0."""
         scaled = proposal / self._attack.queries * _SCHEDULED_FOR
         area = self._attack.area / 2 ** sum(scaled > at for at in _HALVINGS)
-        height, width = problem.images.shape[2:]
+        height, width = inputs.images.shape[2:]
         return min(self._moves.side(area * height * width), height, width)
 
     def _numbers(self, purpose: str, *shape: int) -> torch.Tensor:
         """Draw uniform numbers for each image's whole search, from a stream of its own."""
-        problem = self._problem
+        inputs = self._inputs
         draws = [
-            torch.rand(shape, generator=generator(problem.seed, self._attack.name, purpose, key))
-            for key in problem.ids
+            torch.rand(shape, generator=generator(inputs.seed, self._attack.name, purpose, key))
+            for key in inputs.ids
         ]
-        return torch.stack(draws).to(problem.images.device)
+        return torch.stack(draws).to(inputs.images.device)

@@ -11,8 +11,8 @@ from functools import cache
 import torch
 from typing_extensions import override
 
+from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.balls import L2, lengths
-from bandlimiter.attacks.problem import Problem
 
 _TILES = 5
 """Tiles along a side of the first point in L2."""
@@ -30,12 +30,12 @@ class Moves(ABC):
         """Return how many uniform numbers an image needs for its first point, and for a move."""
 
     @abstractmethod
-    def first(self, problem: Problem, numbers: torch.Tensor) -> torch.Tensor:
+    def first(self, inputs: AttackInput, numbers: torch.Tensor) -> torch.Tensor:
         """Return a first point on the sphere of radius epsilon around each image."""
 
     @abstractmethod
     def propose(
-        self, problem: Problem, x: torch.Tensor, side: int, numbers: torch.Tensor
+        self, inputs: AttackInput, x: torch.Tensor, side: int, numbers: torch.Tensor
     ) -> torch.Tensor:
         """Return x changed within a square of ``side`` pixels at a random place."""
 
@@ -52,19 +52,19 @@ class LInfMoves(Moves):
         return shape[1] * shape[3], 2 + shape[1]
 
     @override
-    def first(self, problem: Problem, numbers: torch.Tensor) -> torch.Tensor:
-        images = problem.images
+    def first(self, inputs: AttackInput, numbers: torch.Tensor) -> torch.Tensor:
+        images = inputs.images
         count, channels, _, width = images.shape
         signs = _signs(numbers).view(count, channels, 1, width)
-        return (images + problem.epsilon * signs.to(images.dtype)).clamp(0, 1)
+        return (images + inputs.epsilon * signs.to(images.dtype)).clamp(0, 1)
 
     @override
     def propose(
-        self, problem: Problem, x: torch.Tensor, side: int, numbers: torch.Tensor
+        self, inputs: AttackInput, x: torch.Tensor, side: int, numbers: torch.Tensor
     ) -> torch.Tensor:
-        images, channels = problem.images, x.shape[1]
+        images, channels = inputs.images, x.shape[1]
         signs = _signs(numbers[:, 2 : 2 + channels])[:, :, None, None].to(x.dtype)
-        bound = (images + problem.epsilon * signs).clamp(0, 1)
+        bound = (images + inputs.epsilon * signs).clamp(0, 1)
         return torch.where(_square(x, side, numbers[:, 0], numbers[:, 1]), bound, x)
 
 
@@ -84,8 +84,8 @@ class L2Moves(Moves):
         return _TILES**2 * (shape[1] + 1), 5 + shape[1]
 
     @override
-    def first(self, problem: Problem, numbers: torch.Tensor) -> torch.Tensor:
-        images = problem.images
+    def first(self, inputs: AttackInput, numbers: torch.Tensor) -> torch.Tensor:
+        images = inputs.images
         channels, height, width = images.shape[1:]
         change = torch.zeros_like(images)
         tall, wide = max(1, height // _TILES), max(1, width // _TILES)
@@ -98,25 +98,25 @@ class L2Moves(Moves):
                 hills = _hills(side, numbers[:, used + channels], images)
                 change[:, :, top : top + side, left : left + side] = signs.to(images.dtype) * hills
                 used += channels + 1
-        return self._placed(problem, change)
+        return self._placed(inputs, change)
 
     @override
     def propose(
-        self, problem: Problem, x: torch.Tensor, side: int, numbers: torch.Tensor
+        self, inputs: AttackInput, x: torch.Tensor, side: int, numbers: torch.Tensor
     ) -> torch.Tensor:
-        change, channels = x - problem.images, x.shape[1]
+        change, channels = x - inputs.images, x.shape[1]
         given = _square(x, side, numbers[:, 0], numbers[:, 1])
         taken = _square(x, side, numbers[:, 2], numbers[:, 3])
         # What the two squares hold, each channel, and what the whole change lacks to epsilon.
         held = (change * (given | taken)).flatten(2).square().sum(dim=2)[:, :, None, None]
-        lacking = (problem.epsilon**2 - lengths(change).square()).clamp_min(0) / channels
+        lacking = (inputs.epsilon**2 - lengths(change).square()).clamp_min(0) / channels
         signs = _signs(numbers[:, 5 : 5 + channels])[:, :, None, None].to(x.dtype)
         hill = signs * self._hill_at(x, side, numbers)
         inside = change * given
         raised = hill + inside / _channel_lengths(inside).clamp_min(1e-12)
         raised = raised / _channel_lengths(raised).clamp_min(1e-12) * (held + lacking).sqrt()
         change = torch.where(given, raised, torch.where(taken, 0, change))
-        return self._placed(problem, change)
+        return self._placed(inputs, change)
 
     @staticmethod
     def _hill_at(x: torch.Tensor, side: int, numbers: torch.Tensor) -> torch.Tensor:
@@ -128,9 +128,9 @@ class L2Moves(Moves):
         return hills
 
     @staticmethod
-    def _placed(problem: Problem, change: torch.Tensor) -> torch.Tensor:
+    def _placed(inputs: AttackInput, change: torch.Tensor) -> torch.Tensor:
         """Stretch a change to epsilon and clip the point to [0, 1]."""
-        return (problem.images + problem.epsilon * L2().steepest(change)).clamp(0, 1)
+        return (inputs.images + inputs.epsilon * L2().steepest(change)).clamp(0, 1)
 
 
 MOVES: dict[str, Moves] = {"linf": LInfMoves(), "l2": L2Moves()}

@@ -5,18 +5,37 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bandlimiter.attacks.registration import (
+    ATTACKS,
+    attack_names,
+    default_names,
+    described,
+    stage_names,
+)
 from bandlimiter.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from bandlimiter.evaluation import Adaptive
 
 _PLAIN = "Attacks on the plain model"
-_KNOWING = "Attacks that know the defence"
+_ADAPTIVE = "Adaptive attacks, which know the defence"
+
+_NO_STAGE = ", ".join(
+    name for name in stage_names() if (stage := ATTACKS[name].stage) and not stage.default
+)
 
 Attack = Annotated[
     list[str] | None,
     typer.Option(
-        help="fgsm, pgd, deepfool, cw; repeatable. Default: all four.", rich_help_panel=_PLAIN
+        help=f"{described(attack_names())}; repeatable. Default: {', '.join(default_names())}.",
+        rich_help_panel=_PLAIN,
+    ),
+]
+PaperAttack = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=f"{', '.join(attack_names('minimal'))}; repeatable. Default: those of the paper.",
+        rich_help_panel=_PLAIN,
     ),
 ]
 Adversarial = Annotated[
@@ -73,36 +92,38 @@ Rival = Annotated[
 Stage = Annotated[
     list[str] | None,
     typer.Option(
-        help="transfer, pgd, apgd, apgd-dlr, square; repeatable. An image leaves with the first "
-        "that breaks it. Default: all but pgd.",
-        rich_help_panel=_KNOWING,
+        help=f"{', '.join(stage_names())}; repeatable. An image leaves with the first "
+        f"that breaks it. Default: all but {_NO_STAGE}.",
+        rich_help_panel=_ADAPTIVE,
     ),
 ]
-Steps = Annotated[int, typer.Option(help="Gradients an image and stage.", rich_help_panel=_KNOWING)]
-Queries = Annotated[
-    int, typer.Option(help="Answers an image that square asks for.", rich_help_panel=_KNOWING)
+Steps = Annotated[
+    int, typer.Option(help="Gradients per image and stage.", rich_help_panel=_ADAPTIVE)
 ]
-Restarts = Annotated[int, typer.Option(help="Random starts of APGD.", rich_help_panel=_KNOWING)]
+Queries = Annotated[
+    int, typer.Option(help="Answers per image that square asks for.", rich_help_panel=_ADAPTIVE)
+]
+Restarts = Annotated[int, typer.Option(help="Random starts of APGD.", rich_help_panel=_ADAPTIVE)]
 Norm = Annotated[
     str,
     typer.Option(
         help="linf, or l2 with --threat adaptive and an epsilon that is a length.",
-        rich_help_panel=_KNOWING,
+        rich_help_panel=_ADAPTIVE,
     ),
 ]
 Draws = Annotated[
     int,
     typer.Option(
         help="With --randomness fresh: draws over which each query and gradient is averaged.",
-        rich_help_panel=_KNOWING,
+        rich_help_panel=_ADAPTIVE,
     ),
 ]
 Redraws = Annotated[
-    int,
+    int | None,
     typer.Option(
-        help="How often final images are judged again: with fresh draws, or under other "
-        "direction seeds.",
-        rich_help_panel=_KNOWING,
+        help="How often final images are judged again: with fresh draws (3 by default), or under "
+        "other direction seeds (3; with --quick 0).",
+        rich_help_panel=_ADAPTIVE,
     ),
 ]
 BrokenShare = Annotated[
@@ -110,7 +131,7 @@ BrokenShare = Annotated[
     typer.Option(
         help="With --randomness fresh: the share of wrong answers from which an image counts as "
         "broken.",
-        rich_help_panel=_KNOWING,
+        rich_help_panel=_ADAPTIVE,
     ),
 ]
 Curve = Annotated[
@@ -119,7 +140,7 @@ Curve = Annotated[
         "--curve",
         help="Also search for each image's smallest budget, and give accuracy over epsilon. "
         "Takes longer than everything else.",
-        rich_help_panel=_KNOWING,
+        rich_help_panel=_ADAPTIVE,
     ),
 ]
 Draw = Annotated[
@@ -128,7 +149,7 @@ Draw = Annotated[
         "--draw",
         help="Draw survival over queries (with --stage square alone) and accuracy over the budget "
         "(with --curve) into --out; needs the extra spectrum.",
-        rich_help_panel=_KNOWING,
+        rich_help_panel=_ADAPTIVE,
     ),
 ]
 
@@ -137,10 +158,10 @@ def require_drawing(out: Path | None, stages: tuple[str, ...], curve: bool, thre
     """Refuse --draw where there will be nothing to draw, or nowhere to put it."""
     if out is None or threat == "transfer" or not (curve or stages == ("square",)):
         raise ConfigurationError(
-            "expected --draw with --out, with attacks that know the defence (--threat adaptive or "
+            "expected --draw with --out, with adaptive attacks (--threat adaptive or "
             "both), and with --curve or --stage square alone; there is nothing to draw otherwise"
         )
-    from bandlimiter.draw.canvas import new_figure
+    from bandlimiter.draw.plotting import new_figure
 
     new_figure(1, 1, 1)  # says now, and not after hours, that matplotlib is missing
 
@@ -153,11 +174,11 @@ def build_adaptive(
     restarts: int,
     norm: str,
     draws: int,
-    redraws: int,
+    redraws: int | None,
     broken_share: float,
     curve: bool,
 ) -> "Adaptive":
-    """Return the settings of attacks that know the defence."""
+    """Return the settings of adaptive attacks."""
     from bandlimiter.evaluation import Adaptive
 
     return Adaptive(

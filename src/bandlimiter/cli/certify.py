@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bandlimiter.cli import certify_report, options
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.files import write_json
-from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
@@ -25,7 +25,7 @@ _TOGETHER = 32
 """Images that are decided side by side, where some of them are decided soon."""
 
 
-@guarded
+@one_line_errors
 def certify(
     model: options.Model = "sample",
     weights: options.Weights = None,
@@ -248,7 +248,7 @@ def _certified(
     """Yield the rows of a few images at a time, from number ``done`` on."""
     import torch
 
-    from bandlimiter.attacks import Target
+    from bandlimiter.attacks import AttackedModel
     from bandlimiter.cli.progress import rows_progress
     from bandlimiter.defence.certificates import certify as certify_images
     from bandlimiter.results.certified_rows import CertifiedRow
@@ -257,7 +257,7 @@ def _certified(
     plain = defended.classifier.module
     with torch.no_grad(), rows_progress("images") as update:
         first = require_images(images.images(0, 1).to(defended.device))
-        require_labels(images.labels, len(images), Target(plain).count_classes(first))
+        require_labels(images.labels, len(images), AttackedModel(plain).count_classes(first))
         if proof["exact"]:
             certify_report.require_exact(defended, images)
         together = 1 if proof["at"] is None else _TOGETHER

@@ -90,15 +90,15 @@ def noise_settings(defence: "PostAverage") -> dict[str, Any]:
 
 def require_pictures() -> None:
     """Where matplotlib is missing, say so before the work."""
-    from bandlimiter.draw.canvas import new_figure
+    from bandlimiter.draw.plotting import new_figure
 
     new_figure(1, 1, 1)
 
 
 def draw(out: Path, rows: "Sequence[CertifiedRow]", document: dict[str, Any]) -> None:
     """Write the curve, certified.png and .svg."""
-    from bandlimiter.draw.canvas import save_figure
     from bandlimiter.draw.certified import draw_certified
+    from bandlimiter.draw.plotting import save_figure
     from bandlimiter.results.certified_logs import log_of
 
     settings = document["settings"]
@@ -129,8 +129,8 @@ def compared(
     radii = [0.0, *(asked or (round_radii(most)[1:] if most > 0 else ()))]
     document = compare_logs(logs, radii)
     if out is not None:
-        from bandlimiter.draw.canvas import save_figure
         from bandlimiter.draw.certified import draw_certified
+        from bandlimiter.draw.plotting import save_figure
 
         make_folder(out)
         shared = set.intersection(*(set(log.idx.tolist()) for log in logs))

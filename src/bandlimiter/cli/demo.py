@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bandlimiter.cli import options
-from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.output import answer, show_result
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _RADIUS, _SAMPLES = 0.25, 1000
 _TOGETHER = 32
 
 
-@guarded
+@one_line_errors
 def demo(
     limit: Annotated[int, typer.Option(help="How many of the 500 images to take.")] = 50,
     seed: options.Seed = 0,
@@ -27,16 +27,15 @@ def demo(
 ) -> None:
     """Post-average a packaged CIFAR-10 ResNet-20, attack it, print what it withstands.
 
-    Four attacks on the plain model, as in the paper, then attacks that know the defence; last, what
+    Four attacks on the plain model, as in the paper, then adaptive attacks; last, what
     the same network provably keeps after it was hardened under noise. No downloads; a few minutes
     on two cores. The attacks are quick versions, marked so wherever their numbers appear;
     [bold]bandlimiter evaluate[/bold] runs the full ones.
     """
-    from bandlimiter.attacks import ATTACKS
     from bandlimiter.cli.progress import rows_progress
     from bandlimiter.cli.setup import build_defended
     from bandlimiter.data import load_data
-    from bandlimiter.evaluation import evaluate
+    from bandlimiter.evaluation import default_attacks, evaluate
 
     defended = build_defended(seed=seed, device=device)
     images = load_data("sample", limit)
@@ -45,7 +44,7 @@ def demo(
             defended.classifier.module,
             defended.defence,
             images,
-            list(ATTACKS),
+            default_attacks(targeted=False),
             quick=True,
             seed=seed,
             settings={**defended.settings, "data": "sample", "limit": limit},

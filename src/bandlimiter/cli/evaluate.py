@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from bandlimiter.cli import attack_options, executor_options, options
-from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.output import answer, own_stdout, show_result
 from bandlimiter.errors import ConfigurationError
 
 
-@guarded
+@one_line_errors
 def evaluate(
     model: options.Model = "sample",
     weights: options.Weights = None,
@@ -35,7 +35,7 @@ def evaluate(
     restarts: attack_options.Restarts = 1,
     norm: attack_options.Norm = "linf",
     draws: attack_options.Draws = 8,
-    redraws: attack_options.Redraws = 3,
+    redraws: attack_options.Redraws = None,
     broken_share: attack_options.BrokenShare = 0.5,
     curve: attack_options.Curve = False,
     draw: attack_options.Draw = False,
@@ -80,7 +80,7 @@ def evaluate(
 
     Three answers stand side by side: the paper's protocol ([bold]minimal[/bold] perturbations
     of the plain model), the whole budget spent on the plain model ([bold]fixed[/bold]), and
-    the worst case over attacks that know the defence ([bold]adaptive[/bold]). They say very
+    the worst case over [bold]adaptive[/bold] attacks, which know the defence. They say very
     different things.
 
     For instance, from quick to thorough:
@@ -108,27 +108,15 @@ def evaluate(
 
     with own_stdout():
         budget = options.parse_epsilon(epsilon)
-        adaptive = attack_options.build_adaptive(
-            stage,
-            steps=steps,
-            queries=queries,
-            restarts=restarts,
-            norm=norm,
-            draws=draws,
-            redraws=redraws,
-            broken_share=broken_share,
-            curve=curve,
-        )
         knows = threat or attack_options.default_threat(attack, adversarial)
         if draw:
-            attack_options.require_drawing(out, adaptive.stages, curve, knows)
+            attack_options.require_drawing(out, tuple(stage or ()), curve, knows)
         if adversarial and knows == "adaptive":
             raise ConfigurationError(
                 "expected --adversarial with --threat transfer or both: given images are shown to "
                 "the defence, which is no attack on it"
             )
         saved = [read_adversarial(path) for path in adversarial or []]
-        names = attack or ([] if saved else default_attacks(targeted=targets is not None))
         defended = build_defended(
             model,
             weights,
@@ -143,6 +131,19 @@ def evaluate(
             seed=seed,
             device=device,
             trained_sigma=True,
+        )
+        # After the model, whose module may register attacks of its own.
+        names = attack or ([] if saved else default_attacks(targeted=targets is not None))
+        adaptive = attack_options.build_adaptive(
+            stage,
+            steps=steps,
+            queries=queries,
+            restarts=restarts,
+            norm=norm,
+            draws=draws,
+            redraws=redraws,
+            broken_share=broken_share,
+            curve=curve,
         )
         if data is None:
             data = default_data(defended.classifier)
@@ -168,7 +169,7 @@ def evaluate(
                 threat=knows,
                 targets=targets,
                 adaptive=adaptive,
-                rivals=rival or [],
+                baselines=rival or [],
                 out=out,
                 seed=seed,
                 quick=quick,
@@ -181,7 +182,8 @@ def evaluate(
                 progress=progress,
             )
         if draw and out is not None:
-            from bandlimiter.draw.withstanding import curves_of, draw_withstanding
+            from bandlimiter.draw.robustness_curves import curves_of, draw_robustness_curves
 
-            draw_withstanding(*curves_of(evaluation.rows, adaptive.stages), out / "withstanding")
+            curves = curves_of(evaluation.rows, adaptive.stages)
+            draw_robustness_curves(*curves, out / "robustness_curves")
     answer(evaluation.tables, as_json, show_result)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bandlimiter.cli import options
-from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.output import answer, own_stdout
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ Out = Annotated[
 ]
 
 
-@guarded
+@one_line_errors
 def harden(
     data: TrainingData,
     out: Out,
@@ -140,7 +140,7 @@ def harden(
     answer(document, as_json, _show)
 
 
-@guarded
+@one_line_errors
 def recalibrate(
     data: TrainingData,
     out: Out,
@@ -189,7 +189,7 @@ def _loaded(
 ) -> "tuple[Classifier, ImageSet]":
     """Return the classifier on its device, and training images in the size that it takes."""
     from bandlimiter.cli.images import ModelImages
-    from bandlimiter.data.registry import SPLIT
+    from bandlimiter.data.sources import SPLIT
     from bandlimiter.models import load_model
     from bandlimiter.tensors import resolve_device
 

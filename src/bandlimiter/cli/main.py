@@ -4,8 +4,8 @@ import typer
 
 from bandlimiter.cli.certify import certify
 from bandlimiter.cli.demo import demo
+from bandlimiter.cli.error_handling import CommandGroup
 from bandlimiter.cli.evaluate import evaluate
-from bandlimiter.cli.guard import Group
 from bandlimiter.cli.harden import harden, recalibrate
 from bandlimiter.cli.predict import predict
 from bandlimiter.cli.regions import regions
@@ -18,7 +18,7 @@ from bandlimiter.cli.tune import tune
 
 app = typer.Typer(
     name="bandlimiter",
-    cls=Group,
+    cls=CommandGroup,
     help="Post-average a trained classifier, attack it, and see what the average buys.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bandlimiter.cli import options
-from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.output import answer, own_stdout
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bandlimiter.models import Classifier
 
 
-@guarded
+@one_line_errors
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGE...")],
     model: options.Model = "sample",
@@ -46,7 +46,7 @@ def predict(
     """
     import torch
 
-    from bandlimiter.attacks import Target
+    from bandlimiter.attacks import AttackedModel
     from bandlimiter.cli.images import ModelImages
     from bandlimiter.cli.setup import PROBE, build_defended, resolve_alpha, sped_up
     from bandlimiter.evaluation import resolve_stop
@@ -78,7 +78,7 @@ def predict(
         answers = []
         for path, image in zip(images, pixels, strict=True):
             x = image[None].to(defended.device)
-            target = Target(classifier.module)
+            target = AttackedModel(classifier.module)
             target.count_classes(x)
             plain = target.logits(x).softmax(dim=1)
             averaged = defended.defence.predict(x, stop=early, alpha=level, keys=[str(path)])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bandlimiter.cli import options, regions_report, small_network
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.files import make_folder, write_json
-from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError, InputError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Step = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-@guarded
+@one_line_errors
 def regions(
     network: small_network.Network = None,
     weights_key: small_network.WeightsKey = None,

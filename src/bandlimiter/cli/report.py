@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bandlimiter.cli import options
-from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bandlimiter.report.html import Shown
 
 
-@guarded
+@one_line_errors
 def report(
     runs: Annotated[
         list[Path],
@@ -94,7 +94,7 @@ def _read(folder: Path) -> "Shown":
 
 
 def _said(run: "Shown") -> dict[str, str | None]:
-    from bandlimiter.report.tables.saying import missing_of, verdict_of
+    from bandlimiter.report.tables.summary_text import missing_of, verdict_of
 
     study = run.study
     return {"name": study.name, "missing": missing_of(study), "verdict": verdict_of(study)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bandlimiter.cli import options
-from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.output import answer
 from bandlimiter.errors import BandlimiterError, LoadError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bandlimiter.report.tables import Study
 
 
-@guarded
+@one_line_errors
 def runs(
     folder: Annotated[Path, typer.Argument(help="Where runs are, up to three levels down.")] = Path(
         "runs"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bandlimiter.cli import options, small_network, spectrum_report
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.files import make_folder
-from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PER_DECADE = 8
 
 
-@guarded
+@one_line_errors
 def spectrum(
     network: small_network.Network = None,
     weights_key: small_network.WeightsKey = None,

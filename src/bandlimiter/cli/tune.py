@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bandlimiter.cli import options, tune_report
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.files import make_folder, write_json
-from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PANEL = "Choice"
 
 
-@guarded
+@one_line_errors
 def tune(
     model: options.Model = "sample",
     weights: options.Weights = None,
@@ -102,12 +102,12 @@ def tune(
     """
     tried = None if radii is None else parse_radii(radii)
     if out is not None:
-        from bandlimiter.draw.canvas import new_figure
+        from bandlimiter.draw.plotting import new_figure
 
         new_figure(1, 1, 1)  # where matplotlib is missing, say so before the work
         make_folder(out)
     with own_stdout():
-        from bandlimiter.attacks import Target
+        from bandlimiter.attacks import AttackedModel
         from bandlimiter.cli.images import ModelImages
         from bandlimiter.cli.progress import rows_progress
         from bandlimiter.cli.setup import (
@@ -139,7 +139,7 @@ def tune(
         images = shown.load(data, limit, subset, seed, split)
         note_seen(defended.classifier, images)
         first = require_images(images.images(0, 1))
-        Target(defended.classifier.module).count_classes(first.to(defended.device))
+        AttackedModel(defended.classifier.module).count_classes(first.to(defended.device))
         early = resolve_stop(defended.defence, stop, 1e-3)
         if accelerate:
             defended = sped_up(defended, images.images(0, min(len(images), PROBE)))

@@ -44,7 +44,7 @@ def describe(
 
 def draw(out: Path, document: dict[str, Any]) -> list[str]:
     """Write tune.png and tune.svg."""
-    from bandlimiter.draw.canvas import save_figure
+    from bandlimiter.draw.plotting import save_figure
     from bandlimiter.draw.tuning import draw_tuning
 
     return [str(path) for path in save_figure(draw_tuning(document), out / "tune")]

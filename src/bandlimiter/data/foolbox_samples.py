@@ -19,7 +19,7 @@ def load_foolbox(name: str) -> ArrayImages:
     ConfigurationError
         For another name.
     MissingExtraError
-        Where Foolbox cannot be imported, for example because no git binary is installed.
+        Where Foolbox is not installed, or does not import, as without a git binary.
     """
     if name not in NAMES:
         raise ConfigurationError(
@@ -28,8 +28,14 @@ def load_foolbox(name: str) -> ArrayImages:
     try:
         import foolbox
     except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "foolbox":
+            raise MissingExtraError(
+                f"expected Foolbox for the data foolbox:{name}; install it with pip install "
+                "'bandlimiter[foolbox]'"
+            ) from error
         raise MissingExtraError(
-            f"Foolbox does not import: {error}; it needs a git binary on the PATH"
+            f"expected Foolbox to import, it says: {' '.join(str(error).split())}; it needs a git "
+            "binary on the PATH"
         ) from error
     with warnings.catch_warnings():  # it notes that no model told it which tensors to return
         warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bandlimiter.draw.canvas import new_figure
+from bandlimiter.draw.plotting import new_figure
 from bandlimiter.errors import InputError
 from bandlimiter.results.certified_logs import certified_shares
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bandlimiter.draw.canvas import new_figure
 from bandlimiter.draw.decisions import label_changes
+from bandlimiter.draw.plotting import new_figure
 from bandlimiter.geometry.tracing import LineTrace
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bandlimiter.draw.canvas import new_figure
+from bandlimiter.draw.plotting import new_figure
 from bandlimiter.draw.rates import STYLES, finished, ordered, rates_panel
-from bandlimiter.draw.tried import series_of
+from bandlimiter.draw.series import series_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bandlimiter.draw.canvas import LAYER_COLOURS, layer_colour, new_figure
 from bandlimiter.draw.decisions import cell_labels, divided_cells
+from bandlimiter.draw.plotting import LAYER_COLOURS, layer_colour, new_figure
 from bandlimiter.geometry.tracing import PlaneTrace
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bandlimiter.draw.tried import Series
+from bandlimiter.draw.series import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

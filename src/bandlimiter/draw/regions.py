@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bandlimiter.draw.canvas import layer_colour, new_figure
+from bandlimiter.draw.plotting import layer_colour, new_figure
 from bandlimiter.errors import InputError
 from bandlimiter.geometry import Regions
 

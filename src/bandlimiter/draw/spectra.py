@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bandlimiter.draw.canvas import new_figure
+from bandlimiter.draw.plotting import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bandlimiter.draw.canvas import new_figure, save_figure
 from bandlimiter.draw.paper_tables import draw_table1, draw_table2
+from bandlimiter.draw.plotting import new_figure, save_figure
 from bandlimiter.draw.rates import STYLES, finished, ordered, rates_panel
-from bandlimiter.draw.tried import series_of
+from bandlimiter.draw.series import series_of
 from bandlimiter.errors import InputError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bandlimiter.draw.canvas import new_figure
+from bandlimiter.draw.plotting import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from bandlimiter.evaluation.adversarial_sets import (
     read_adversarial,
     write_adversarial,
 )
-from bandlimiter.evaluation.preflight import default_attacks, resolve_stop
 from bandlimiter.evaluation.run import Evaluation, evaluate
+from bandlimiter.evaluation.validation import default_attacks, resolve_stop
 
 __all__ = [
     "STAGES",

@@ -1,22 +1,17 @@
 """Adversarial images in files, so that one set can be judged against many defences."""
 
 import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from typing_extensions import override
 
-from bandlimiter.attacks import Attack, Problem
+from bandlimiter.attacks import Attack, AttackInput
 from bandlimiter.errors import InputError, LoadError
-from bandlimiter.evaluation.programme import Entry
 from bandlimiter.results.files import printable, write_whole
-from bandlimiter.results.runs import RunStore, Shard
 from bandlimiter.tensors import require_images
 
 
@@ -126,12 +121,12 @@ class SavedImages(Attack):
             )
 
     @override
-    def run(self, problem: Problem) -> torch.Tensor:
-        candidates = problem.images.clone()
-        for row, key in enumerate(problem.ids):
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        candidates = inputs.images.clone()
+        for row, key in enumerate(inputs.ids):
             place = self._place.get(int(key))
             if place is not None:
-                candidates[row] = self._fitting(self._images[place], problem.images[row])
+                candidates[row] = self._fitting(self._images[place], inputs.images[row])
         return candidates
 
     def _fitting(self, image: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -141,32 +136,3 @@ class SavedImages(Attack):
                 f"got {tuple(image.shape)}"
             )
         return image.to(like.device, like.dtype)
-
-
-def write_sets(
-    folder: Path, store: RunStore, entries: Sequence[Entry], shards: Sequence[Shard]
-) -> None:
-    """Write a file for each attack, and each defence that was attacked, into ``folder``.
-
-    Its images are those of the run's finished shards.
-    """
-    missing = {shard.name for shard in store.missing()}
-    for entry in entries:
-        kept = [
-            store.arrays(shard)
-            for shard in shards
-            if shard.trial == entry.name and shard.name not in missing
-        ]
-        parts = [arrays for arrays in kept if "images" in arrays]
-        if not parts:
-            continue
-        images, ids = (
-            torch.from_numpy(np.concatenate([part[key] for part in parts]))
-            for key in ("images", "ids")
-        )
-        trial = entry.trial
-        made_by = f"{trial.name}-{trial.protocol}"
-        if trial.threat == "adaptive":
-            made_by += f"-on-{entry.defences[0]}"
-        file = re.sub(r"[^\w.-]+", "_", f"adversarial-{made_by}.safetensors")
-        write_adversarial(folder / file, images, ids, attack=made_by, quick=trial.quick)

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.metadata import version
@@ -13,8 +14,9 @@ from torch import nn
 
 from bandlimiter.attacks import Attack
 from bandlimiter.data import ImageSet
-from bandlimiter.evaluation.values import hash_of
-from bandlimiter.tensors import place_of
+from bandlimiter.defence import PostAverage
+from bandlimiter.evaluation.values import changing, hash_of
+from bandlimiter.tensors import generator, model_logits, place_of
 
 _ROOMS = (
     *("tensors", "geometry", "sampling", "defence", "attacks", "models", "data"),
@@ -28,6 +30,20 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 def of_images(images: ImageSet) -> dict[str, Any]:
     """Describe a set of images: how many, and hashes of ids, labels and contents."""
     return {"number": len(images), "content": images.fingerprint()}
+
+
+def of_module(module: nn.Module, shape: Sequence[int]) -> str:
+    """Hash a model's weights and code; what answering an input [1, ...] changes is left out."""
+    inside = module.model if isinstance(module, PostAverage) else module
+    x = torch.rand(tuple(shape), generator=generator(0, "identity"))
+
+    def run(inputs: torch.Tensor) -> None:
+        device, dtype = place_of(inside)
+        devices = [device] if device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices):  # chance is left as it was
+            model_logits(inside, inputs.to(device, dtype))
+
+    return hash_of(module, frozenset(changing(inside, run, x)))
 
 
 def of_attack(attack: Attack) -> str:

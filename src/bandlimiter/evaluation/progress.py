@@ -2,33 +2,29 @@
 
 from collections.abc import Callable, Sequence
 
-from bandlimiter.attacks import Target
-from bandlimiter.evaluation.programme import Entry
-from bandlimiter.results.runs import Harvest, Shard
+from bandlimiter.attacks import AttackedModel
+from bandlimiter.evaluation.plan import Plan
+from bandlimiter.results.runs import Shard, ShardResult
 
 Progress = Callable[[int, int, str], None]
 """Called with rows done, rows in all, and what goes on."""
 
 
-class Teller:
+class ProgressReporter:
     """Counts rows as shards come in, and names what goes on.
 
     Parameters
     ----------
     progress
         Told of it; None for nobody.
-    entries
-        What is tried.
-    shards
-        All of the run.
+    plan
+        What is done.
     """
 
-    def __init__(
-        self, progress: Progress | None, entries: Sequence[Entry], shards: Sequence[Shard]
-    ) -> None:
+    def __init__(self, progress: Progress | None, plan: Plan) -> None:
         self._progress, self._doing = progress, "starting"
-        self._entries = {entry.name: entry for entry in entries}
-        self._total = sum(self._rows(shard) for shard in shards)
+        self._items = {item.name: item for item in plan.items}
+        self._total = sum(self._rows(shard) for shard in plan.shards)
         self._done = 0
 
     def resumed(self, missing: Sequence[Shard]) -> None:
@@ -37,13 +33,13 @@ class Teller:
 
     def started(self, shard: Shard) -> None:
         """See `executors.Watcher`."""
-        entry = self._entries.get(shard.trial)
-        if entry is None:
-            return self.tell(shard.trial)
-        how = f"on {entry.defences[0]}" if entry.attack is None else entry.trial.protocol
-        return self.tell(f"{entry.trial.name} {how}")
+        item = self._items.get(shard.item)
+        if item is None:
+            return self.tell("sanity checks")
+        how = f"on {item.defences[0]}" if item.attack is None else item.spec.protocol
+        return self.tell(f"{item.spec.name} {how}")
 
-    def finished(self, shard: Shard, harvest: Harvest) -> None:
+    def finished(self, shard: Shard, result: ShardResult) -> None:
         """See `executors.Watcher`."""
         self._done += self._rows(shard)
         self.tell(self._doing)
@@ -53,13 +49,13 @@ class Teller:
         self._doing = doing
         self._call(doing)
 
-    def beat(self, target: Target) -> None:
-        """Give a sign of life; a `Target`'s heartbeat."""
-        self._call(f"{self._doing}, {target.gradients:,} gradients, {target.queries:,} queries")
+    def heartbeat(self, attacked: AttackedModel) -> None:
+        """Give a sign of life; an `AttackedModel`'s heartbeat."""
+        self._call(f"{self._doing}, {attacked.gradients:,} gradients, {attacked.queries:,} queries")
 
     def _rows(self, shard: Shard) -> int:
-        entry = self._entries.get(shard.trial)
-        return 0 if entry is None else len(shard.images) * len(entry.defences)
+        item = self._items.get(shard.item)
+        return 0 if item is None else len(shard.images) * len(item.defences)
 
     def _call(self, what: str) -> None:
         if self._progress:

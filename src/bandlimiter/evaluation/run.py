@@ -1,28 +1,30 @@
 """A run: every image through every attack, both models judged, one row each (paper, 4.2)."""
 
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from bandlimiter.attacks import Attack
-from bandlimiter.data import Given
+from bandlimiter.data import ImagesLike
 from bandlimiter.errors import InputError
 from bandlimiter.evaluation.adaptive import Adaptive
-from bandlimiter.evaluation.adversarial_sets import write_sets
-from bandlimiter.evaluation.bench import EvaluationBench
+from bandlimiter.evaluation.adversarial_sets import write_adversarial
+from bandlimiter.evaluation.checking import conclude
+from bandlimiter.evaluation.crash_marker import crash_marker
 from bandlimiter.evaluation.executors import Executor, InProcess, run_shards
-from bandlimiter.evaluation.inspection import conclude
-from bandlimiter.evaluation.plan import Plan, plan_run
-from bandlimiter.evaluation.preflight import default_attacks
+from bandlimiter.evaluation.plan import Plan, make_plan
 from bandlimiter.evaluation.probe import MOST_SLICES, ChangedError
-from bandlimiter.evaluation.probing import probing
-from bandlimiter.evaluation.progress import Progress, Teller
-from bandlimiter.evaluation.recipe import EvaluationRecipe
+from bandlimiter.evaluation.progress import Progress, ProgressReporter
+from bandlimiter.evaluation.validation import default_attacks
+from bandlimiter.evaluation.worker import Worker
 from bandlimiter.results import NONE, OURS, Row, summarise
 from bandlimiter.results.runs import RunStore
 
@@ -49,7 +51,7 @@ class Evaluation:
 def evaluate(
     model: nn.Module,
     defence: nn.Module,
-    data: Given,
+    data: ImagesLike,
     attacks: Sequence[str | Attack] | None = None,
     *,
     protocol: str = "both",
@@ -57,7 +59,7 @@ def evaluate(
     threat: str = "both",
     targets: str | Path | torch.Tensor | None = None,
     adaptive: Adaptive | None = None,
-    rivals: Sequence[str] = (),
+    baselines: Sequence[str] = (),
     others: Mapping[str, nn.Module] | None = None,
     out: Path | str | None = None,
     seed: int = 0,
@@ -69,6 +71,7 @@ def evaluate(
     shard_images: int | None = None,
     settings: dict[str, Any] | None = None,
     progress: Progress | None = None,
+    rivals: Sequence[str] = (),
 ) -> Evaluation:
     """Attack the plain and the defended model; judge both on the same images.
 
@@ -108,11 +111,11 @@ def evaluate(
         not attacked.
     adaptive
         How the defended model itself is attacked; the defaults of `Adaptive` where omitted.
-    rivals
+    baselines
         Names of other defences at hand (``one-neighbour``, ``gaussian``, ``ball``,
         ``bit-depth``, ``jpeg``), judged and attacked beside a `PostAverage`.
     others
-        More defended models by name, judged and attacked beside; no name that a rival, the run's
+        More defended models by name, judged and attacked beside; no name that a baseline, the run's
         own defence (``post-averaging``) or the plain model (``none``) has.
     out
         The run's folder: rows as they come, adversarial images, timings, settings and the
@@ -141,6 +144,8 @@ def evaluate(
         More facts to keep with the result.
     progress
         Called as rows come.
+    rivals
+        The name of ``baselines`` before; kept for one version.
 
     Returns
     -------
@@ -161,7 +166,11 @@ def evaluate(
         defence without a gradient where no stage of the cascade can do without. What befalls
         later images only is kept in their rows, as ``error``; this comes where no image is left.
     """
-    plan = plan_run(
+    if rivals:
+        warnings.warn(
+            "evaluate(rivals=...) is called baselines=...", DeprecationWarning, stacklevel=2
+        )
+    plan = make_plan(
         model,
         defence,
         data,
@@ -170,7 +179,7 @@ def evaluate(
         epsilon=epsilon,
         threat=threat,
         adaptive=adaptive,
-        rivals=rivals,
+        baselines=[*baselines, *rivals],
         others=others,
         seed=seed,
         quick=quick,
@@ -182,46 +191,72 @@ def evaluate(
         targets=targets,
         kept=out is not None,
     )
-    return carry_out(plan, None if out is None else Path(out).absolute(), executor, progress)
+    return run_plan(plan, None if out is None else Path(out).absolute(), executor, progress)
 
 
-def carry_out(
+def run_plan(
     plan: Plan,
     folder: Path | None,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Do what is left of a planned run; see `evaluate`."""
-    workers = executor or InProcess()
-    teller = Teller(progress, plan.setup.entries, plan.shards)
-    with probing(folder, len(plan.setup.images)) as probe:
-        recipe = EvaluationRecipe(plan.setup, probe)
-        bench = recipe.build(teller.beat)  # refuses what does not fit, before the run is opened
+    executor = executor or InProcess()
+    reporter = ProgressReporter(progress, plan)
+    with crash_marker(folder, len(plan.images)) as probe:
+        worker = Worker(plan, probe)
+        worker.start(reporter.heartbeat)  # refuses what does not fit, before the run is opened
     # What is not kept needs no name.
-    identity = {} if folder is None else plan.identity(workers.threads)
+    identity = {} if folder is None else plan.identity(executor.threads)
     with RunStore(folder, identity, plan.shards, settings=plan.facts) as store:
-        _require_same_answers(plan, store, bench)
+        _require_same_answers(plan, store, worker)
         try:
-            teller.resumed(store.missing())
-            run_shards(store, recipe, workers, bench=bench, watcher=teller)
+            reporter.resumed(store.missing())
+            run_shards(store, worker, executor, reporter)
         finally:  # whatever ends the run, what was found is kept
-            if folder is not None and plan.setup.keep_images:
-                write_sets(folder, store, plan.setup.entries, plan.shards)
+            if folder is not None and plan.keep_images:
+                _write_sets(folder, store, plan)
         rows = store.rows()
-        tables = _tables(plan, rows, store.facts(plan.shards[-1]).get("findings", []))
+        tables = _tables(plan, rows, store.facts(plan.checks).get("findings", []))
         store.write_document(RESULT, tables)
-        teller.tell("done")
+        reporter.tell("done")
     return Evaluation(rows, tables)
 
 
-def _require_same_answers(plan: Plan, store: RunStore, bench: EvaluationBench) -> None:
+def _write_sets(folder: Path, store: RunStore, plan: Plan) -> None:
+    """Write a file for each attack, and each defence that was attacked, into ``folder``.
+
+    Its images are those of the run's finished shards.
+    """
+    missing = {shard.name for shard in store.missing()}
+    for item in plan.items:
+        kept = [
+            store.arrays(shard)
+            for shard in plan.shards
+            if shard.item == item.name and shard.name not in missing
+        ]
+        parts = [arrays for arrays in kept if "images" in arrays]
+        if not parts:
+            continue
+        images, ids = (
+            torch.from_numpy(np.concatenate([part[key] for part in parts]))
+            for key in ("images", "ids")
+        )
+        made_by = f"{item.spec.name}-{item.spec.protocol}"
+        if item.spec.threat == "adaptive":
+            made_by += f"-on-{item.defences[0]}"
+        file = re.sub(r"[^\w.-]+", "_", f"adversarial-{made_by}.safetensors")
+        write_adversarial(folder / file, images, ids, attack=made_by, quick=item.spec.quick)
+
+
+def _require_same_answers(plan: Plan, store: RunStore, worker: Worker) -> None:
     """Refuse (ChangedError) to go on with models that answer otherwise than at the start."""
     left = {shard.name for shard in store.missing()}
-    asked = (shard for shard in plan.shards if shard.trial == plan.setup.entries[0].name)
+    asked = (shard for shard in plan.shards if shard.item == plan.items[0].name)
     for shard in islice((shard for shard in asked if shard.name not in left), MOST_SLICES):
         try:
             if "probe" in (facts := store.facts(shard)):
-                bench.require_same(facts["probe"])
+                worker.require_same(facts["probe"])
         except ChangedError as error:
             raise ChangedError(f"{error}; name another folder than {store.folder}") from None
 
@@ -234,4 +269,4 @@ def _tables(plan: Plan, rows: list[Row], found: Sequence[dict[str, Any]]) -> dic
             raise InputError(
                 f"expected at least one image that {who} answers, it failed on all: {errors[0]}"
             )
-    return summarise(rows, plan.facts, conclude(found, rows, plan.setup.adaptive))
+    return summarise(rows, plan.facts, conclude(found, rows, plan.adaptive))

@@ -4,10 +4,10 @@ from bandlimiter.geometry.bounds import max_regions
 from bandlimiter.geometry.cones import Cones, cone_decomposition
 from bandlimiter.geometry.enumeration import enumerate_regions
 from bandlimiter.geometry.graph import Graph, read_graph
+from bandlimiter.geometry.matrices import read_network
 from bandlimiter.geometry.maximal import MaximalRegions, maximal_regions
 from bandlimiter.geometry.network import PiecewiseLinear
-from bandlimiter.geometry.reading import read_network
-from bandlimiter.geometry.regions import Regions
+from bandlimiter.geometry.regions import Regions, triangulate
 from bandlimiter.geometry.segment import SegmentCrossings, segment_crossings
 from bandlimiter.geometry.tracing import (
     LineTrace,
@@ -19,7 +19,7 @@ from bandlimiter.geometry.tracing import (
     trace_line,
     trace_plane,
 )
-from bandlimiter.geometry.triangulation import Triangulation, triangulate
+from bandlimiter.geometry.triangulation import Triangulation
 
 __all__ = [
     "Cones",

@@ -9,8 +9,8 @@ from torch import nn
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.geometry.box import read_box
 from bandlimiter.geometry.enumeration import enumerate_regions
+from bandlimiter.geometry.matrices import read_network
 from bandlimiter.geometry.network import Affine, Bend, PiecewiseLinear
-from bandlimiter.geometry.reading import read_network
 
 Floats = NDArray[np.float64]
 

@@ -16,8 +16,8 @@ from torch import nn
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.box import read_box
 from bandlimiter.geometry.cells import CellComplex, UnresolvedError
+from bandlimiter.geometry.matrices import read_network
 from bandlimiter.geometry.network import Affine, Bend, PiecewiseLinear, Registers, Sum
-from bandlimiter.geometry.reading import read_network
 from bandlimiter.geometry.regions import Regions
 
 Floats = NDArray[np.float64]

@@ -1,7 +1,10 @@
-"""A network as affine pieces: a few kinds of steps on named registers, in float64.
+"""A small network as float64 matrices on flat inputs: what enumeration and transforms work on.
 
-This is the one form in which enumeration, tracing and transforms see a network. A step reads
-registers and writes a new one, so that residual sums need no special case.
+The second of two forms of a network. `matrices.read_network` makes it from the first, a
+`graph.Graph`, whose steps call PyTorch on tensors of any size and which tracing works on.
+Enumeration needs each layer's matrix itself: its rows are the hyperplanes, its moduli the scale
+of rounding. A step reads numbered registers and writes a new one, so that residual sums need no
+special case.
 """
 
 from collections.abc import Callable

@@ -213,6 +213,20 @@ class Regions:
         return np.bincount(found[found >= 0], minlength=len(self))
 
 
+def triangulate(regions: Regions) -> Triangulation:
+    """Cut regions into simplices whose vertices are vertices of the regions.
+
+    Two regions cut their common facet alike. A simplex may have no volume within rounding where
+    a region is as flat; it contributes nothing.
+
+    Returns
+    -------
+    Triangulation
+        With ``owners`` numbering regions.
+    """
+    return regions.triangulation
+
+
 def _as_keys(packed: NDArray[np.uint8]) -> NDArray[np.void]:
     """View each row of bytes as one value that sorts and compares."""
     wide = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, 1))))  # H = 0 needs a byte too

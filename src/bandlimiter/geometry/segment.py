@@ -10,8 +10,8 @@ from torch import nn
 
 from bandlimiter.errors import InputError
 from bandlimiter.geometry.enumeration import enumerate_regions
+from bandlimiter.geometry.matrices import read_network
 from bandlimiter.geometry.network import PiecewiseLinear
-from bandlimiter.geometry.reading import read_network
 from bandlimiter.tensors import as_float64
 
 

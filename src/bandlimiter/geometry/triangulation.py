@@ -4,15 +4,11 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandlimiter.tensors.compiled import compiled
-
-if TYPE_CHECKING:
-    from bandlimiter.geometry.regions import Regions
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -48,26 +44,15 @@ class Triangulation:
         return totals
 
 
-def triangulate(regions: "Regions") -> Triangulation:
-    """Cut regions into simplices whose vertices are vertices of the regions.
-
-    Each region is joined from its vertex of the lowest number to the simplices of the
-    facets that do not contain it, and facets likewise ("pulling" triangulation). Two
-    regions thus cut their common facet alike. A simplex may have no volume within rounding
-    where a region is as flat; it contributes nothing.
-
-    Returns
-    -------
-    Triangulation
-        With ``owners`` numbering regions.
-    """
-    return regions.triangulation
-
-
 def triangulate_faces(
     faces: Sequence[tuple[Ids, Ids]], vertices: Floats, dim: int
 ) -> Triangulation:
-    """Triangulate all faces of dimension ``dim``, given facet lists from vertices upwards."""
+    """Triangulate all faces of dimension ``dim``, given facet lists from vertices upwards.
+
+    Each face is joined from its vertex of the lowest number to the simplices of the facets that
+    do not contain it, and facets likewise ("pulling" triangulation). Two faces thus cut their
+    common facet alike.
+    """
     simplices = np.arange(len(vertices))[:, None]
     begin = np.arange(len(vertices) + 1)
     lowest = np.arange(len(vertices))

@@ -9,16 +9,16 @@ import torch
 from torch import nn
 
 from bandlimiter.acceleration.precision import has_bfloat16
-from bandlimiter.data import Given, ImageSet, as_images, image_digests
+from bandlimiter.data import ImageSet, ImagesLike, as_images, image_digests
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.fingerprints import of_images
 from bandlimiter.evaluation.values import hash_of
 from bandlimiter.hardening.batches import AUGMENTATIONS, Augment, Batches, resolve_augment, split
 from bandlimiter.hardening.checkpoint import RunFolder, read_log
 from bandlimiter.hardening.noise import require_given
-from bandlimiter.hardening.outcome import Hardened, describe, store
 from bandlimiter.hardening.recalibration import batch_norms, compute_statistics, require_sigma
 from bandlimiter.hardening.recipes import Recipe, resolve_recipe
+from bandlimiter.hardening.result import Hardened, describe, store
 from bandlimiter.hardening.run import Progress, Run
 from bandlimiter.hardening.training import Settings, trained_parameters
 from bandlimiter.models import Classifier, load_weights
@@ -41,7 +41,7 @@ RATE, BATCH = 0.05, 128
 @torch.enable_grad()
 def harden(
     model: nn.Module | Classifier,
-    data: Given,
+    data: ImagesLike,
     *,
     sigma: float,
     recipe: str | Recipe = "consistency",

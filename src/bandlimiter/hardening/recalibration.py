@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bandlimiter.data import Given, ImageSet, as_images, image_digests
+from bandlimiter.data import ImageSet, ImagesLike, as_images, image_digests
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.fingerprints import of_images
 from bandlimiter.evaluation.values import hash_of
 from bandlimiter.hardening.batches import split
 from bandlimiter.hardening.checkpoint import COLUMNS, Row, RunFolder
-from bandlimiter.hardening.measuring import measure
 from bandlimiter.hardening.noise import add_noise, require_given
-from bandlimiter.hardening.outcome import Hardened, describe, store
+from bandlimiter.hardening.noisy_accuracy import measure
+from bandlimiter.hardening.result import Hardened, describe, store
 from bandlimiter.models import Classifier
 from bandlimiter.tensors import (
     copied,
@@ -36,7 +36,7 @@ IMAGES = 5000
 
 def recalibrate(
     model: nn.Module,
-    images: Given | torch.Tensor,
+    images: ImagesLike | torch.Tensor,
     sigma: float,
     *,
     most: int = IMAGES,
@@ -218,7 +218,7 @@ def _collecting(layers: list[_BatchNorm]) -> Iterator[None]:
             layer.eval()
 
 
-def _unlabelled(images: Given | torch.Tensor) -> ImageSet:
+def _unlabelled(images: ImagesLike | torch.Tensor) -> ImageSet:
     if isinstance(images, torch.Tensor):
         return as_images((images, torch.zeros(len(images), dtype=torch.int64)))
     return as_images(images)

@@ -12,7 +12,7 @@ from bandlimiter.data import ImageSet
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.hardening.batches import Batches
 from bandlimiter.hardening.checkpoint import Row, RunFolder
-from bandlimiter.hardening.measuring import Accuracy, measure
+from bandlimiter.hardening.noisy_accuracy import Accuracy, measure
 from bandlimiter.hardening.training import Settings, Training
 
 _SAFE = 0.97

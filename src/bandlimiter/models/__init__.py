@@ -7,10 +7,10 @@ from bandlimiter.models.boundary import closest_to_boundary
 from bandlimiter.models.checkpoints import load_weights, read_weights
 from bandlimiter.models.cifar_resnet import CifarResNet
 from bandlimiter.models.classifier import Classifier
+from bandlimiter.models.families import FAMILIES, load_model
 from bandlimiter.models.perceptron import ACTIVATIONS, build_perceptron
 from bandlimiter.models.perceptron_files import load_perceptron, save_perceptron
 from bandlimiter.models.perceptron_training import train_perceptron
-from bandlimiter.models.registry import FAMILIES, load_model
 from bandlimiter.models.small_network import load_small_network
 
 __all__ = [

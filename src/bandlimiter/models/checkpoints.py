@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from bandlimiter.errors import LoadError
-from bandlimiter.models.fitting import Fit, Table, fits, is_average, is_harmless, tables
+from bandlimiter.models.key_matching import (
+    KeyMatch,
+    StateDict,
+    is_average,
+    is_harmless,
+    key_matches,
+    state_dicts,
+)
 from bandlimiter.models.weight_files import Unread, read_content
 
 logger = logging.getLogger(__name__)
@@ -62,20 +69,20 @@ def read_weights(path: Path, key: str | None = None) -> dict[str, torch.Tensor]:
     LoadError
         If the file is missing, damaged, needs code to be run, or holds no weights or several.
     """
-    found = _tables(path)
+    found = _state_dicts(path)
     if key is not None:
-        chosen = [table for table in found if table.path == f"{key.rstrip('.')}."]
+        chosen = [each for each in found if each.path == f"{key.rstrip('.')}."]
     else:
-        plain = [table for table in found if not is_average(table.path)] or found
-        usual = [table for table in plain if table.path.rstrip(".") in _WRAPPERS[1:]]
+        plain = [each for each in found if not is_average(each.path)] or found
+        usual = [each for each in plain if each.path.rstrip(".") in _WRAPPERS[1:]]
         chosen = plain if len(plain) == 1 else usual
     if len(chosen) != 1:
-        raise _undecided(path, key, [table.path.rstrip(".") for table in chosen or found])
-    (table,) = chosen
-    for name, value in table.entries.items():
+        raise _undecided(path, key, [each.path.rstrip(".") for each in chosen or found])
+    (state_dict,) = chosen
+    for name, value in state_dict.entries.items():
         if not isinstance(value, torch.Tensor):
             raise LoadError(f"expected only tensors in {path}, but {name!r} is {_kind(value)}")
-    return table.tensors
+    return state_dict.tensors
 
 
 def load_weights(
@@ -117,32 +124,32 @@ def load_weights(
         unless ``key`` names it.
     """
     key = None if key is None else key.rstrip(".")
-    found = _tables(path)
-    candidates = fits(found, network.state_dict(), rename, key)
-    complete = [fit for fit in candidates if fit.complete]
-    chosen = [fit for fit in complete if not is_average(fit.name)] or complete
+    found = _state_dicts(path)
+    candidates = key_matches(found, network.state_dict(), rename, key)
+    complete = [match for match in candidates if match.complete]
+    chosen = [match for match in complete if not is_average(match.name)] or complete
     if len(chosen) > 1 or (not candidates and key is not None):
-        named = [fit.name for fit in chosen] or [table.path.rstrip(".") for table in found]
+        named = [match.name for match in chosen] or [each.path.rstrip(".") for each in found]
         raise _undecided(path, key, named)
-    fit = chosen[0] if chosen else None
-    if fit is None:
+    match = chosen[0] if chosen else None
+    if match is None:
         raise _unfit(path, network, *candidates)
-    _require_nothing_lost(path, fit, key)
-    _tell(path, fit, [other.name for other in complete if other is not fit])
+    _require_nothing_lost(path, match, key)
+    _tell(path, match, [other.name for other in complete if other is not match])
     on_meta = any(value.is_meta for value in network.state_dict().values())
     try:
-        network.load_state_dict(fit.weights, strict=False, assign=on_meta)
+        network.load_state_dict(match.weights, strict=False, assign=on_meta)
     except RuntimeError as error:  # kinds of tensors that cannot be copied to each other
         reason = " ".join(str(error).split())
         raise LoadError(
             f"expected weights that can be copied from {path.name}: {reason}"
         ) from error
-    return fit.name
+    return match.name
 
 
-def _tables(path: Path) -> list[Table]:
+def _state_dicts(path: Path) -> list[StateDict]:
     content = read_content(path)
-    found = tables(content)
+    found = state_dicts(content)
     if found:
         return found
     if isinstance(content, Unread):
@@ -178,7 +185,7 @@ def _undecided(path: Path, key: str | None, names: Sequence[str]) -> LoadError:
     )
 
 
-def _unfit(path: Path, network: nn.Module, closest: Fit | None = None) -> LoadError:
+def _unfit(path: Path, network: nn.Module, closest: KeyMatch | None = None) -> LoadError:
     if closest is None:
         count = len(network.state_dict())
         counts = f"{count} missing, and none of its names is the network's"
@@ -188,7 +195,7 @@ def _unfit(path: Path, network: nn.Module, closest: Fit | None = None) -> LoadEr
             f"{_some('of another shape or type', closest.misshapen)}"
         )
         for name in closest.missing:
-            value = closest.table.entries.get(closest.prefix + name)
+            value = closest.state_dict.entries.get(closest.prefix + name)
             if value is not None:
                 counts += f"; {name!r} is {_kind(value)}, no tensor"
                 break
@@ -198,29 +205,29 @@ def _unfit(path: Path, network: nn.Module, closest: Fit | None = None) -> LoadEr
     )
 
 
-def _require_nothing_lost(path: Path, fit: Fit, key: str | None) -> None:
+def _require_nothing_lost(path: Path, match: KeyMatch, key: str | None) -> None:
     """Refuse to leave out tensors that answers may depend on, unless told to."""
-    lost = [name for name in fit.aside if not is_harmless(name)]
-    if lost and key != fit.name:
+    lost = [name for name in match.aside if not is_harmless(name)]
+    if lost and key != match.name:
         raise LoadError(
-            f"expected weights for this architecture in {path.name}: {fit.name!r} fits, but "
+            f"expected weights for this architecture in {path.name}: {match.name!r} fits, but "
             f"{_some('tensors lie', lost)} beside it; if they are of no use, give --weights-key "
-            f"{fit.name}"
+            f"{match.name}"
         )
 
 
-def _tell(path: Path, fit: Fit, others: Sequence[str]) -> None:
+def _tell(path: Path, match: KeyMatch, others: Sequence[str]) -> None:
     if others:
         logger.warning(
             "%s: loaded %s, and not %s, which fits too; --weights-key KEY chooses",
             path.name,
-            fit.name or "the whole file",
+            match.name or "the whole file",
             ", ".join(others),
         )
-    elif is_average(fit.name):
-        logger.warning("%s: loaded %s, an average over training", path.name, fit.name)
-    if fit.aside:
-        logger.warning("%s: left out %s", path.name, ", ".join(fit.aside[:5]))
+    elif is_average(match.name):
+        logger.warning("%s: loaded %s, an average over training", path.name, match.name)
+    if match.aside:
+        logger.warning("%s: left out %s", path.name, ", ".join(match.aside[:5]))
 
 
 def _some(what: str, names: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """A hardened folder as a model: the architecture that its card names, with its weights."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,17 +13,20 @@ from bandlimiter.models.classifier import Classifier
 
 _PACKAGED = "sample-hardened"
 
+LoadBase = Callable[[str, Path], Classifier]
+"""A model by name, with weights from a file: what the card's base is built with."""
 
-def load_hardened(name: str, weights: WeightsFile | None) -> Classifier | None:
+
+def load_hardened(name: str, weights: WeightsFile | None, load_base: LoadBase) -> Classifier | None:
     """``DIR``, as ``bandlimiter harden --out DIR`` wrote it, or ``sample-hardened``, packaged."""
     if name == _PACKAGED:
         with as_file(files("bandlimiter.assets") / _PACKAGED) as folder:
-            return _load(name, folder, weights)
+            return _load(name, folder, weights, load_base)
     folder = Path(name)
-    return _load(name, folder, weights) if folder.is_dir() else None
+    return _load(name, folder, weights, load_base) if folder.is_dir() else None
 
 
-def _load(name: str, folder: Path, weights: WeightsFile | None) -> Classifier:
+def _load(name: str, folder: Path, weights: WeightsFile | None, load_base: LoadBase) -> Classifier:
     if weights is not None:
         raise ConfigurationError(f"expected no weights for {name}, which has its own")
     if not (folder / CARD).is_file():
@@ -43,10 +47,8 @@ def _load(name: str, folder: Path, weights: WeightsFile | None) -> Classifier:
             f"Python; give what builds it: --model MODULE:FACTORY --weights {folder / WEIGHTS} "
             f"--sigma {card.sigma:g}"
         )
-    from bandlimiter.models.registry import load_model  # which knows this file
-
     try:
-        built = load_model(cifar.architecture(base), folder / WEIGHTS)
+        built = load_base(cifar.architecture(base), folder / WEIGHTS)
     except BandlimiterError as error:
         raise LoadError(
             f"expected {base!r}, which {name} was made from: {error}; or give what builds it: "

@@ -11,7 +11,7 @@ from rich.text import Text
 from bandlimiter.report.paper import TABLE1, PaperRow, is_paper_s_defence
 from bandlimiter.report.side_by_side import side_by_side
 from bandlimiter.report.targeted import target_tables
-from bandlimiter.results.names import attack_name
+from bandlimiter.results.attack_names import attack_name
 
 _PROTOCOLS = {
     "minimal": "minimal: the smallest perturbation found, counted if within the budget",

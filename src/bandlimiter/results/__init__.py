@@ -1,7 +1,7 @@
 """What a run leaves behind: rows, their store, and what can be said from them. No torch."""
 
-from bandlimiter.results.reading import read_rows
 from bandlimiter.results.rows import CASCADE, NONE, OURS, SMALLEST, Row, Status
+from bandlimiter.results.run_rows import read_rows
 from bandlimiter.results.statistics import Difference, Rate, mcnemar, paired_difference, rate
 from bandlimiter.results.summary import summarise
 

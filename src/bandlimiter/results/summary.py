@@ -1,4 +1,4 @@
-"""From rows to the JSON document: the paper's Table 1, the worst case, who withstands what."""
+"""From rows to the JSON document: the paper's Table 1, the worst case, defences side by side."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from bandlimiter.results.budgets import smallest_budgets
-from bandlimiter.results.contenders import Grid, contenders
+from bandlimiter.results.compare_defences import Correctness, compare_defences
 from bandlimiter.results.rows import OURS, Row, Status
 from bandlimiter.results.statistics import mcnemar, rate, rate_entries
 from bandlimiter.results.targeted import targeted_entry, targeted_lines
@@ -14,7 +14,10 @@ from bandlimiter.results.verdict import verdict
 
 
 def summarise(
-    rows: Sequence[Row], settings: dict[str, Any], warnings: Sequence[dict[str, Any]] = ()
+    rows: Sequence[Row],
+    settings: dict[str, Any],
+    warnings: Sequence[dict[str, Any]] = (),
+    defence: str = OURS,
 ) -> dict[str, Any]:
     """Return the JSON document of an evaluation.
 
@@ -27,6 +30,8 @@ def summarise(
         Repeated in the document.
     warnings
         What checks found, each with ``kind``, ``about`` and ``message``; repeated.
+    defence
+        The one that ``clean``, ``results``, ``worst_case`` and ``verdict`` are about.
 
     Returns
     -------
@@ -39,10 +44,10 @@ def summarise(
         its Wilson 95 % interval under the same key with ``_interval``; a rate of nothing is
         None.
     """
-    grid = Grid(rows)
+    correctness = Correctness(rows, defence)
     failed = [row for row in rows if row.error is not None]
     rows = [row for row in rows if row.error is None]
-    own = [row for row in rows if row.defence == OURS]
+    own = [row for row in rows if row.defence == defence]
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in own:
         groups[row.attack, row.protocol, row.threat].append(row)
@@ -50,14 +55,14 @@ def summarise(
         "settings": settings,
         "clean": _clean(own),
         "results": [_result(group) for group in groups.values()],
-        "worst_case": grid.worst_case(),
-        "side_by_side": contenders(grid),
-        "targeted": targeted_lines([*rows, *failed]),
+        "worst_case": correctness.worst_case(),
+        "side_by_side": compare_defences(correctness),
+        "targeted": targeted_lines([*rows, *failed], defence),
         "smallest_budgets": smallest_budgets(rows),
         "failed": _failed(failed),
         "warnings": list(warnings),
     }
-    document["verdict"] = verdict(document)
+    document["verdict"] = verdict(document, defence)
     return document
 
 

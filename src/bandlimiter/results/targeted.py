@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from bandlimiter.results.contenders import COLUMNS, column_of
+from bandlimiter.results.compare_defences import COLUMNS, column_of
 from bandlimiter.results.rows import NONE, OURS, Row
 from bandlimiter.results.statistics import Rate, rate, rate_entries
 
@@ -37,8 +37,8 @@ def targeted_entry(rows: Sequence[Row]) -> dict[str, Any] | None:
     }
 
 
-def targeted_lines(rows: Sequence[Row]) -> list[dict[str, Any]] | None:
-    """Return a line for each defence, ours first, the plain model last; None if untargeted.
+def targeted_lines(rows: Sequence[Row], defence: str = OURS) -> list[dict[str, Any]] | None:
+    """Return a line for each defence, ``defence`` first, the plain model last; None if untargeted.
 
     For each kind of attack that was tried: the share of attacked images that reach their
     target under at least one attack of the kind, with interval, and ``KIND_attacked``, how many
@@ -50,10 +50,10 @@ def targeted_lines(rows: Sequence[Row]) -> list[dict[str, Any]] | None:
     lost: dict[tuple[str, str], set[int]] = defaultdict(set)
     for row in rows:
         answers = [(row.defence, row.defended_at_target)]
-        if row.defence == OURS and not row.adaptive:
+        if row.defence == defence and not row.adaptive:
             answers.append((NONE, row.plain_at_target))
-        for defence, reached in answers:
-            key = defence, column_of(row)
+        for answering, reached in answers:
+            key = answering, column_of(row)
             if row.error is not None:
                 lost[key].add(row.image)
             elif row.attacked:
@@ -61,7 +61,7 @@ def targeted_lines(rows: Sequence[Row]) -> list[dict[str, Any]] | None:
     names = {row.defence for row in rows} | {NONE}
     return [
         {"defence": name, **_line(name, hit, lost)}
-        for name in sorted(names, key=lambda name: (name != OURS, name == NONE, name))
+        for name in sorted(names, key=lambda name: (name != defence, name == NONE, name))
     ]
 
 
@@ -83,10 +83,10 @@ def _line(
     return line
 
 
-def targeted_verdict(document: dict[str, Any]) -> str:
+def targeted_verdict(document: dict[str, Any], defence: str = OURS) -> str:
     """Say how often the targets were reached, and what does not follow from it."""
     lines = {line["defence"]: line for line in document["targeted"]}
-    ours, plain = lines.get(OURS, {}), lines[NONE]
+    ours, plain = lines.get(defence, {}), lines[NONE]
     said = [
         f"With {what}, targeted attacks on the plain model reach their target on "
         f"{_percent(plain, kind)} of the attacked images; of these images the defended model "
@@ -97,7 +97,7 @@ def targeted_verdict(document: dict[str, Any]) -> str:
     if "adaptive" in ours:
         beside = f" (undefended: {_percent(plain, 'adaptive')})" if "adaptive" in plain else ""
         said.append(
-            "Targeted attacks that know the defence reach their target on "
+            "Targeted adaptive attacks reach their target on "
             f"{_percent(ours, 'adaptive')} of the attacked images{beside}."
         )
     if not said:

@@ -14,7 +14,7 @@ _KINDS = {
 }
 
 
-def verdict(document: dict[str, Any]) -> str:
+def verdict(document: dict[str, Any], defence: str = OURS) -> str:
     """Say what follows from a summary, and what does not.
 
     Parameters
@@ -22,11 +22,13 @@ def verdict(document: dict[str, Any]) -> str:
     document
         ``results``, ``side_by_side``, ``worst_case``, ``targeted`` and ``warnings`` as
         `summarise` makes them.
+    defence
+        The one that it is about.
     """
     if document["targeted"] is None:
-        parts = [_brought_back(document), _attacked(document), _caveat(document)]
+        parts = [_brought_back(document), _attacked(document, defence), _caveat(document)]
     else:
-        parts = [targeted_verdict(document)]
+        parts = [targeted_verdict(document, defence)]
     said = " ".join(part for part in parts if part) or _NOTHING
     return " ".join(part for part in (said, _failed(document), _warned(document)) if part)
 
@@ -44,10 +46,10 @@ def _brought_back(document: dict[str, Any]) -> str:
     )
 
 
-def _attacked(document: dict[str, Any]) -> str:
-    """What is left under attacks that know the defence."""
+def _attacked(document: dict[str, Any], defence: str) -> str:
+    """What is left under adaptive attacks."""
     lines = {line["defence"]: line for line in document["side_by_side"]}
-    ours, plain = lines.get(OURS, {}), lines.get(NONE, {})
+    ours, plain = lines.get(defence, {}), lines.get(NONE, {})
     if ours.get("adaptive") is None:
         worst = document["worst_case"]["accuracy"]
         return (
@@ -57,13 +59,13 @@ def _attacked(document: dict[str, Any]) -> str:
         )
     left, clean = ours["adaptive"], ours["clean"]
     if clean == 0:
-        return "The defended model is right on no image, so attacks that know it had nothing to do."
+        return "The defended model is right on no image, so adaptive attacks had nothing to do."
     quick = any(each["quick"] for each in document["results"] if each["threat"] == "adaptive")
     beside = (
         "" if plain.get("adaptive") is None else f" (undefended: {_percent(plain['adaptive'])})"
     )
     return (
-        f"{'Quick attacks' if quick else 'Attacks'} that know the defence leave "
+        f"{'Quick adaptive' if quick else 'Adaptive'} attacks, which know the defence, leave "
         f"{_percent(left)} of the images right{beside}, of {_percent(clean)} without attack: "
         f"{_conclusion(ours, plain)}."
     )

@@ -14,6 +14,8 @@ from typing_extensions import override
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_PACKAGE = Path(__file__).parents[1]
+
 
 def compiled(function: Callable[P, T]) -> Callable[P, T]:
     """Compile a loop over numpy arrays with numba, at its first call.
@@ -25,7 +27,7 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
     """
     # numba names the file by this. It notices a change of the function's own file, but not
     # of another one whose compiled functions it calls: without the mark, stale code runs.
-    function.__qualname__ = f"{function.__qualname__}-{_mark()}"
+    function.__qualname__ = f"{function.__qualname__}-{_mark(_PACKAGE)}"
     loop: Any = njit(nogil=True, error_model="numpy")(function)
     with suppress(RuntimeError):  # nowhere to keep it
         loop._cache = _Kept(function)  # type: ignore[no-untyped-call]
@@ -52,8 +54,8 @@ class _Kept(FunctionCache):
 
 
 @cache
-def _mark() -> str:
-    """Return a short name for the state of all compiled loops of the package."""
-    sources = sorted(Path(__file__).parents[1].glob("*/*.py"))
+def _mark(package: Path) -> str:
+    """Return a short name for the state of all compiled loops in a folder, however deep."""
+    sources = sorted(package.rglob("*.py"))
     texts = [text for text in (path.read_bytes() for path in sources) if b"@compiled" in text]
     return hashlib.sha256(b"".join(texts)).hexdigest()[:12]

@@ -48,7 +48,7 @@ def test_what_concerns_the_run_ends_it_and_blames_no_shard(
         run(tmp_path / "run", toy, InProcess(1), 2)
     store = run(tmp_path / "run", toy, InProcess(1), 2)
     assert store.rows() == undisturbed(tmp_path, 2)
-    # A shard that is blamed is done in a child, which would have built a bench of its own.
+    # A shard that is blamed is done in a child, which would have started a worker of its own.
     assert len(list(tmp_path.glob("built-*"))) == 1
 
 
@@ -61,7 +61,7 @@ def test_threads_are_set_for_the_work_alone(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
     class Full(RunStore):
-        def put(self, shard, harvest):
+        def put(self, shard, result):
             raise OSError("no space left")
 
         def release(self, shard):

@@ -38,7 +38,7 @@ def undisturbed(folder: Path, shards: int) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_two_processes_give_the_bytes_of_one(tmp_path: Path) -> None:
     run(tmp_path / "run", Toy(tmp_path / "two"), TWO, 5)
-    assert len(list((tmp_path / "two").glob("built-*"))) == 2  # a bench a worker, and no more
+    assert len(list((tmp_path / "two").glob("built-*"))) == 2  # one per process, and no more
     assert shard_files(tmp_path / "run") == undisturbed(tmp_path, 5)
 
 
@@ -89,7 +89,7 @@ def test_a_driver_that_ends_leaves_no_orphan_and_goes_on_later(tmp_path: Path, h
     assert shard_files(tmp_path / "run") == undisturbed(tmp_path, 4)
 
 
-def test_a_bench_that_cannot_be_built_ends_the_run_in_one_line(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_ends_the_run_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         run(None, Toy(tmp_path, building="configuration"), Processes(1, 1), 2)
     assert str(caught.value) == "expected sense, got none"

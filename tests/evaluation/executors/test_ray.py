@@ -63,7 +63,7 @@ def test_poison_is_set_aside_and_stdout_stays_clean(
 
 
 @pytest.mark.usefixtures("ray")
-def test_a_bench_that_cannot_be_built_ends_the_run(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         run(None, Toy(tmp_path, building="configuration"), RayCluster(1, 1), 2)
     assert str(caught.value) == "expected sense, got none"

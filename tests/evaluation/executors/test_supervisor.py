@@ -12,9 +12,9 @@ from bandlimiter.errors import (
     MissingExtraError,
     NoGradientError,
 )
-from bandlimiter.evaluation.executors.crew import Place, Task
 from bandlimiter.evaluation.executors.outcomes import Died, Outcome, Raised, Stopped, attempt
 from bandlimiter.evaluation.executors.supervisor import Supervisor
+from bandlimiter.evaluation.executors.worker_pool import Place, Task
 from bandlimiter.results.runs import RunStore
 from tests.evaluation.executors.toy import OddError, Toy, plan
 
@@ -22,10 +22,10 @@ from tests.evaluation.executors.toy import OddError, Toy, plan
 class Written:
     """One worker. ``fates``: image -> outcomes in turn, then it is well."""
 
-    shelters = True
+    isolates = True
 
     def __init__(self, toy: Toy, fates: dict[int, list[Outcome]], *, idle: Sequence[Died] = ()):
-        self.bench, self.fates, self.idle = toy.build(), fates, list(idle)
+        self.worker, self.fates, self.idle = toy, fates, list(idle)
         self.handed: list[Task] = []
         self.asked: list[tuple[str, Place]] = []
 
@@ -33,7 +33,7 @@ class Written:
     def free(self) -> bool:
         return not self.handed
 
-    def hand(self, task: Task) -> None:
+    def submit(self, task: Task) -> None:
         self.handed.append(task)
         self.asked.append((task.shard.name, task.place))
 
@@ -44,14 +44,14 @@ class Written:
         for image in task.shard.images:
             if self.fates.get(image):
                 return [(task, self.fates[image].pop(0))]
-        return [(task, attempt(self.bench, task.shard))]
+        return [(task, attempt(self.worker, task.shard))]
 
 
-def supervised(crew: Written, toy: Toy, shards: int, *, size: int = 2, begun: int = 0) -> RunStore:
+def supervised(pool: Written, toy: Toy, shards: int, *, size: int = 2, begun: int = 0) -> RunStore:
     store = RunStore(None, {}, plan(shards, size), settings={})
     for _ in range(begun):
         store.begin(plan(shards, size)[0])
-    Supervisor(store, toy, crew).run(store.missing())
+    Supervisor(store, toy, pool).run(store.missing())
     return store
 
 
@@ -87,9 +87,9 @@ def test_who_is_asked_for_what(
     tmp_path: Path, fates: list[Outcome], asked: list[tuple[str, Place]], failed: list[int]
 ) -> None:
     toy = Toy(tmp_path)
-    crew = Written(toy, {1: list(fates)})
-    rows = supervised(crew, toy, 2).rows()
-    assert crew.asked == [*asked, ("01", ANY)]  # in the order of the plan
+    pool = Written(toy, {1: list(fates)})
+    rows = supervised(pool, toy, 2).rows()
+    assert pool.asked == [*asked, ("01", ANY)]  # in the order of the plan
     assert [row.image for row in rows] == [0, 1, 2, 3]
     assert [row.image for row in rows if row.error] == failed
     well = supervised(Written(toy, {}), toy, 2).rows()
@@ -98,9 +98,9 @@ def test_who_is_asked_for_what(
 
 def test_a_shard_that_a_driver_died_on_is_kept_from_the_driver(tmp_path: Path) -> None:
     toy = Toy(tmp_path)
-    crew = Written(toy, {0: [Raised("no")]})
-    supervised(crew, toy, 2, begun=1)
-    assert crew.asked == [("00", OUTSIDE), ("00.0", OUTSIDE), ("00.1", OUTSIDE), ("01", ANY)]
+    pool = Written(toy, {0: [Raised("no")]})
+    supervised(pool, toy, 2, begun=1)
+    assert pool.asked == [("00", OUTSIDE), ("00.0", OUTSIDE), ("00.1", OUTSIDE), ("01", ANY)]
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_deaths_without_end_end_the_run(
 def test_a_death_before_any_work_is_not_held_against_an_image(tmp_path: Path) -> None:
     toy = Toy(tmp_path)
     early = Died("fell", building=True)
-    crew = Written(toy, {0: [early, early, DEATH, early, early]})
-    assert not [row for row in supervised(crew, toy, 1).rows() if row.error]
-    assert crew.asked == [("00", ANY)] * 6  # never taken apart: it died on the work once
+    pool = Written(toy, {0: [early, early, DEATH, early, early]})
+    assert not [row for row in supervised(pool, toy, 1).rows() if row.error]
+    assert pool.asked == [("00", ANY)] * 6  # never taken apart: it died on the work once
 
 
 def test_an_end_blames_nobody(tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ def test_an_end_blames_nobody(tmp_path: Path) -> None:
             super().release(shard)
 
     store = Store(None, {}, plan(3), settings={})
-    crew = Written(toy, {2: [Stopped.of(KeyboardInterrupt())]})
+    pool = Written(toy, {2: [Stopped.of(KeyboardInterrupt())]})
     with pytest.raises(KeyboardInterrupt):
-        Supervisor(store, toy, crew).run(store.missing())
+        Supervisor(store, toy, pool).run(store.missing())
     assert released == {"01": 1}
     assert [shard.name for shard in store.missing()] == ["01", "02"]
     assert store.begin(store.missing()[0]) == 0

@@ -1,4 +1,4 @@
-"""A recipe whose bench computes rows from a shard, and does what it is told on some images."""
+"""A worker that computes rows from a shard, and does what it is told on some images."""
 
 import ctypes
 import os
@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.results import Row
-from bandlimiter.results.runs import Harvest, Shard
+from bandlimiter.results.runs import Shard, ShardResult
 from bandlimiter.tensors import generator
 
 
@@ -36,30 +37,33 @@ class Toy:
     after: Mapping[int, str] = field(default_factory=dict)
     building: str = ""
 
-    def build(self) -> "ToyBench":
+    def start(self) -> None:
+        if "started" in vars(self):
+            return
         obey(self.building, self.folder, "building")
         mark(self.folder / f"built-{os.getpid()}")
-        return ToyBench(self)
+        vars(self)["started"] = True
 
-    def merge(self, shard: Shard, parts: Sequence[Harvest]) -> Harvest:
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "started"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+    def merge(self, shard: Shard, parts: Sequence[ShardResult]) -> ShardResult:
         arrays = [part.arrays["images"] for part in parts if part.arrays]
-        return Harvest(
+        return ShardResult(
             [row for part in parts for row in part.rows],
             {"images": np.concatenate(arrays)} if arrays else {},
             {"threads": torch.get_num_threads()},
         )
 
-    def failed(self, shard: Shard, error: str) -> Harvest:
+    def failed(self, shard: Shard, error: str) -> ShardResult:
         (image,) = shard.images
-        return Harvest([row(image, -1, 0.0, error)])
+        return ShardResult([row(image, -1, 0.0, error)])
 
-
-@dataclass(frozen=True)
-class ToyBench:
-    recipe: Toy
-
-    def do(self, shard: Shard) -> Harvest:
-        orders, folder = self.recipe.orders, self.recipe.folder
+    def do(self, shard: Shard) -> ShardResult:
+        orders, folder = self.orders, self.folder
         for image in shard.images:
             obey(orders.get(image, ""), folder, f"before-{image}")
         rows, arrays = [], []
@@ -69,8 +73,8 @@ class ToyBench:
             rows.append(row(image, int(product.sum(0).argmax()), float(product.norm())))
             arrays.append(product[:4].numpy())
         for image in shard.images:
-            obey(self.recipe.after.get(image, ""), folder, f"after-{image}")
-        return Harvest(rows, {"images": np.stack(arrays)}, {"threads": torch.get_num_threads()})
+            obey(self.after.get(image, ""), folder, f"after-{image}")
+        return ShardResult(rows, {"images": np.stack(arrays)}, {"threads": torch.get_num_threads()})
 
 
 def row(image: int, answer: int, length: float, error: str | None = None) -> Row:

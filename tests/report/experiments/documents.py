@@ -1,6 +1,7 @@
 """Documents of experiments, from rows by the code that real runs use."""
 
-from bandlimiter.results.points import point, under_budget
+from bandlimiter.results import OURS
+from bandlimiter.results.sweep_points import sweep_point, under_budget
 from tests.results.test_results import row
 
 EPSILON = 8 / 255
@@ -29,7 +30,7 @@ def rows(attack, protocol, found, broken, images=10):
 
 
 def at(all_rows, *, radius=6.0, directions=15, epsilon=EPSILON, seconds=None):
-    found = point(all_rows, radius=radius, directions=directions, epsilon=epsilon)
+    found = sweep_point(all_rows, OURS, radius=radius, directions=directions, epsilon=epsilon)
     return {**found, "radius_pixels": 0.226 * radius, "seconds": seconds}
 
 

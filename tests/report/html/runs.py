@@ -1,4 +1,4 @@
-"""Runs as the store keeps them, with real pictures and rows that hold every kind of fate."""
+"""Runs as the store keeps them, with real pictures and rows that hold every outcome."""
 
 import random
 
@@ -6,8 +6,8 @@ import torch
 
 from bandlimiter.defence import PostAverage
 from bandlimiter.results import NONE, OURS
-from bandlimiter.results.runs import Harvest, RunStore, Shard
-from tests.results.test_contenders import cascade_row
+from bandlimiter.results.runs import RunStore, Shard, ShardResult
+from tests.results.test_compare_defences import cascade_row
 from tests.results.test_results import row
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer"]
@@ -35,7 +35,16 @@ SETTINGS = {
 }
 
 
-def rows_of(images, defences=(OURS, "gaussian"), attacks=("fgsm", "pgd"), knowing=True, seed=0):
+def swept(*radii):
+    """Settings of a run whose other defences have these radii, called ``r=RADIUS``."""
+    shared = {key: SETTINGS[key] for key in ("directions", "sampler", "vote")}
+    return {
+        **SETTINGS,
+        "variants": {f"r={radius}": {**shared, "radius": radius} for radius in radii},
+    }
+
+
+def rows_of(images, defences=(OURS, "gaussian"), attacks=("fgsm", "pgd"), adaptive=True, seed=0):
     """Rows of classes 0 to 9 under minimal and fixed attacks, and attacks on the defences."""
     draw, rows = random.Random(seed), []
     for attack in attacks:
@@ -55,7 +64,7 @@ def rows_of(images, defences=(OURS, "gaussian"), attacks=("fgsm", "pgd"), knowin
                     shift = {"label": label, "plain_clean": label, "defended_clean": label}
                     fooled = {"plain_adversarial": (label + 1) % 10, "defence": defence}
                     rows.append(one.model_copy(update={**shift, **fooled}))
-    for defence in (*defences, NONE) if knowing else ():
+    for defence in (*defences, NONE) if adaptive else ():
         for image in range(images):
             broken = draw.random() < 0.9
             same = {"label": image % 10, "defended_clean": image % 10, "plain_clean": image % 10}
@@ -115,7 +124,7 @@ def store_run(folder, rows, *, settings=None, kind="evaluation", exhibits=None, 
             first = i == 0
             store.put(
                 shard,
-                Harvest(own, arrays if first else {}, facts if first else {}, [timing]),
+                ShardResult(own, arrays if first else {}, facts if first else {}, [timing]),
             )
         for name, document in more.items():
             store.write_document(f"{name}.json", document)

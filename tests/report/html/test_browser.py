@@ -19,6 +19,7 @@ from tests.report.html.runs import (
     failed_row,
     rows_of,
     store_run,
+    swept,
 )
 
 pytestmark = [
@@ -42,8 +43,9 @@ def page(tmp_path_factory, sample, photos):
         "result": {"warnings": [{"kind": HOSTILE, "about": BREAKOUT, "message": HOSTILE}]},
     }
     store_run(folder / "one", rows, missing=2, **shown)
-    sweep = [OURS, *(f"r={radius}" for radius in (1, 2, 3, 4, 5, 8, 10, 12, 15))]
-    store_run(folder / "two", rows_of(20, sweep, knowing=False), kind="answers")
+    radii = (1, 2, 3, 4, 5, 8, 10, 12, 15)
+    rows = rows_of(20, [OURS, *(f"r={radius}" for radius in radii)], adaptive=False)
+    store_run(folder / "two", rows, kind="answers", settings=swept(*radii))
     runs = [Shown.of(StoredRun.open(folder / name)) for name in ("one", "two")]
     return write_page(runs, folder / "page.html")
 

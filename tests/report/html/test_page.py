@@ -13,7 +13,15 @@ from bandlimiter.report.html.pictures import magnified
 from bandlimiter.report.tables import Study
 from bandlimiter.results import NONE, OURS
 from bandlimiter.results.runs import StoredRun
-from tests.report.html.runs import BREAKOUT, HOSTILE, SETTINGS, failed_row, rows_of, store_run
+from tests.report.html.runs import (
+    BREAKOUT,
+    HOSTILE,
+    SETTINGS,
+    failed_row,
+    rows_of,
+    store_run,
+    swept,
+)
 
 
 def shown(folder, rows, **more):
@@ -110,7 +118,7 @@ def test_a_run_without_rows_says_so(tmp_path):
 
 
 def test_attacks_alone_judge_nothing(tmp_path):
-    run = shown(tmp_path / "run", rows_of(10, (OURS,), knowing=False), kind="attacks")
+    run = shown(tmp_path / "run", rows_of(10, (OURS,), adaptive=False), kind="attacks")
     text = " ".join(Body(render_page([run])).words)
     assert "10 of 10 images are fooled. No defence is judged here." in text
     assert "brings back" not in text
@@ -125,14 +133,15 @@ def test_no_run_and_no_file_are_refused(tmp_path):
 
 
 def test_looks_differ_and_a_sweep_rises():
-    def study(names):
-        return Study("a", "evaluation", "done", 1, 1, 0, rows_of(2, names, knowing=False))
+    def study(names, settings=None):
+        rows = rows_of(2, names, adaptive=False)
+        return Study("a", "evaluation", "done", 1, 1, 0, rows, settings or {})
 
     apart = looks_of([study([OURS, *"abcdefg"]), study([OURS, "a"])])
     colours = [look.light for (_, name), look in apart.items() if name != NONE]
     assert len(set(colours[:8])) == 8
     assert apart[0, OURS] != apart[1, OURS]  # two runs' defences are two
-    sweep = looks_of([study([f"r={i}" for i in (9, 1, 5, 3)])])
+    sweep = looks_of([study([f"r={i}" for i in (9, 1, 5, 3)], swept(9, 1, 5, 3))])
 
     def lightness(colour):  # of the sRGB channels, enough to order viridis
         return sum(w * int(colour[i : i + 2], 16) for w, i in ((0.3, 1), (0.6, 3), (0.1, 5)))

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandlimiter.report.html.figures.survival import (
+    adaptive_survival,
     budgets_of,
-    defended_fate,
-    knowing_fate,
-    plain_fate,
+    defended_survival,
+    plain_survival,
     share,
 )
 from bandlimiter.results import summarise
 from bandlimiter.results.budgets import smallest_budgets
-from tests.results.test_contenders import cascade_row
+from tests.results.test_compare_defences import cascade_row
 from tests.results.test_results import row
 
 LENGTHS = st.one_of(st.none(), st.floats(0.01, 20).map(lambda length: length / 255))
@@ -35,9 +35,9 @@ def test_a_curve_is_the_accuracy_at_that_budget(images, budget):
     ]
     (result,) = summarise(at, {})["results"]
     images_right = result["defended_attacked_accuracy"] * len(rows)
-    assert defended_fate(rows).at(budget) == pytest.approx(images_right)
+    assert defended_survival(rows).at(budget) == pytest.approx(images_right)
     plain_right = result["attacked_accuracy"] * len(rows)
-    assert plain_fate(rows).at(budget) == pytest.approx(plain_right)
+    assert plain_survival(rows).at(budget) == pytest.approx(plain_right)
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0.01, 60)), min_size=1, max_size=12))
@@ -47,24 +47,24 @@ def test_the_curve_of_smallest_budgets_is_the_summary_s(lengths):
         for i, length in enumerate(lengths)
     ]
     (found,) = smallest_budgets(rows).values()
-    fate = knowing_fate(rows)
+    survival = adaptive_survival(rows)
     # Away from the lengths themselves, where 255 * (x / 255) rounds to either side.
     for budget, accuracy in found["curve"]:
         if all(length is None or abs(length - 255 * budget) > 1e-9 for length in lengths):
-            assert fate.at(255 * budget) / len(rows) == pytest.approx(accuracy)
+            assert survival.at(255 * budget) / len(rows) == pytest.approx(accuracy)
 
 
 def test_budgets_reach_from_0_to_where_images_are_lost_and_are_few():
     lengths = np.random.default_rng(0).uniform(0.1, 12, 5000) / 255
     rows = [row(i, found=float(length), after=5) for i, length in enumerate(lengths)]
-    fate = plain_fate(rows)
-    budgets = budgets_of([fate], 8.0)
+    survival = plain_survival(rows)
+    budgets = budgets_of([survival], 8.0)
     assert budgets[0] == 0
     assert 8.0 in budgets
     assert 12 < budgets[-1] < 16
     assert len(budgets) < 70
-    assert fate.at(budgets[0]) == 5000
-    assert fate.at(budgets[-1]) == 0
+    assert survival.at(budgets[0]) == 5000
+    assert survival.at(budgets[-1]) == 0
 
 
 def test_shares_have_wilson_s_interval():

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from bandlimiter.report.tables import Measured, Study, tables_of, write_tables
-from bandlimiter.report.tables.saying import missing_of, verdict_of
+from bandlimiter.report.tables.summary_text import missing_of, verdict_of
 from bandlimiter.report.tables.sweep import sweep_of
 from bandlimiter.results import NONE, OURS, rate, summarise
-from tests.report.html.runs import HOSTILE, SETTINGS, failed_row, rows_of
+from tests.report.html.runs import HOSTILE, SETTINGS, failed_row, rows_of, swept
 
 
 def study(rows, name="run", **more):
@@ -53,7 +53,7 @@ def test_failed_rows_count_in_no_rate_and_are_listed():
 
 
 def test_a_sweep_is_in_its_order_and_the_run_s_own_is_a_point_of_it():
-    found = study(rows_of(10, [OURS, "r=12", "r=3"], knowing=False))
+    found = study(rows_of(10, [OURS, "r=12", "r=3"], adaptive=False), settings=swept(12, 3))
     assert [row[0] for row in named(found)["side-by-side"].rows] == [
         "r=3",
         "r=6",
@@ -65,17 +65,29 @@ def test_a_sweep_is_in_its_order_and_the_run_s_own_is_a_point_of_it():
 
 
 def test_without_the_run_s_own_defence_the_plain_model_is_still_there():
-    rows = rows_of(10, ["K=6", "K=15"], knowing=False)
+    rows = rows_of(10, ["K=6", "K=15"], adaptive=False)
     line = named(study(rows))["side-by-side"].rows[-1]
     assert line[0] == "plain model"
     assert line[1].value == 1.0
 
 
 @pytest.mark.parametrize(
-    "names", [["gaussian", "ball"], ["r=1", "K=2"], ["r=1"], ["r=1", "gaussian"]]
+    "other",
+    [
+        None,
+        {"radius": 6, "directions": 15},
+        {"radius": 3, "directions": 6},
+        {"radius": 3, "directions": 15, "sampler": "ball"},
+        {"radius": None, "sigma": 0.25, "directions": 15},
+    ],
 )
-def test_what_is_no_sweep(names):
-    assert sweep_of(names, {}) is None
+def test_what_is_no_sweep(other):
+    own = {"radius": 6, "directions": 15}
+    variants = {"r=3": {"radius": 3, "directions": 15}}
+    assert sweep_of([OURS, "r=3"], own | {"variants": variants}) is not None
+    variants["other"] = other
+    assert sweep_of([OURS, "r=3", "other"], own | {"variants": variants}) is None
+    assert sweep_of([OURS], own) is None
 
 
 def test_files_stay_inside_the_folder(tmp_path):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from bandlimiter.results import Row
-from bandlimiter.results.runs import Harvest, Shard
+from bandlimiter.results.runs import Shard, ShardResult
 
 IDENTITY = {"kind": "attacks", "weights": "3f9a", "defence": {"radius": 6.0, "directions": 15}}
 SETTINGS = {"class_names": ["cat", "<img src=x onerror=alert(1)>"]}
@@ -35,11 +35,11 @@ def row(image: int, **changes: Any) -> Row:
     return Row(**(values | changes))
 
 
-def harvest_of(shard: Shard) -> Harvest:
+def harvest_of(shard: Shard) -> ShardResult:
     """Return what a shard gives: the same each time, another for each shard."""
     noise = np.random.default_rng(shard.images[0])
     failed = {"plain_clean": -1, "defended_clean": -1, "error": "killed by SIGKILL"}
-    return Harvest(
+    return ShardResult(
         rows=[row(shard.images[0]), row(shard.images[1], **failed)],
         arrays={"images": noise.random((2, 3, 8, 8), np.float32), "ids": np.array(shard.images)},
         facts={"exhibits": [{"image": i, "attack": "fgsm"} for i in shard.images]},

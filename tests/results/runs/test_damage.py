@@ -246,7 +246,7 @@ def test_timings_are_those_of_finished_shards_once(run: Path, whole: Path) -> No
         file.write(json.dumps({"shard": A, "timings": [{"images": 2, "seconds": 0.5}]}) + "\n")
         file.write(json.dumps({"shard": "../../x", "timings": []}) + '\n["noise"]\n{"shard": "')
     with opened(run) as store:
-        assert [each["seconds"] for each in store.harvest(PLAN[0]).timings] == [0.5]
+        assert [each["seconds"] for each in store.result(PLAN[0]).timings] == [0.5]
     assert len((run / "timings.jsonl").read_text().splitlines()) == len(PLAN)
     assert [each["shard"] for each in StoredRun.open(run).timings()] == [A, B, C]
 
@@ -255,10 +255,10 @@ def test_damage_while_the_run_is_open_is_refused_when_read(run: Path) -> None:
     readers = StoredRun.open(run)
     with opened(run) as store:
         _cut(run)
-        for read in (store.rows, lambda: store.harvest(PLAN[1]), readers.rows):
+        for read in (store.rows, lambda: store.result(PLAN[1]), readers.rows):
             with pytest.raises(LoadError, match="bytes in"):
                 read()
-        assert store.harvest(PLAN[0]).rows == harvest_of(PLAN[0]).rows
+        assert store.result(PLAN[0]).rows == harvest_of(PLAN[0]).rows
 
 
 def test_sums_are_what_sha256sum_says(whole: Path) -> None:

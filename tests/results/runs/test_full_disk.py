@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandlimiter.results.runs import Harvest, RunStore, Shard, StoredRun
+from bandlimiter.results.runs import RunStore, Shard, ShardResult, StoredRun
 from tests.results.runs.material import row
 from tests.results.runs.processes import python
 from tests.small_disks import Room, small_disk
@@ -18,9 +18,9 @@ def opened(folder: Path) -> RunStore:
     return RunStore(folder, {"seed": 0}, PLAN, settings={})
 
 
-def large(shard: Shard, size: int = 100_000) -> Harvest:
+def large(shard: Shard, size: int = 100_000) -> ShardResult:
     noise = np.random.default_rng(shard.images[0])
-    return Harvest(
+    return ShardResult(
         rows=[row(shard.images[0])],
         arrays={"images": noise.integers(0, 256, size, np.uint8)},
         timings=[{"seconds": 1.0}],

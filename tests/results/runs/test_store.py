@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from bandlimiter.errors import ConfigurationError, InputError, LoadError
-from bandlimiter.results.runs import Harvest, RunStore, Shard
-from bandlimiter.results.runs.packing import pack_harvest, unpack_harvest
+from bandlimiter.results.runs import RunStore, Shard, ShardResult
+from bandlimiter.results.runs.packing import pack_result, unpack_result
 from tests.results.runs.material import IDENTITY, PLAN, SETTINGS, harvest_of, row
 from tests.results.runs.strategies import rows
 
@@ -22,14 +22,21 @@ def opened(folder: Path | None, **changes: object) -> RunStore:
     return RunStore(folder, IDENTITY | changes, PLAN, settings=SETTINGS)
 
 
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[RunStore]:
+    """A store on disk, where not everything can be written."""
+    with opened(tmp_path / "run") as store:
+        yield store
+
+
 @pytest.fixture(params=["disk", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunStore]:
     with opened(tmp_path / "run" if request.param == "disk" else None) as store:
         yield store
 
 
-def same(one: Harvest, two: Harvest) -> bool:
-    """Whether two harvests are equal, types and bits of their arrays included."""
+def same(one: ShardResult, two: ShardResult) -> bool:
+    """Whether two results are equal, types and bits of their arrays included."""
     return (
         list(one.rows) == list(two.rows)
         and one.facts == two.facts
@@ -57,14 +64,16 @@ _ARRAYS = st.dictionaries(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.builds(Harvest, st.lists(rows(), max_size=3), _ARRAYS, _FACTS, st.lists(_FACTS, max_size=2))
+    st.builds(
+        ShardResult, st.lists(rows(), max_size=3), _ARRAYS, _FACTS, st.lists(_FACTS, max_size=2)
+    )
 )
-def test_a_harvest_comes_back_as_it_was(harvest: Harvest) -> None:
+def test_a_harvest_comes_back_as_it_was(result: ShardResult) -> None:
     labels = {"format": 1, "run": "r", "shard": "s"}
-    packed = pack_harvest(harvest, labels)
-    again = unpack_harvest(packed, labels)
-    assert same(again, harvest)
-    assert pack_harvest(again, labels) == packed
+    packed = pack_result(result, labels)
+    again = unpack_result(packed, labels)
+    assert same(again, result)
+    assert pack_result(again, labels) == packed
 
 
 def test_both_kinds_of_store_give_it_back(store: RunStore) -> None:
@@ -72,7 +81,7 @@ def test_both_kinds_of_store_give_it_back(store: RunStore) -> None:
     assert store.missing() == PLAN
     store.put(PLAN[1], given_)
     assert store.missing() == [PLAN[0], PLAN[2]]
-    assert same(store.harvest(PLAN[1]), given_)
+    assert same(store.result(PLAN[1]), given_)
     assert store.facts(PLAN[1]) == given_.facts
     assert store.arrays(PLAN[1])["ids"].tolist() == [2, 3]
     assert store.rows() == given_.rows
@@ -93,8 +102,8 @@ def test_order_of_putting_does_not_matter(order: tuple[int, ...], tmp_path: Path
 
 def test_a_shard_without_arrays_and_facts_has_one_file(tmp_path: Path) -> None:
     with opened(tmp_path / "run") as store:
-        store.put(PLAN[0], Harvest(rows=[row(0)]))
-        store.put(PLAN[1], Harvest())
+        store.put(PLAN[0], ShardResult(rows=[row(0)]))
+        store.put(PLAN[1], ShardResult())
     assert sorted(path.name for path in (tmp_path / "run" / "shards").iterdir()) == [
         "0000-fgsm.parquet",
         "0001-fgsm.parquet",
@@ -144,7 +153,7 @@ def test_another_identity_is_refused_by_name(
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        (PLAN[:2], 'shard.0002-fgsm.trial: "fgsm" -> nothing'),
+        (PLAN[:2], 'shard.0002-fgsm.item: "fgsm" -> nothing'),
         (
             [*PLAN[:2], Shard("0002-fgsm", "fgsm", (4, 6))],
             "shard.0002-fgsm.images: [4, 5] -> [4, 6]",
@@ -170,32 +179,32 @@ def test_a_shard_is_put_once_and_must_be_planned(store: RunStore) -> None:
     with pytest.raises(ConfigurationError, match="is finished"):
         store.put(PLAN[0], harvest_of(PLAN[0]))
     with pytest.raises(ConfigurationError, match="plan"):
-        store.put(Shard("0000-fgsm", "pgd", (0, 1)), Harvest())
+        store.put(Shard("0000-fgsm", "pgd", (0, 1)), ShardResult())
     with pytest.raises(ConfigurationError, match="plan"):
         store.begin(Shard("late", "fgsm", (0,)))
     with pytest.raises(ConfigurationError, match="still missing"):
-        store.harvest(PLAN[1])
+        store.result(PLAN[1])
     assert store.rows() == harvest_of(PLAN[0]).rows
 
 
 @pytest.mark.parametrize(
-    "harvest",
+    "result",
     [
-        Harvest(facts={"when": object()}),
-        Harvest(timings=[{"seconds": np.float32(1)}]),
-        Harvest(arrays={"names": np.array(["cat"])}),
-        Harvest(arrays={"__metadata__": np.zeros(1)}),
-        Harvest(rows=[row(2**64)]),
+        ShardResult(facts={"when": object()}),
+        ShardResult(timings=[{"seconds": np.float32(1)}]),
+        ShardResult(arrays={"names": np.array(["cat"])}),
+        ShardResult(arrays={"__metadata__": np.zeros(1)}),
+        ShardResult(rows=[row(2**64)]),
     ],
 )
 def test_what_cannot_be_kept_is_refused_before_anything_is_written(
-    harvest: Harvest, store: RunStore
+    result: ShardResult, kept: RunStore
 ) -> None:
     with pytest.raises(InputError) as refused:
-        store.put(PLAN[0], harvest)
+        kept.put(PLAN[0], result)
     assert "\n" not in str(refused.value)
-    assert store.missing() == PLAN
-    store.put(PLAN[0], harvest_of(PLAN[0]))
+    assert kept.missing() == PLAN
+    kept.put(PLAN[0], harvest_of(PLAN[0]))
 
 
 def test_starts_that_ended_in_nothing_are_counted(store: RunStore) -> None:
@@ -221,17 +230,17 @@ def test_starts_are_remembered_and_ended_by_putting(tmp_path: Path) -> None:
         assert [store.begin(shard) for shard in PLAN] == [1, 0, 0]
 
 
-def test_documents_are_written_beside_and_only_there(store: RunStore, tmp_path: Path) -> None:
-    store.write_document("result.json", {"accuracy": 0.5})
+def test_documents_are_written_beside_and_only_there(kept: RunStore, tmp_path: Path) -> None:
+    kept.write_document("result.json", {"accuracy": 0.5})
     for name in ("run.json", "holder.json", "result.txt", "../x.json", "shards/x.json", ".x.json"):
         with pytest.raises(ConfigurationError):
-            store.write_document(name, {})
+            kept.write_document(name, {})
     with pytest.raises(ConfigurationError, match="JSON"):
-        store.write_document("other.json", {"x": object()})
-    if store.folder is not None:
-        assert json.loads((store.folder / "result.json").read_text()) == {"accuracy": 0.5}
-        assert sorted(tmp_path.iterdir()) == [store.folder]
-        assert not list(tmp_path.rglob("x.json"))
+        kept.write_document("other.json", {"x": object()})
+    assert kept.folder is not None
+    assert json.loads((kept.folder / "result.json").read_text()) == {"accuracy": 0.5}
+    assert sorted(tmp_path.iterdir()) == [kept.folder]
+    assert not list(tmp_path.rglob("x.json"))
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "", ".x", "a\0"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bandlimiter.errors import LoadError
-from bandlimiter.results.runs import Harvest, RunStore, Shard, StoredRun, find_runs
+from bandlimiter.results.runs import RunStore, Shard, ShardResult, StoredRun, find_runs
 from tests.results.runs.material import IDENTITY, PLAN, SETTINGS, harvest_of, row
 
 
@@ -34,12 +34,12 @@ def test_a_run_is_described(run: Path) -> None:
 def test_rows_and_harvests_come_in_the_order_of_the_plan(run: Path) -> None:
     stored = StoredRun.open(run)
     expected = [harvest_of(PLAN[0]), harvest_of(PLAN[2])]
-    assert stored.rows() == [row for harvest in expected for row in harvest.rows]
-    for found, harvest in zip(stored.harvests(), expected, strict=True):
-        assert found.rows == harvest.rows
-        assert found.facts == harvest.facts
-        assert np.array_equal(found.arrays["images"], harvest.arrays["images"])
-        assert found.timings == harvest.timings
+    assert stored.rows() == [row for result in expected for row in result.rows]
+    for found, result in zip(stored.results(), expected, strict=True):
+        assert found.rows == result.rows
+        assert found.facts == result.facts
+        assert np.array_equal(found.arrays["images"], result.arrays["images"])
+        assert found.timings == result.timings
     assert [each.image for each in stored.failed] == [1, 5]
     assert stored.timings() == [
         {"images": 2, "seconds": 0.25, "shard": shard.name} for shard in stored.shards
@@ -60,7 +60,7 @@ def test_reading_changes_nothing(run: Path) -> None:
     before = state()
     stored = StoredRun.open(run)
     stored.rows()
-    list(stored.harvests())
+    list(stored.results())
     assert find_runs(run) == [run]
     assert state() == before
 
@@ -128,5 +128,5 @@ def test_ten_thousand_rows(tmp_path: Path) -> None:
     plan = [Shard(f"s{i}", "fgsm", tuple(range(250 * i, 250 * i + 250))) for i in range(40)]
     with RunStore(tmp_path / "run", {}, plan, settings={}) as store:
         for shard in reversed(plan):
-            store.put(shard, Harvest(rows=[row(image) for image in shard.images]))
+            store.put(shard, ShardResult(rows=[row(image) for image in shard.images]))
     assert [each.image for each in StoredRun.open(tmp_path / "run").rows()] == list(range(10_000))

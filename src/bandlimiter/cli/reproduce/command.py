@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from bandlimiter.cli import attack_options, executor_options, options
-from bandlimiter.cli.guard import guarded
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.cli.reproduce.limits import read_limits
 from bandlimiter.errors import ConfigurationError
 
 
-class What(StrEnum):
+class Experiment(StrEnum):
     """What the paper calls it."""
 
     TABLE1 = "table1"
@@ -25,16 +25,16 @@ class What(StrEnum):
 
 
 _VALUES = {
-    What.TABLE1: "one budget, like 8/255",
-    What.TABLE2: "numbers of directions K",
-    What.FIGURE2: "radii r",
-    What.FIGURE3: "budgets, like 8/255",
+    Experiment.TABLE1: "one budget, like 8/255",
+    Experiment.TABLE2: "numbers of directions K",
+    Experiment.FIGURE2: "radii r",
+    Experiment.FIGURE3: "budgets, like 8/255",
 }
 
 
-@guarded
+@one_line_errors
 def reproduce(
-    what: Annotated[What, typer.Argument(help="Which of the paper's.", metavar="WHAT")],
+    what: Annotated[Experiment, typer.Argument(help="Which of the paper's.", metavar="WHAT")],
     model: options.Model = "sample",
     weights: options.Weights = None,
     weights_key: options.WeightsKey = None,
@@ -47,7 +47,7 @@ def reproduce(
             rich_help_panel="Model and data",
         ),
     ] = None,
-    attack: attack_options.Attack = None,
+    attack: attack_options.PaperAttack = None,
     values: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +98,7 @@ def reproduce(
       bandlimiter reproduce table1 --limit 300 --limit cw=40 --executor processes --workers 2
     """
     folder = out / what
-    if what is What.FIGURE1:
+    if what is Experiment.FIGURE1:
         _require_none_of(
             model=model != "sample",
             weights=weights,
@@ -117,14 +117,14 @@ def reproduce(
         document = figure1(folder, seed=seed)
     else:
         everyone, single = read_limits(limit or [])
-        if what is What.FIGURE2 and values is not None and radius is not None:
+        if what is Experiment.FIGURE2 and values is not None and radius is not None:
             raise ConfigurationError(
                 "expected --radius (the centre of figure2's usual radii) or --values, got both"
             )
         with own_stdout():
-            from bandlimiter.cli.reproduce.studies import Asked, run_study
+            from bandlimiter.cli.reproduce.studies import StudyOptions, run_study
 
-            asked = Asked(
+            asked = StudyOptions(
                 what,
                 tuple(attack or ()),
                 _read_values(what, values),
@@ -160,16 +160,16 @@ def _require_none_of(**given: object) -> None:
         )
 
 
-def _read_values(what: What, text: str | None) -> tuple[float, ...]:
+def _read_values(what: Experiment, text: str | None) -> tuple[float, ...]:
     if text is None:
         return ()
-    read = options.parse_epsilon if what in (What.TABLE1, What.FIGURE3) else float
+    read = options.parse_epsilon if what in (Experiment.TABLE1, Experiment.FIGURE3) else float
     try:
         found = tuple(read(part) for part in text.split(","))
     except ValueError:
         raise ConfigurationError(f"expected --values with {_VALUES[what]}, got {text!r}") from None
     usable = all(math.isfinite(value) and value > 0 for value in found)
-    if not usable or len(set(found)) < len(found) or (what is What.TABLE1 and len(found) > 1):
+    if not usable or len(set(found)) < len(found) or (what is Experiment.TABLE1 and len(found) > 1):
         raise ConfigurationError(
             f"expected --values with {_VALUES[what]}, above 0, each once; got {text!r}"
         )

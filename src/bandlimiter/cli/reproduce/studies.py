@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bandlimiter.attacks import attack_names
 from bandlimiter.cli.files import make_folder, write_json
 from bandlimiter.cli.images import ModelImages
 from bandlimiter.cli.progress import rows_progress
 from bandlimiter.cli.setup import build_defended, default_data
-from bandlimiter.draw.canvas import new_figure
+from bandlimiter.draw.plotting import new_figure
 from bandlimiter.draw.sweeps import draw_experiment
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.executors import Executor
@@ -19,7 +20,7 @@ from bandlimiter.results.files import write_whole
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyOptions:
     """What a command asks for, beside models and data.
 
     ``values`` are the points of a sweep, empty for the paper's; ``limit`` is the number of
@@ -37,7 +38,9 @@ class Asked:
     executor: Executor
 
 
-def run_study(asked: Asked, *, data: str | None, size: int | None, **built: Any) -> dict[str, Any]:
+def run_study(
+    asked: StudyOptions, *, data: str | None, size: int | None, **built: Any
+) -> dict[str, Any]:
     """Run an experiment; ``built`` are `build_defended`'s arguments.
 
     Returns
@@ -45,23 +48,14 @@ def run_study(asked: Asked, *, data: str | None, size: int | None, **built: Any)
     dict
         Its document, with ``files``, what was written.
     """
-    attacks = asked.attacks or default_attacks(asked.what)
-    unknown = [name for name in (*attacks, *asked.limits) if name not in ATTACKS]
-    if unknown:
-        raise ConfigurationError(f"expected attacks of {', '.join(ATTACKS)}; got {unknown[0]!r}")
-    idle = [name for name in asked.limits if name not in attacks]
-    if idle:
-        raise ConfigurationError(
-            f"expected limits of attacks that are made, got one of {idle[0]}; the attacks are "
-            f"{', '.join(attacks)}"
-        )
     if (asked.out / "run.json").exists():
         raise ConfigurationError(
             f"expected a folder of runs as --out, {asked.out} is a run itself; name another one"
         )
     new_figure(1, 1, 1)  # says now, and not after hours, that matplotlib is missing
-    make_folder(asked.out / asked.what)
     defended = build_defended(**built)
+    attacks = _attacks(asked)  # after the model, whose module may register some of its own
+    make_folder(asked.out / asked.what)
     data = data or default_data(defended.classifier)
     shown = ModelImages(defended.classifier, size)
     images = shown.load(data, asked.limit, None, built["seed"])
@@ -92,6 +86,22 @@ def run_study(asked: Asked, *, data: str | None, size: int | None, **built: Any)
 def default_attacks(what: str) -> tuple[str, ...]:
     """Return the attacks that the paper shows there: all four, PGD alone in table 2."""
     return ("pgd",) if what == "table2" else ATTACKS
+
+
+def _attacks(asked: StudyOptions) -> tuple[str, ...]:
+    """Return the attacks that are made; refuse those that search for no smallest perturbation."""
+    attacks = asked.attacks or default_attacks(asked.what)
+    known = attack_names("minimal")
+    unknown = [name for name in (*attacks, *asked.limits) if name not in known]
+    if unknown:
+        raise ConfigurationError(f"expected attacks of {', '.join(known)}; got {unknown[0]!r}")
+    idle = [name for name in asked.limits if name not in attacks]
+    if idle:
+        raise ConfigurationError(
+            f"expected limits of attacks that are made, got one of {idle[0]}; the attacks are "
+            f"{', '.join(attacks)}"
+        )
+    return attacks
 
 
 def _written(document: dict[str, Any], folder: Path) -> dict[str, Any]:

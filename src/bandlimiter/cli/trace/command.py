@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from bandlimiter.attacks.registration import attack_names
 from bandlimiter.cli import options
+from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.files import make_folder
-from bandlimiter.cli.guard import guarded
 from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
@@ -18,7 +19,7 @@ _MOST = 200_000
 """Breakpoints, or regions, unless told otherwise: minutes of work."""
 
 
-@guarded
+@one_line_errors
 def trace(
     model: options.Model = "sample",
     weights: options.Weights = None,
@@ -56,7 +57,8 @@ def trace(
     attack: Annotated[
         str,
         typer.Option(
-            help="What finds the adversarial image, the closest it can: fgsm, pgd, deepfool, cw.",
+            help="What finds the adversarial image, the closest it can: "
+            f"{', '.join(attack_names('minimal'))}.",
             rich_help_panel=_LINE,
         ),
     ] = "pgd",
@@ -177,7 +179,7 @@ def trace(
     make_folder(out)
     with own_stdout():
         from bandlimiter.cli.setup import build_defended
-        from bandlimiter.cli.trace import ends, run
+        from bandlimiter.cli.trace import endpoints, run
 
         defended = build_defended(
             model,
@@ -190,7 +192,7 @@ def trace(
             seed=seed,
             device=device,
         )
-        images = ends.Images(defended, data, size)
+        images = endpoints.Images(defended, data, size)
         task = run.Task(defended, images.start(image, start), out, seed)
         if end is not None:
             task.end = images.by_file(end)

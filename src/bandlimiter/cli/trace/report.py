@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bandlimiter.cli.files import write_csv
-from bandlimiter.cli.trace.ends import Point
+from bandlimiter.cli.trace.endpoints import Point
 from bandlimiter.draw import draw_line, save_figure
 from bandlimiter.draw.decisions import label_changes
 from bandlimiter.geometry.graph import Graph

@@ -11,7 +11,12 @@ from bandlimiter.cli.files import write_json
 from bandlimiter.cli.progress import rows_progress, waiting
 from bandlimiter.cli.setup import Defended
 from bandlimiter.cli.trace import report, slice_report
-from bandlimiter.cli.trace.ends import Point, adversarial_point, normalised_length, random_point
+from bandlimiter.cli.trace.endpoints import (
+    Point,
+    adversarial_point,
+    normalised_length,
+    random_point,
+)
 from bandlimiter.cli.trace.slice import build_slice, choose_window
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.graph import read_graph

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bandlimiter.cli.trace.ends import Point
+from bandlimiter.cli.trace.endpoints import Point
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.geometry.graph import Graph
 from bandlimiter.geometry.tracing import count_flips

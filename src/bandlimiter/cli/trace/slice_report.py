@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bandlimiter.cli.files import write_csv
 from bandlimiter.cli.trace import report
-from bandlimiter.cli.trace.ends import Point
+from bandlimiter.cli.trace.endpoints import Point
 from bandlimiter.cli.trace.slice import Slice
 from bandlimiter.draw import draw_trace_plane, save_figure
 from bandlimiter.draw.decisions import cell_labels, divided_cells

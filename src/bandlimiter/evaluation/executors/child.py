@@ -15,12 +15,12 @@ _PATIENCE = 5.0  # seconds to leave in, once there is nothing to do
 
 
 class Child:
-    """One process with a bench.
+    """One process with a worker.
 
     Parameters
     ----------
     parcel
-        The recipe, packed; see `pack`.
+        The worker, packed; see `pack`.
     threads
         Of torch, and of what else heeds ``OMP_NUM_THREADS``.
     """

@@ -8,11 +8,11 @@ from functools import cached_property
 import torch
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.executors.crew import Place, Task
 from bandlimiter.evaluation.executors.outcomes import Died, Outcome, attempt
 from bandlimiter.evaluation.executors.packing import pack, require_positive
-from bandlimiter.evaluation.executors.processes import ProcessCrew
-from bandlimiter.evaluation.executors.work import Bench, Recipe
+from bandlimiter.evaluation.executors.processes import ProcessPool
+from bandlimiter.evaluation.executors.worker import Worker
+from bandlimiter.evaluation.executors.worker_pool import Place, Task
 
 
 @dataclass(frozen=True)
@@ -31,25 +31,25 @@ class InProcess:
         require_positive(threads=self.threads)
 
     @contextmanager
-    def crew(self, recipe: Recipe, bench: Bench | None, shards: int) -> "Iterator[HereCrew]":
+    def pool(self, worker: Worker, shards: int) -> "Iterator[InProcessPool]":
         """See `Executor`."""
-        before, crew = torch.get_num_threads(), HereCrew(recipe, bench, self.threads)
+        before, pool = torch.get_num_threads(), InProcessPool(worker, self.threads)
         torch.set_num_threads(self.threads)
         try:
-            yield crew
+            yield pool
         finally:
-            crew.close()
+            pool.close()
             torch.set_num_threads(before)
 
 
-class HereCrew:
+class InProcessPool:
     """One worker: this process. What may have killed it before is done in a child."""
 
-    def __init__(self, recipe: Recipe, bench: Bench | None, threads: int) -> None:
-        self._recipe, self._bench, self._threads = recipe, bench, threads
+    def __init__(self, worker: Worker, threads: int) -> None:
+        self._worker, self._threads = worker, threads
         self._task: Task | None = None
         self._usable = True
-        self._beside: ProcessCrew | None = None
+        self._beside: ProcessPool | None = None
 
     @property
     def free(self) -> bool:
@@ -57,15 +57,15 @@ class HereCrew:
         return self._task is None
 
     @cached_property
-    def shelters(self) -> bool:
-        """Whether the recipe can be sent to a child."""
+    def isolates(self) -> bool:
+        """Whether the worker can be sent to a child."""
         try:
-            pack(self._recipe)
+            pack(self._worker)
         except ConfigurationError:
             return False
         return True
 
-    def hand(self, task: Task) -> None:
+    def submit(self, task: Task) -> None:
         """Take a task; `wait` does it."""
         self._task = task
 
@@ -79,7 +79,7 @@ class HereCrew:
         # An image that ended this process once will come in other shards too: stay in the child.
         self._usable = False
         beside = self._child()
-        beside.hand(task)
+        beside.submit(task)
         ended: Sequence[tuple[Task | None, Outcome]] = []
         while not ended:
             ended = beside.wait()
@@ -91,13 +91,12 @@ class HereCrew:
             self._beside.close()
 
     def _do(self, task: Task) -> Outcome:
-        if self._bench is None:
-            self._bench = self._recipe.build()
-        outcome = attempt(self._bench, task.shard)
+        self._worker.start()
+        outcome = attempt(self._worker, task.shard)
         self._usable = self._usable and not isinstance(outcome, Died)
         return outcome
 
-    def _child(self) -> ProcessCrew:
+    def _child(self) -> ProcessPool:
         if self._beside is None:
-            self._beside = ProcessCrew(pack(self._recipe), 1, self._threads)
+            self._beside = ProcessPool(pack(self._worker), 1, self._threads)
         return self._beside

@@ -8,9 +8,9 @@ import torch
 
 from bandlimiter import errors
 from bandlimiter.errors import ConfigurationError, MissingExtraError, NoGradientError
-from bandlimiter.evaluation.executors.work import Bench
+from bandlimiter.evaluation.executors.worker import Worker
 from bandlimiter.results.files import printable
-from bandlimiter.results.runs import Harvest, Shard
+from bandlimiter.results.runs import Shard, ShardResult
 
 _LONGEST = 400
 
@@ -29,13 +29,6 @@ _KNOWN = {
         *(MemoryError, torch.OutOfMemoryError, KeyboardInterrupt, OSError),
     )
 }
-
-
-@dataclass(frozen=True)
-class Gave:
-    """Work was done."""
-
-    harvest: Harvest
 
 
 @dataclass(frozen=True)
@@ -94,13 +87,13 @@ class Stopped:
         return found
 
 
-Outcome = Gave | Raised | Died | Stopped
+Outcome = ShardResult | Raised | Died | Stopped
 
 
-def attempt(bench: Bench, shard: Shard) -> Outcome:
+def attempt(worker: Worker, shard: Shard) -> Outcome:
     """Do a shard; what ends the whole run is raised."""
     try:
-        return Gave(bench.do(shard))
+        return worker.do(shard)
     except _WHOLE_RUN:
         raise
     except torch.AcceleratorError as error:

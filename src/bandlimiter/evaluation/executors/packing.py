@@ -1,15 +1,15 @@
-"""A recipe as bytes, for workers in other processes; and numbers that must make sense."""
+"""A worker as bytes, for workers in other processes; and numbers that must make sense."""
 
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.executors.work import Recipe
+from bandlimiter.evaluation.executors.worker import Worker
 
 
-def pack(recipe: Recipe, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
-    """Return a recipe as bytes that `pickle.loads` reads in another process.
+def pack(worker: Worker, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
+    """Return a worker as bytes that `pickle.loads` reads in another process.
 
     Raises
     ------
@@ -17,7 +17,7 @@ def pack(recipe: Recipe, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
         Where it cannot be pickled, as compiled models cannot.
     """
     try:
-        return dumps(recipe)
+        return dumps(worker)
     except Exception as error:
         raise ConfigurationError(
             "expected models and images that can be sent to another process, got some that cannot: "

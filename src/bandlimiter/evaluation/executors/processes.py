@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from multiprocessing import connection
 
 from bandlimiter.evaluation.executors.child import Child
-from bandlimiter.evaluation.executors.crew import Place, Task
 from bandlimiter.evaluation.executors.outcomes import Died, Outcome
 from bandlimiter.evaluation.executors.packing import pack, require_positive
 from bandlimiter.evaluation.executors.parcel import Parcel
-from bandlimiter.evaluation.executors.work import Bench, Recipe
+from bandlimiter.evaluation.executors.worker import Worker
+from bandlimiter.evaluation.executors.worker_pool import Place, Task
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class Processes:
         require_positive(workers=self.workers, threads=self.threads)
 
     @contextmanager
-    def crew(self, recipe: Recipe, bench: Bench | None, shards: int) -> "Iterator[ProcessCrew]":
+    def pool(self, worker: Worker, shards: int) -> "Iterator[ProcessPool]":
         """See `Executor`."""
-        crew = ProcessCrew(pack(recipe), self.workers, self.threads)
+        pool = ProcessPool(pack(worker), self.workers, self.threads)
         try:
-            yield crew
+            yield pool
         finally:
-            crew.close()
+            pool.close()
 
 
-class ProcessCrew:
+class ProcessPool:
     """Children, started when there is work for them, and again after a death."""
 
-    shelters = True
+    isolates = True
 
     def __init__(self, packed: bytes, workers: int, threads: int) -> None:
         self._parcel, self._workers, self._threads = Parcel(packed), workers, threads
@@ -59,7 +59,7 @@ class ProcessCrew:
         """Whether fewer tasks are in work than there may be workers."""
         return len(self._busy) < self._workers
 
-    def hand(self, task: Task) -> None:
+    def submit(self, task: Task) -> None:
         """Give a task to an idle child, or to a new one."""
         child = self._idle.pop() if self._idle else None
         if child and (task.place is Place.ALONE or not child.alive):

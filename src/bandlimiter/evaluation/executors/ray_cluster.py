@@ -1,4 +1,4 @@
-"""Ray: actors that hold a bench, one shard in flight each, none queued."""
+"""Ray: actors that hold a worker, one shard in flight each, none queued."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.executors.crew import Place, Task
 from bandlimiter.evaluation.executors.outcomes import Died, Outcome, Raised, said
 from bandlimiter.evaluation.executors.packing import pack, require_positive
 from bandlimiter.evaluation.executors.ray_session import ray_session
 from bandlimiter.evaluation.executors.ray_worker import RayWorker
-from bandlimiter.evaluation.executors.work import Bench, Recipe
+from bandlimiter.evaluation.executors.worker import Worker
+from bandlimiter.evaluation.executors.worker_pool import Place, Task
 
 _TICK = 1.0  # seconds between looks at signals
 
@@ -46,7 +46,7 @@ class RayCluster:
             raise ConfigurationError(f"expected no less than 0 GPUs a worker, got {self.num_gpus}")
 
     @contextmanager
-    def crew(self, recipe: Recipe, bench: Bench | None, shards: int) -> "Iterator[RayCrew]":
+    def pool(self, worker: Worker, shards: int) -> "Iterator[RayPool]":
         """See `Executor`."""
         workers = min(self.workers, shards)
         with ray_session(self.address, workers * self.threads) as ray:
@@ -54,11 +54,11 @@ class RayCluster:
             actor = ray.remote(
                 num_cpus=self.threads, num_gpus=self.num_gpus, max_restarts=0, max_task_retries=0
             )(RayWorker)
-            crew = RayCrew(ray, actor, pack(recipe, ray.cloudpickle.dumps), workers, self.threads)
+            pool = RayPool(ray, actor, pack(worker, ray.cloudpickle.dumps), workers, self.threads)
             try:
-                yield crew
+                yield pool
             finally:
-                crew.close()
+                pool.close()
 
     def _require_room(self, ray: Any) -> None:
         """Refuse what no machine can hold: Ray would wait for one without a word."""
@@ -72,7 +72,7 @@ class RayCluster:
             )
 
 
-class RayCrew:
+class RayPool:
     """Actors, started at once, and anew after a death.
 
     Parameters
@@ -82,12 +82,12 @@ class RayCrew:
     actor
         `RayWorker` as Ray's class.
     packed
-        The recipe.
+        The worker.
     workers, threads
         See `RayCluster`.
     """
 
-    shelters = True
+    isolates = True
 
     def __init__(self, ray: Any, actor: Any, packed: bytes, workers: int, threads: int) -> None:
         self._ray, self._actor, self._threads = ray, actor, threads
@@ -99,10 +99,10 @@ class RayCrew:
 
     @property
     def free(self) -> bool:
-        """Whether an actor has its bench and nothing to do."""
+        """Whether an actor is ready and has nothing to do."""
         return bool(self._idle)
 
-    def hand(self, task: Task) -> None:
+    def submit(self, task: Task) -> None:
         """Give a task to an idle actor."""
         actor = self._idle.pop()
         method = actor.do_alone if task.place is Place.ALONE else actor.do

@@ -1,4 +1,4 @@
-"""What a Ray actor does: hold a bench, do shards; suspects in a child process of its own."""
+"""What a Ray actor does: hold a worker, do shards; suspects in a child process of its own."""
 
 import gc
 import pickle
@@ -9,7 +9,7 @@ from bandlimiter.evaluation.executors.child import Child
 from bandlimiter.evaluation.executors.outcomes import Outcome, attempt, trying
 from bandlimiter.evaluation.executors.parcel import Parcel
 from bandlimiter.evaluation.executors.serving import settle
-from bandlimiter.evaluation.executors.work import Bench
+from bandlimiter.evaluation.executors.worker import Worker
 from bandlimiter.results.runs import Shard
 
 
@@ -19,18 +19,18 @@ class RayWorker:
     Parameters
     ----------
     packed
-        The recipe; see `pack`.
+        The worker; see `pack`.
     threads
         Of torch.
     """
 
     def __init__(self, packed: bytes, threads: int) -> None:
         self._packed, self._threads = packed, threads
-        self._bench: Bench | None = None
+        self._worker: Worker | None = None
         settle(threads)
 
     def build(self) -> Outcome | None:
-        """Make the bench; None says that it is there."""
+        """Start the worker; None says that it is there."""
 
         def built() -> None:
             self._ready()
@@ -43,7 +43,7 @@ class RayWorker:
 
     def do_alone(self, shard: Shard) -> Outcome | None:
         """Do a shard in a new process, so that the actor lives to tell how that one ended."""
-        self._bench = None  # makes room
+        self._worker = None  # makes room
         gc.collect()
         torch.cuda.empty_cache()
 
@@ -57,7 +57,9 @@ class RayWorker:
 
         return trying(alone)
 
-    def _ready(self) -> Bench:
-        if self._bench is None:
-            self._bench = pickle.loads(self._packed).build()  # noqa: S301  (the driver's own)
-        return self._bench
+    def _ready(self) -> Worker:
+        if self._worker is None:
+            self._worker = pickle.loads(self._packed)  # noqa: S301  (the driver's own)
+        worker: Worker = self._worker
+        worker.start()
+        return worker

@@ -6,12 +6,12 @@ import sys
 import torch
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.executors.crew import Executor
 from bandlimiter.evaluation.executors.in_process import InProcess
 from bandlimiter.evaluation.executors.packing import require_positive
 from bandlimiter.evaluation.executors.processes import Processes
 from bandlimiter.evaluation.executors.ray_cluster import RayCluster
 from bandlimiter.evaluation.executors.ray_session import import_ray
+from bandlimiter.evaluation.executors.worker_pool import Executor
 
 EXECUTORS = ("local", "processes", "ray")
 

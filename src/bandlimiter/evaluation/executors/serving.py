@@ -1,4 +1,4 @@
-"""What runs in a worker process: build a bench once, then do shard after shard."""
+"""What runs in a worker process: start a worker once, then do shard after shard."""
 
 import ctypes
 import os
@@ -19,14 +19,14 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def serve(pipe: "connection.Connection", parcel: Parcel, threads: int) -> None:
-    """Build a bench, say so (None), and answer shards with outcomes until the pipe is closed.
+    """Start a worker, say so (None), and answer shards with outcomes until the pipe is closed.
 
     Parameters
     ----------
     pipe
         To the parent.
     parcel
-        The recipe, packed; see `pack`.
+        The worker, packed; see `pack`.
     threads
         Of torch.
     """
@@ -34,7 +34,8 @@ def serve(pipe: "connection.Connection", parcel: Parcel, threads: int) -> None:
     settle(threads)
     with suppress(EOFError, OSError):  # the parent has closed the pipe: there is no more to do
         try:
-            bench = parcel.open(pickle.loads).build()
+            worker = parcel.open(pickle.loads)
+            worker.start()
             parcel.close()
         except BaseException as error:  # noqa: BLE001  (it travels to the driver)
             pipe.send(Stopped.of(error))
@@ -42,7 +43,7 @@ def serve(pipe: "connection.Connection", parcel: Parcel, threads: int) -> None:
         pipe.send(None)
         while True:
             shard = pipe.recv()
-            _send(pipe, trying(partial(attempt, bench, shard)))
+            _send(pipe, trying(partial(attempt, worker, shard)))
 
 
 def settle(threads: int) -> None:

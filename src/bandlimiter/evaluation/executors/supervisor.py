@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.executors.crew import Crew, Executor, Place, Task
-from bandlimiter.evaluation.executors.outcomes import Died, Gave, Outcome, Stopped
-from bandlimiter.evaluation.executors.work import Bench, Recipe, Watcher
-from bandlimiter.results.runs import Harvest, RunStore, Shard
+from bandlimiter.evaluation.executors.outcomes import Died, Outcome, Stopped
+from bandlimiter.evaluation.executors.worker import Reporter, Worker
+from bandlimiter.evaluation.executors.worker_pool import Executor, Place, Task, WorkerPool
+from bandlimiter.results.runs import RunStore, Shard, ShardResult
 
 ATTEMPTS = 2
 """How many workers may die on a shard before it is taken apart, and on an image alone."""
@@ -20,11 +20,9 @@ _MOST_BUILDS = 3
 
 def run_shards(
     store: RunStore,
-    recipe: Recipe,
+    worker: Worker,
     executor: Executor,
-    *,
-    bench: Bench | None = None,
-    watcher: Watcher | None = None,
+    reporter: Reporter | None = None,
 ) -> None:
     """Do what a store still misses.
 
@@ -37,40 +35,38 @@ def run_shards(
     ----------
     store
         Open; this process alone writes to it.
-    recipe
-        Makes a bench in each worker.
+    worker
+        Does the work; copies of it do, in other processes.
     executor
         `InProcess`, `Processes` or `RayCluster`.
-    bench
-        One that this process has already; `InProcess` uses it.
-    watcher
+    reporter
         Is told of each shard.
 
     Raises
     ------
     ConfigurationError, NoGradientError, MissingExtraError, MemoryError, torch.OutOfMemoryError
-        From a bench: they concern the whole run. ConfigurationError also where workers cannot
+        From a worker: they concern the whole run. ConfigurationError also where workers cannot
         be built, or die again and again.
     Exception
-        Whatever the store or building a bench raises. What is in the store stays there, and
+        Whatever the store or starting a worker raises. What is in the store stays there, and
         the same call goes on; shards given up are not blamed.
     """
     missing = store.missing()
     if missing:
-        with executor.crew(recipe, bench, len(missing)) as crew:
-            Supervisor(store, recipe, crew, watcher).run(missing)
+        with executor.pool(worker, len(missing)) as pool:
+            Supervisor(store, worker, pool, reporter).run(missing)
 
 
 class Supervisor:
     """Sees to it that every shard ends in the store; see `run_shards`."""
 
     def __init__(
-        self, store: RunStore, recipe: Recipe, crew: Crew, watcher: Watcher | None = None
+        self, store: RunStore, worker: Worker, pool: WorkerPool, reporter: Reporter | None = None
     ) -> None:
-        self._store, self._recipe, self._crew, self._watcher = store, recipe, crew, watcher
+        self._store, self._worker, self._pool, self._reporter = store, worker, pool, reporter
         self._queue: deque[Task] = deque()
         self._begun: dict[str, Shard] = {}
-        self._parts: dict[str, dict[int, Harvest]] = {}
+        self._parts: dict[str, dict[int, ShardResult]] = {}
         self._deaths = self._builds = 0
 
     def run(self, shards: Sequence[Shard]) -> None:
@@ -78,9 +74,9 @@ class Supervisor:
         self._queue.extend(Task(shard, shard) for shard in shards)
         try:
             while self._queue or self._begun:
-                while self._queue and self._crew.free:
+                while self._queue and self._pool.free:
                     self._hand(self._queue.popleft())
-                for task, outcome in self._crew.wait():
+                for task, outcome in self._pool.wait():
                     self._settle(task, outcome)
         finally:
             for shard in self._begun.values():
@@ -92,15 +88,15 @@ class Supervisor:
         if shard.name not in self._begun:
             self._begun[shard.name] = shard
             earlier = self._store.begin(shard)
-            if self._watcher:
-                self._watcher.started(shard)
-            if earlier and self._crew.shelters:
+            if self._reporter:
+                self._reporter.started(shard)
+            if earlier and self._pool.isolates:
                 task.place = Place.OUTSIDE  # maybe it killed the driver: there it will be seen
             elif earlier >= ATTEMPTS:
                 return self._set_aside(
                     task, f"the run ended {earlier} times on images of its shard"
                 )
-        return self._crew.hand(task)
+        return self._pool.submit(task)
 
     def _settle(self, task: Task | None, outcome: Outcome) -> None:
         if isinstance(outcome, Stopped):
@@ -113,8 +109,8 @@ class Supervisor:
         self._deaths = self._builds = 0
         if task is None:
             return
-        if isinstance(outcome, Gave):
-            self._keep(task, outcome.harvest)
+        if isinstance(outcome, ShardResult):
+            self._keep(task, outcome)
         else:
             self._failed(task, outcome.error)
 
@@ -122,7 +118,7 @@ class Supervisor:
         if task.whole and len(task.shard.images) > 1:
             self._take_apart(task, task.place)
         else:
-            self._keep(task, self._recipe.failed(task.shard, error))
+            self._keep(task, self._worker.failed(task.shard, error))
 
     def _died(self, task: Task, death: Died) -> None:
         task.deaths += not death.building
@@ -131,7 +127,7 @@ class Supervisor:
         elif task.whole:
             self._take_apart(task, Place.ALONE)
         else:
-            self._keep(task, self._recipe.failed(task.shard, f"its process {death.how}"))
+            self._keep(task, self._worker.failed(task.shard, f"its process {death.how}"))
 
     def _count(self, death: Died) -> None:
         if death.building:
@@ -156,19 +152,19 @@ class Supervisor:
 
     def _set_aside(self, task: Task, why: str) -> None:
         for part in task.shard.parts():
-            self._keep(Task(part, task.plan), self._recipe.failed(part, why))
+            self._keep(Task(part, task.plan), self._worker.failed(part, why))
 
-    def _keep(self, task: Task, harvest: Harvest) -> None:
+    def _keep(self, task: Task, result: ShardResult) -> None:
         """Store a shard, or an image's part once all parts are there."""
         shard = task.plan
         if not task.whole:
             parts = self._parts.setdefault(shard.name, {})
-            parts[task.shard.images[0]] = harvest
+            parts[task.shard.images[0]] = result
             if len(parts) < len(shard.images):
                 return
-            harvest = self._recipe.merge(shard, [parts[image] for image in shard.images])
+            result = self._worker.merge(shard, [parts[image] for image in shard.images])
             del self._parts[shard.name]
-        self._store.put(shard, harvest)
+        self._store.put(shard, result)
         del self._begun[shard.name]
-        if self._watcher:
-            self._watcher.finished(shard, harvest)
+        if self._reporter:
+            self._reporter.finished(shard, result)

@@ -8,15 +8,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bandlimiter.attacks import attack_names, build_attack, default_names
+from bandlimiter.attacks.scaled_to_budget import ScaledToBudget
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.reproduction.study import Study, Tried
 from bandlimiter.evaluation.reproduction.timing import time_answers
 from bandlimiter.evaluation.reproduction.words import say
 from bandlimiter.results import OURS, Row
-from bandlimiter.results.points import point, rows_of, under_budget
+from bandlimiter.results.sweep_points import sweep_point, under_budget
 
-ATTACKS = ("fgsm", "pgd", "deepfool", "cw")
+ATTACKS = tuple(default_names())
+"""Those of the paper."""
 
 PAPER_EPSILON = 8 / 255
 
@@ -43,7 +46,7 @@ def table1(
     (epsilon,) = values or (PAPER_EPSILON,)
     tried = [*_smallest(attacks, epsilon, limits), *_whole(attacks, epsilon, limits)]
     rows = _rows(study, tried, None)
-    return _document("table1", study, attacks, [_point(study.defence, rows, epsilon)])
+    return _document("table1", study, attacks, [_point(study.defence, OURS, rows, epsilon)])
 
 
 def table2(
@@ -82,7 +85,7 @@ def figure3(
     for epsilon in budgets:
         whole = _rows(study, _whole(attacks, epsilon, limits), None)
         rows = [*under_budget(smallest, epsilon), *whole]
-        points.append(_point(study.defence, rows, epsilon))
+        points.append(_point(study.defence, OURS, rows, epsilon))
     return _document("figure3", study, attacks, points)
 
 
@@ -103,10 +106,11 @@ def _smallest(attacks: Sequence[str], epsilon: float, limits: Limits) -> list[Tr
 
 def _whole(attacks: Sequence[str], epsilon: float, limits: Limits) -> list[Tried]:
     """The attacks that know how to spend a whole budget by themselves."""
+    able = [name for name in attacks if name in attack_names("fixed")]
     return [
         Tried(name, "fixed", epsilon, limits.get(name))
-        for name in attacks
-        if name in ("fgsm", "pgd")
+        for name in able
+        if not isinstance(build_attack(name, "fixed"), ScaledToBudget)
     ]
 
 
@@ -128,12 +132,14 @@ def _sweep(
     own, *others = defences  # one of them takes the place of the study's own
     sweep = Study(**{**vars(study), "defence": defences[own]})
     rows = _rows(sweep, tried, {name: defences[name] for name in others})
-    named = {own: rows_of(rows, OURS), **{name: rows_of(rows, name) for name in others}}
-    return [_point(defences[name], part, epsilon) for name, part in named.items()]
+    called = {own: OURS, **{name: name for name in others}}
+    return [_point(defences[name], row_name, rows, epsilon) for name, row_name in called.items()]
 
 
-def _point(defence: PostAverage, rows: Sequence[Row], epsilon: float) -> dict[str, Any]:
-    found = point(rows, radius=defence.radius, directions=defence.directions_count, epsilon=epsilon)
+def _point(defence: PostAverage, name: str, rows: Sequence[Row], epsilon: float) -> dict[str, Any]:
+    found = sweep_point(
+        rows, name, radius=defence.radius, directions=defence.directions_count, epsilon=epsilon
+    )
     return {**found, "radius_pixels": defence.pixel_radius, "seconds": None}
 
 

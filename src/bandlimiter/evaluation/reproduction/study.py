@@ -13,11 +13,11 @@ from torch import nn
 from bandlimiter.data import ImageSet
 from bandlimiter.defence import PostAverage
 from bandlimiter.evaluation.executors import Executor, InProcess
-from bandlimiter.evaluation.plan import Plan, plan_run
+from bandlimiter.evaluation.plan import Plan, make_plan
 from bandlimiter.evaluation.probe import ChangedError
 from bandlimiter.evaluation.progress import Progress
-from bandlimiter.evaluation.reproduction.delivered import Delivered
-from bandlimiter.evaluation.run import Evaluation, carry_out
+from bandlimiter.evaluation.reproduction.replay import ReplayedAttack
+from bandlimiter.evaluation.run import Evaluation, run_plan
 from bandlimiter.results.runs import StoredRun
 
 _NO_BUDGET = 1.0
@@ -84,9 +84,9 @@ class Study:
     runs: list[Path] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
 
-    def attacked(self, tried: Tried) -> Delivered:
+    def attacked(self, tried: Tried) -> ReplayedAttack:
         """Attack the plain model, or find that this was done before."""
-        plan = plan_run(
+        plan = make_plan(
             self.model,
             self.model,
             self._images(tried.limit),
@@ -102,14 +102,14 @@ class Study:
                 **self.settings,
                 "about": f"{tried.name} {tried.protocol}, kept for defences",
             },
-            exhibits=0,
+            examples=0,
             kind="attacks",
         )
         folder, _ = self._carried_out(plan)
-        (attack,) = plan.setup.attacks
-        (entry,) = plan.setup.entries
-        return Delivered(
-            *(attack.name, attack.protocol, folder.name, entry.name, folder.resolve()),
+        (attack,) = plan.attacks
+        (item,) = plan.items
+        return ReplayedAttack(
+            *(attack.name, attack.protocol, folder.name, item.name, folder.resolve()),
             quick=attack.quick,
         )
 
@@ -142,7 +142,7 @@ class Study:
         }
 
     def _judged(self, tried: Sequence[Tried], others: Mapping[str, nn.Module] | None) -> Evaluation:
-        plan = plan_run(
+        plan = make_plan(
             self.model,
             self.defence,
             self._images(tried[0].limit),
@@ -165,7 +165,7 @@ class Study:
         for number in count(1):
             folder = self.out / (name if number == 1 else f"{name}-{number}")
             with suppress(ChangedError):
-                found = carry_out(plan, folder, self.executor, self.progress)
+                found = run_plan(plan, folder, self.executor, self.progress)
                 break
         self._note(folder, found)
         return folder, found

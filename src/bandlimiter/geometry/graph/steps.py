@@ -1,7 +1,10 @@
 """A network as steps on tensors: affine maps, bends (ReLU and its kin), and maxima.
 
-Everything is affine but the bends and maxima, and these are affine on pieces. Tracing needs
-nothing else to know of a network; neither convolutions nor residual sums are special cases.
+Everything is affine but the bends and maxima, and these are affine on pieces; neither
+convolutions nor residual sums are special cases. This is the first of two forms of a network, read
+from a module of any size: an affine step calls PyTorch and has no matrix. Tracing, directions to
+boundaries and spectra along lines need no more. The second form, `geometry.network`, has the
+steps of a small network as matrices; it is made from this one, to enumerate regions.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """The paper's tables and figures as tables, its own figures beside ours: terminal, Markdown.
 
-Each experiment has a module that lays out a `Sheet` from its document; `sheet` renders one.
+Each experiment has a module that lays out a `TextTable` from its document; `text_table` renders it.
 """
 
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from rich.console import Group
 from rich.text import Text
 
 from bandlimiter.report.experiments import figure1, figure2, figure3, table1, table2
-from bandlimiter.report.experiments.sheet import Sheet, markdown_of, plain, table_of
+from bandlimiter.report.experiments.text_table import TextTable, markdown_of, plain, table_of
 from bandlimiter.report.paper import CLAIMS
 
-SHEETS: dict[str, Callable[[dict[str, Any]], Sheet]] = {
-    "table1": table1.sheet,
-    "table2": table2.sheet,
-    "figure1": figure1.sheet,
-    "figure2": figure2.sheet,
-    "figure3": figure3.sheet,
+TEXT_TABLES: dict[str, Callable[[dict[str, Any]], TextTable]] = {
+    "table1": table1.text_table,
+    "table2": table2.text_table,
+    "figure1": figure1.text_table,
+    "figure2": figure2.text_table,
+    "figure3": figure3.text_table,
 }
 """By the paper's names."""
 
@@ -32,23 +32,23 @@ def experiment_tables(document: dict[str, Any]) -> Group:
         Of ``bandlimiter reproduce``, with ``experiment``, ``settings`` and ``points`` (of
         figure 1: as ``bandlimiter regions`` has it).
     """
-    sheet = SHEETS[document["experiment"]](document)
+    table = TEXT_TABLES[document["experiment"]](document)
     return Group(
-        Text(sheet.head),
-        table_of(sheet),
-        *(Text(note) for note in sheet.notes),
+        Text(table.head),
+        table_of(table),
+        *(Text(note) for note in table.notes),
         Text(f"the paper: {CLAIMS[document['experiment']]}", style="dim"),
     )
 
 
 def experiment_markdown(document: dict[str, Any]) -> str:
     """Return the same as a page of Markdown, with the settings it was made under."""
-    sheet = SHEETS[document["experiment"]](document)
+    table = TEXT_TABLES[document["experiment"]](document)
     parts = [
-        f"# {sheet.title}",
-        plain(sheet.head),
-        markdown_of(sheet),
-        *(plain(note) for note in sheet.notes),
+        f"# {table.title}",
+        plain(table.head),
+        markdown_of(table),
+        *(plain(note) for note in table.notes),
         f"The paper: {plain(CLAIMS[document['experiment']])}",
         f"**{plain(document['verdict'])}**" if document.get("verdict") else "",
         *(f"Warning: {plain(each['message'])}" for each in document.get("warnings", [])),

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from bandlimiter.report.experiments.sheet import Line, Sheet
+from bandlimiter.report.experiments.text_table import TextRow, TextTable
 
 _COLOURS = {1: "black", 2: "blue", 3: "red"}
 
 
-def sheet(document: dict[str, Any]) -> Sheet:
+def text_table(document: dict[str, Any]) -> TextTable:
     """Lay out figure 1: a row for each layer."""
     counts, step, elsewhere = document["regions"], document["step"], document["elsewhere"]
     crossed = list(step["crossings"].values())
     lines = [
-        Line(
+        TextRow(
             (
                 f"{number} ({_COLOURS[number]})" if number in _COLOURS else str(number),
                 str(layer["units"]),
@@ -35,6 +35,6 @@ def sheet(document: dict[str, Any]) -> Sheet:
         f"{elsewhere['largest']}.",
     )
     headings = ("layer", "units", "border\npieces", "crossed\nA to B")
-    return Sheet(
+    return TextTable(
         "Figure 1: an input space cut by three layers", head, headings, tuple(lines), notes
     )

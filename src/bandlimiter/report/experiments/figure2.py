@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bandlimiter.report.experiments.reading import (
+from bandlimiter.report.experiments.document_values import (
     MEANINGS,
     attacks_of,
     clean_line,
@@ -11,14 +11,14 @@ from bandlimiter.report.experiments.reading import (
     quick_line,
     rate,
 )
-from bandlimiter.report.experiments.sheet import Line, Sheet
+from bandlimiter.report.experiments.text_table import TextRow, TextTable
 from bandlimiter.report.paper import FIGURE2_RADII, SETUPS
 
 # Where the paper's range begins and ends, as shares of the radius it chose for ImageNet.
 _RANGE = tuple(radius / SETUPS["imagenet"].radius for radius in FIGURE2_RADII)
 
 
-def sheet(document: dict[str, Any]) -> Sheet:
+def text_table(document: dict[str, Any]) -> TextTable:
     """Lay out figure 2: a row for each radius and protocol, a column for each attack."""
     points = sorted(document["points"], key=lambda point: float(point["radius"]))
     names = attacks_of(points)
@@ -32,14 +32,14 @@ def sheet(document: dict[str, Any]) -> Sheet:
             rates = (
                 rate(find(point, attack, protocol), "defence_rate", lines=True) for attack in names
             )
-            lines.append(Line((*cells, *rates)))
+            lines.append(TextRow((*cells, *rates)))
     head = (
         f"{clean_line(document)}; K = {points[0]['directions']}, epsilon = "
         f"{255 * points[0]['epsilon']:.3g}/255"
     )
     headings = ("r", "in\npixels", "clean,\ndefended", "kind", *names.values())
     notes = (quick_line(points), MEANINGS, _within(document, points, names))
-    return Sheet(
+    return TextTable(
         "Figure 2: defence rate over r",
         head,
         headings,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bandlimiter.report.experiments.reading import (
+from bandlimiter.report.experiments.document_values import (
     MEANINGS,
     attacks_of,
     clean_line,
@@ -12,10 +12,10 @@ from bandlimiter.report.experiments.reading import (
     quick_line,
     rate,
 )
-from bandlimiter.report.experiments.sheet import Line, Sheet
+from bandlimiter.report.experiments.text_table import TextRow, TextTable
 
 
-def sheet(document: dict[str, Any]) -> Sheet:
+def text_table(document: dict[str, Any]) -> TextTable:
     """Lay out figure 3: a row for each budget and protocol, a column for each attack."""
     points = sorted(document["points"], key=lambda point: float(point["epsilon"]))
     names = attacks_of(points)
@@ -24,7 +24,7 @@ def sheet(document: dict[str, Any]) -> Sheet:
         for number, protocol in enumerate(protocols_of(points)):
             budget = f"{255 * point['epsilon']:.3g}/255" if number == 0 else ""
             cells = (_cell(find(point, attack, protocol)) for attack in names)
-            lines.append(Line((budget, protocol, *cells)))
+            lines.append(TextRow((budget, protocol, *cells)))
     first = points[0]
     head = (
         f"{clean_line(document)}, of the defended one {rate(first['clean'], 'defended_accuracy')}; "
@@ -33,7 +33,7 @@ def sheet(document: dict[str, Any]) -> Sheet:
     )
     headings = ("epsilon", "kind", *names.values())
     notes = [note for note in (quick_line(points), MEANINGS, *_ends(points, names)) if note]
-    return Sheet(
+    return TextTable(
         "Figure 3: defence rate over epsilon", head, headings, tuple(lines), tuple(notes), words=2
     )
 

@@ -3,7 +3,7 @@
 from statistics import mean
 from typing import Any
 
-from bandlimiter.report.experiments.reading import (
+from bandlimiter.report.experiments.document_values import (
     MEANINGS,
     attacks_of,
     clean_line,
@@ -16,7 +16,7 @@ from bandlimiter.report.experiments.reading import (
     share,
     size,
 )
-from bandlimiter.report.experiments.sheet import Line, Sheet
+from bandlimiter.report.experiments.text_table import TextRow, TextTable
 from bandlimiter.report.paper import TABLE1, PaperRow
 
 _HEADINGS = (
@@ -31,11 +31,11 @@ _HEADINGS = (
 )
 
 
-def sheet(document: dict[str, Any]) -> Sheet:
+def text_table(document: dict[str, Any]) -> TextTable:
     """Lay out table 1; the paper's row stands below each of our own of its protocol."""
     (point,) = document["points"]
     paper = TABLE1.get(document["settings"].get("paper_data") or "", {})
-    lines: list[Line] = []
+    lines: list[TextRow] = []
     for attack, name in attacks_of([point]).items():
         for protocol in protocols_of([point]):
             result = find(point, attack, protocol)
@@ -55,7 +55,7 @@ def sheet(document: dict[str, Any]) -> Sheet:
         MEANINGS,
         _sizes(point),
     ]
-    return Sheet(
+    return TextTable(
         "Table 1: four attacks",
         head,
         _HEADINGS,
@@ -64,8 +64,8 @@ def sheet(document: dict[str, Any]) -> Sheet:
     )
 
 
-def _ours(result: dict[str, Any], name: str) -> Line:
-    return Line(
+def _ours(result: dict[str, Any], name: str) -> TextRow:
+    return TextRow(
         (
             f"{name} {result['protocol']}",
             counted(result),
@@ -79,7 +79,7 @@ def _ours(result: dict[str, Any], name: str) -> Line:
     )
 
 
-def _paper(row: PaperRow) -> Line:
+def _paper(row: PaperRow) -> TextRow:
     cells = (
         "  the paper",
         str(row.adversarials),
@@ -87,7 +87,7 @@ def _paper(row: PaperRow) -> Line:
         share(row.defended_attacked),
         share(row.defence_rate),
     )
-    return Line((*cells, "", "", ""), "the paper")
+    return TextRow((*cells, "", "", ""), "the paper")
 
 
 def _sizes(point: dict[str, Any]) -> str:

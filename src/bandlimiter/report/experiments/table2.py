@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bandlimiter.report.experiments.reading import (
+from bandlimiter.report.experiments.document_values import (
     MEANINGS,
     attacks_of,
     clean_line,
@@ -13,7 +13,7 @@ from bandlimiter.report.experiments.reading import (
     rate,
     share,
 )
-from bandlimiter.report.experiments.sheet import Line, Sheet
+from bandlimiter.report.experiments.text_table import TextRow, TextTable
 from bandlimiter.report.paper import PLAIN_SECONDS, TABLE2, PaperSweepRow
 
 _HEADINGS = (
@@ -28,10 +28,10 @@ _HEADINGS = (
 )
 
 
-def sheet(document: dict[str, Any]) -> Sheet:
+def text_table(document: dict[str, Any]) -> TextTable:
     """Lay out table 2; below each K stands the paper's row, of PGD on ImageNet."""
     points = document["points"]
-    lines: list[Line] = []
+    lines: list[TextRow] = []
     for point in points:
         lines += _ours(point)
         if point["directions"] in TABLE2:
@@ -48,7 +48,7 @@ def sheet(document: dict[str, Any]) -> Sheet:
         MEANINGS,
         _times(points),
     )
-    return Sheet(
+    return TextTable(
         "Table 2: the number of directions",
         head,
         _HEADINGS,
@@ -58,8 +58,8 @@ def sheet(document: dict[str, Any]) -> Sheet:
     )
 
 
-def _ours(point: dict[str, Any]) -> list[Line]:
-    lines: list[Line] = []
+def _ours(point: dict[str, Any]) -> list[TextRow]:
+    lines: list[TextRow] = []
     for attack, name in attacks_of([point]).items():
         for protocol in protocols_of([point]):
             result = find(point, attack, protocol)
@@ -67,7 +67,7 @@ def _ours(point: dict[str, Any]) -> list[Line]:
                 continue
             first, seconds = not lines, point["seconds"]
             lines.append(
-                Line(
+                TextRow(
                     (
                         str(point["directions"]) if first else "",
                         f"{name} {protocol}",
@@ -83,7 +83,7 @@ def _ours(point: dict[str, Any]) -> list[Line]:
     return lines
 
 
-def _paper(directions: int, row: PaperSweepRow) -> Line:
+def _paper(directions: int, row: PaperSweepRow) -> TextRow:
     cells = (
         str(directions),
         "the paper",
@@ -94,7 +94,7 @@ def _paper(directions: int, row: PaperSweepRow) -> Line:
         share(row.defence_rate),
         f"{row.seconds:.2f}\n{row.seconds / PLAIN_SECONDS:.1f} x",
     )
-    return Line(cells, "the paper")
+    return TextRow(cells, "the paper")
 
 
 def _seconds(seconds: dict[str, Any] | None) -> str:

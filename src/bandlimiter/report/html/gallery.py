@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bandlimiter.report.html.pictures import magnified, png_uri
 from bandlimiter.report.tables import Study
 from bandlimiter.report.tables.attacks import attack_name
-from bandlimiter.results.runs import Arrays, Harvest
+from bandlimiter.results.runs import Arrays, ShardResult
 
 _SHOWN = 12
 _BYTES = 4_000_000
@@ -55,11 +55,11 @@ class Gallery:
     of: int
 
 
-def gallery_of(study: Study, harvests: Iterable[Harvest]) -> Gallery:
+def gallery_of(study: Study, results: Iterable[ShardResult]) -> Gallery:
     """Choose exhibits: an attack after the other, so that few images show all of them."""
     waiting: dict[tuple[str, str], list[tuple[Mapping[str, Any], Arrays]]] = {}
     count = 0
-    for facts, arrays in _exhibits(harvests):
+    for facts, arrays in _exhibits(results):
         count += 1
         queue = waiting.setdefault((str(facts["attack"]), str(facts["protocol"])), [])
         if len(queue) < _SHOWN:
@@ -77,15 +77,15 @@ def gallery_of(study: Study, harvests: Iterable[Harvest]) -> Gallery:
     return Gallery(shown, count)
 
 
-def _exhibits(harvests: Iterable[Harvest]) -> Iterator[tuple[Mapping[str, Any], Arrays]]:
-    for harvest in harvests:
-        for number, facts in enumerate(harvest.facts.get("exhibits", ())):
+def _exhibits(results: Iterable[ShardResult]) -> Iterator[tuple[Mapping[str, Any], Arrays]]:
+    for result in results:
+        for number, facts in enumerate(result.facts.get("exhibits", ())):
             start = f"exhibit.{number}."
             yield (
                 facts,
                 {
                     name.removeprefix(start): array
-                    for name, array in harvest.arrays.items()
+                    for name, array in result.arrays.items()
                     if name.startswith(start)
                 },
             )

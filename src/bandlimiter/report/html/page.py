@@ -11,7 +11,7 @@ from bandlimiter.report.html.engine import environment, own_file, plotly_script,
 from bandlimiter.report.html.figures import figures_of
 from bandlimiter.report.html.gallery import Gallery, gallery_of
 from bandlimiter.report.tables import Study, Table, tables_of
-from bandlimiter.report.tables.saying import failures_of, missing_of, verdict_of
+from bandlimiter.report.tables.summary_text import failures_of, missing_of, verdict_of
 from bandlimiter.report.tables.write import file_names
 from bandlimiter.results.files import write_whole
 
@@ -39,7 +39,7 @@ class Shown:
             Where one of its files is damaged.
         """
         study = Study.of(run)
-        return cls(study, gallery_of(study, run.harvests()))
+        return cls(study, gallery_of(study, run.results()))
 
 
 def write_page(runs: Sequence[Shown], path: Path) -> Path:

@@ -7,20 +7,20 @@ from typing import Any
 from bandlimiter.report.tables.study import Study
 from bandlimiter.report.tables.table import Cell, Column, Measured, Table
 from bandlimiter.results import NONE, OURS, rate
-from bandlimiter.results.contenders import COLUMNS, Grid
+from bandlimiter.results.compare_defences import COLUMNS, Correctness
 
 _HEADINGS = {
     "clean": "clean",
     "minimal": "smallest found",
     "fixed": "whole budget",
     "saved": "given images",
-    "adaptive": "knowing attacks",
+    "adaptive": "adaptive attacks",
 }
 _MEANINGS = {
     "minimal": "Smallest found: perturbations of the plain model, the paper's protocol.",
     "fixed": "Whole budget: spent on the plain model.",
     "saved": "Given images: adversarial images from files.",
-    "adaptive": "Knowing attacks: on the defence itself.",
+    "adaptive": "Adaptive attacks: on the defence itself.",
 }
 
 
@@ -67,21 +67,25 @@ def class_tables(study: Study) -> list[Table]:
     """Return each defence's accuracy for every class of image."""
     if not study.judges or not study.rows:
         return []
-    grid = Grid(study.rows)
+    correctness = Correctness(study.rows)
     label_of = {row.image: row.label for row in study.rows}
     names = sorted(study.defences, key=lambda name: name != OURS)
     if OURS in names:
         names.append(NONE)
-    return [_class_table(study, grid, label_of, i, name) for i, name in enumerate(names)]
+    return [_class_table(study, correctness, label_of, i, name) for i, name in enumerate(names)]
 
 
 def _class_table(
-    study: Study, grid: Grid, label_of: Mapping[int, int], number: int, name: str
+    study: Study,
+    correctness: Correctness,
+    label_of: Mapping[int, int],
+    number: int,
+    name: str,
 ) -> Table:
-    kinds = [kind for kind in COLUMNS if grid.right(name, kind)]
+    kinds = [kind for kind in COLUMNS if correctness.right(name, kind)]
     right: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for kind in kinds:
-        for image, is_right in grid.right(name, kind).items():
+        for image, is_right in correctness.right(name, kind).items():
             right[label_of[image]][kind].append(is_right)
     return Table(
         f"classes-{number}",

@@ -45,7 +45,7 @@ def attack_tables(study: Study) -> list[Table]:
     return [_protocol_table(study, protocol) for protocol in _TABLES]
 
 
-def knowing_table(study: Study) -> Table:
+def adaptive_table(study: Study) -> Table:
     """Return what attacks on the defences themselves left, and what broke how many images."""
     results = [
         (study.shown(name), result)
@@ -54,8 +54,8 @@ def knowing_table(study: Study) -> Table:
         if result["threat"] == "adaptive"
     ]
     return Table(
-        "knowing-attacks",
-        "Attacks that know the defence",
+        "adaptive-attacks",
+        "Adaptive attacks",
         [
             Column("defence", "attacked", text=True),
             Column("attack", "attack", text=True),
@@ -65,7 +65,7 @@ def knowing_table(study: Study) -> Table:
             Column("mean_queries", "queries an image", digits=0),
             Column("mean_gradients", "gradients an image", digits=0),
         ],
-        [[name, *_knowing(result)] for name, result in results],
+        [[name, *_adaptive(result)] for name, result in results],
         "A cascade is several attacks in turn, each on the images that the earlier ones left.",
     )
 
@@ -143,7 +143,7 @@ def _paper(study: Study) -> Mapping[str, PaperRow]:
     return TABLE1[settings["paper_data"]] if known else {}
 
 
-def _knowing(result: Mapping[str, Any]) -> Sequence[Cell]:
+def _adaptive(result: Mapping[str, Any]) -> Sequence[Cell]:
     stages = result["stages"] or {}
     return [
         attack_name(result["attack"], result["quick"]),

@@ -1,8 +1,8 @@
 """All tables of a run, in the order that they are read."""
 
 from bandlimiter.report.tables.accuracy import class_tables, difference_table, side_by_side_table
-from bandlimiter.report.tables.attacks import attack_tables, budget_table, knowing_table
-from bandlimiter.report.tables.facts import failure_table, settings_table, timing_table
+from bandlimiter.report.tables.attacks import adaptive_table, attack_tables, budget_table
+from bandlimiter.report.tables.run_details import failure_table, settings_table, timing_table
 from bandlimiter.report.tables.study import Study
 from bandlimiter.report.tables.table import Table
 from bandlimiter.report.tables.targeted import target_table
@@ -14,7 +14,7 @@ def tables_of(study: Study) -> list[Table]:
         side_by_side_table(study),
         difference_table(study),
         *attack_tables(study),
-        knowing_table(study),
+        adaptive_table(study),
         target_table(study),
         budget_table(study),
         *class_tables(study),

@@ -136,8 +136,8 @@ class Study:
 
     def document_of(self, name: str) -> dict[str, Any]:
         """Return the document of one defence, or of the plain model that was attacked itself."""
-        own = [row.model_copy(update={"defence": OURS}) for row in self.rows if row.defence == name]
-        return summarise(own, dict(self.settings))
+        own = [row for row in self.rows if row.defence == name]
+        return summarise(own, dict(self.settings), defence=name)
 
 
 def defence_rates(results: Iterable[Mapping[str, Any]], protocol: str) -> list[float]:

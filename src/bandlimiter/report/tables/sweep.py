@@ -1,13 +1,15 @@
-"""Defences that are points of a sweep, told by names such as ``r=6`` and ``K=15``."""
+"""Defences that are points of a sweep: averages that differ in one number alone."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bandlimiter.results import OURS
 
-_POINT = re.compile(r"([A-Za-z][A-Za-z0-9 _-]*?) ?= ?([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)")
-_SETTINGS = {"r": "radius", "K": "directions"}
+_LETTERS = {"radius": "r", "directions": "K", "sigma": "sigma"}
+"""What may be swept, and how readers know it."""
+
+_FIXED = ("sampler", "vote", "randomness", "defence_seed")
+"""What must be the same at all points."""
 
 
 class Sweep(NamedTuple):
@@ -23,30 +25,30 @@ def sweep_of(names: Sequence[str], settings: Mapping[str, Any]) -> Sweep | None:
     Parameters
     ----------
     names
-        Of defences. The run's own may be among them: it is a point where ``settings`` tell its
-        value.
+        Of defences. The run's own may be among them.
     settings
-        Of the run: ``radius`` belongs to a sweep over r, ``directions`` to one over K.
+        Of the run: those of its own defence, and under ``variants`` those of others by name.
 
     Examples
     --------
-    >>> sweep_of(["post-averaging", "r=12"], {"radius": 6})
-    Sweep(parameter='r', values={'post-averaging': 6.0, 'r=12': 12.0})
-    >>> sweep_of(["r=12", "gaussian"], {}) is None
+    >>> variants = {"wide": {"radius": 12, "directions": 15}}
+    >>> settings = {"radius": 6, "directions": 15, "variants": variants}
+    >>> sweep_of(["post-averaging", "wide"], settings)
+    Sweep(parameter='r', values={'post-averaging': 6.0, 'wide': 12.0})
+    >>> sweep_of(["wide", "gaussian"], settings) is None
     True
     """
-    found = {name: _POINT.fullmatch(name) for name in names if name != OURS}
-    points = {name: match for name, match in found.items() if match}
-    parameters = {match[1] for match in points.values()}
-    if not points or len(points) < len(found) or len(parameters) != 1:
+    variants = settings.get("variants") or {}
+    points = {name: settings if name == OURS else variants.get(name) for name in names}
+    given = [point for point in points.values() if point is not None]
+    if len(given) < max(2, len(names)):
         return None
-    (parameter,) = parameters
-    values = {name: float(match[2]) for name, match in points.items()}
-    if OURS in names:
-        own = settings.get(_SETTINGS.get(parameter, ""))
-        if not isinstance(own, int | float):
-            return None
-        values[OURS] = float(own)
-    if len(values) < 2:
+    if any(len({str(point.get(key)) for point in given}) > 1 for key in _FIXED):
         return None
-    return Sweep(parameter, dict(sorted(values.items(), key=lambda item: item[1])))
+    varied = [key for key in _LETTERS if len({point.get(key) for point in given}) > 1]
+    if len(varied) != 1 or not all(isinstance(p.get(varied[0]), int | float) for p in given):
+        return None
+    values = {name: float(point[varied[0]]) for name, point in points.items() if point is not None}
+    if len(set(values.values())) < len(values):
+        return None
+    return Sweep(_LETTERS[varied[0]], dict(sorted(values.items(), key=lambda item: item[1])))

@@ -2,8 +2,8 @@
 
 from bandlimiter.results.runs.folder import find_runs
 from bandlimiter.results.runs.identity import run_name
-from bandlimiter.results.runs.shards import Arrays, Harvest, Shard
+from bandlimiter.results.runs.shards import Arrays, Shard, ShardResult
 from bandlimiter.results.runs.store import RunStore
 from bandlimiter.results.runs.stored import StoredRun
 
-__all__ = ["Arrays", "Harvest", "RunStore", "Shard", "StoredRun", "find_runs", "run_name"]
+__all__ = ["Arrays", "RunStore", "Shard", "ShardResult", "StoredRun", "find_runs", "run_name"]

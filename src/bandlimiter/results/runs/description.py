@@ -63,15 +63,14 @@ class Description:
 
     @property
     def _hashed(self) -> dict[str, Any]:
-        plan = [[shard.name, shard.trial, list(shard.images)] for shard in self.shards]
+        plan = [[shard.name, shard.item, list(shard.images)] for shard in self.shards]
         return {"identity": self.identity, "shards": plan}
 
     @property
     def _plan(self) -> dict[str, Any]:
         """For people: shards by name."""
         plan = {
-            shard.name: {"trial": shard.trial, "images": list(shard.images)}
-            for shard in self.shards
+            shard.name: {"item": shard.item, "images": list(shard.images)} for shard in self.shards
         }
         return {"shard": plan, "order of shards": list(plan)}
 
@@ -90,7 +89,7 @@ def read_description(folder: Path) -> Description:
     try:
         found = json.loads(path.read_bytes())
         check_format(found["format"])
-        shards = [Shard(name, trial, tuple(images)) for name, trial, images in found["shards"]]
+        shards = [Shard(name, item, tuple(images)) for name, item, images in found["shards"]]
         description = Description.of(found["identity"], shards, found["settings"])
         as_written = description.hash == found["hash"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:

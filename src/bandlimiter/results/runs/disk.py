@@ -5,20 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from bandlimiter.errors import ConfigurationError
+from bandlimiter.results.rows import Row
 from bandlimiter.results.runs.attempts import Attempts
 from bandlimiter.results.runs.description import Description, open_description
 from bandlimiter.results.runs.documents import write_document
 from bandlimiter.results.runs.files import append_line, sweep, write_file, write_lines
 from bandlimiter.results.runs.folder import claim_folder
+from bandlimiter.results.runs.labels import labels_of
 from bandlimiter.results.runs.layout import ATTEMPTS, MANIFEST, SHARDS, TIMINGS, shard_paths
 from bandlimiter.results.runs.lock import RunLock
 from bandlimiter.results.runs.manifest import Entry, read_manifest
-from bandlimiter.results.runs.packing import Packed
-from bandlimiter.results.runs.reading import damage, read_packed, read_timings
+from bandlimiter.results.runs.packing import Packed, pack_result, unpack_result, unpack_rows
+from bandlimiter.results.runs.shards import ShardResult
+from bandlimiter.results.runs.verified_shards import damage, read_packed, read_timings
 
 
 class Disk:
-    """Keeps packed shards in a folder that this process alone writes to.
+    """Keeps shards in a folder that this process alone writes to.
 
     Attributes
     ----------
@@ -27,12 +30,12 @@ class Disk:
     """
 
     def __init__(self, folder: Path, description: Description) -> None:
-        self._folder = folder
+        self._folder, self._hash = folder, description.hash
         claim_folder(folder)
         self._lock = RunLock(folder)
         try:
             open_description(folder, description)
-            self._settle(description)
+            self._adopt(description)
         except BaseException:
             self._lock.release()
             raise
@@ -42,8 +45,9 @@ class Disk:
         """Names of the shards that count."""
         return frozenset(self._entries)
 
-    def put(self, name: str, packed: Packed) -> None:
+    def put(self, name: str, result: ShardResult) -> None:
         """Keep a shard. Until the manifest's line is whole it is as if nothing were there."""
+        packed = pack_result(result, labels_of(self._hash, name))
         self._check_open()
         rows, arrays = shard_paths(self._folder, name)
         write_file(rows, packed.rows)
@@ -57,9 +61,13 @@ class Disk:
         self._timings[name] = packed.timings
         self._attempts.finish(name)
 
-    def get(self, name: str) -> Packed:
+    def get(self, name: str) -> ShardResult:
         """Read a finished shard back, verified."""
-        return read_packed(self._folder, self._entries[name], self._timings.get(name, ()))
+        return unpack_result(self._packed(name), labels_of(self._hash, name))
+
+    def rows(self, name: str) -> list[Row]:
+        """Read a finished shard's rows back, verified."""
+        return unpack_rows(self._packed(name), labels_of(self._hash, name))
 
     def begin(self, name: str) -> int:
         """Note a start."""
@@ -80,6 +88,9 @@ class Disk:
         """Let go of the run."""
         self._lock.release()
 
+    def _packed(self, name: str) -> Packed:
+        return read_packed(self._folder, self._entries[name], self._timings.get(name, ()))
+
     def _check_open(self) -> None:
         if not self._lock.held:
             raise ConfigurationError(
@@ -87,7 +98,7 @@ class Disk:
                 "to the process that forked this one; open it again"
             )
 
-    def _settle(self, description: Description) -> None:
+    def _adopt(self, description: Description) -> None:
         """Make the folder hold what is whole and nothing else; find what is to be done again."""
         shards = self._folder / SHARDS
         shards.mkdir(exist_ok=True)

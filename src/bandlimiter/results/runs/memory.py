@@ -1,46 +1,49 @@
-"""A run that is kept nowhere but in memory: the same bytes as on disk, in a dictionary."""
+"""A run that is kept nowhere but in memory."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from bandlimiter.results.runs.attempts import Attempts
-from bandlimiter.results.runs.documents import document_bytes
-from bandlimiter.results.runs.packing import Packed
+from bandlimiter.results.rows import Row
+from bandlimiter.results.runs.shards import ShardResult
 
 
 class Memory:
-    """Keeps packed shards while the process lives."""
+    """Keeps what shards gave while the process lives."""
 
     def __init__(self) -> None:
         self.redone: dict[str, str] = {}
-        self._attempts = Attempts()
-        self._packed: dict[str, Packed] = {}
+        self._results: dict[str, ShardResult] = {}
+        self._starts: Counter[str] = Counter()
 
     @property
     def finished(self) -> frozenset[str]:
         """Names of the shards that were put."""
-        return frozenset(self._packed)
+        return frozenset(self._results)
 
-    def put(self, name: str, packed: Packed) -> None:
+    def put(self, name: str, result: ShardResult) -> None:
         """Keep a shard."""
-        self._packed[name] = packed
-        self._attempts.finish(name)
+        self._results[name] = result
 
-    def get(self, name: str) -> Packed:
+    def get(self, name: str) -> ShardResult:
         """Return a shard."""
-        return self._packed[name]
+        return self._results[name]
+
+    def rows(self, name: str) -> list[Row]:
+        """Return a shard's rows."""
+        return list(self._results[name].rows)
 
     def begin(self, name: str) -> int:
-        """Note a start."""
-        return self._attempts.begin(name)
+        """Note a start; return how many there were before."""
+        self._starts[name] += 1
+        return self._starts[name] - 1
 
     def release(self, name: str) -> None:
         """Take the last start back."""
-        self._attempts.release(name)
+        self._starts[name] = max(0, self._starts[name] - 1)
 
     def write_document(self, name: str, document: Mapping[str, Any]) -> None:
-        """Refuse what could not be written; nothing is kept."""
-        document_bytes(name, document)
+        """Do nothing: nobody could read it."""
 
     def close(self) -> None:
         """Do nothing: there is no lock."""

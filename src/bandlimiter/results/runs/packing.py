@@ -1,4 +1,4 @@
-"""A harvest as bytes and back: rows as Parquet, arrays and facts as safetensors."""
+"""A result as bytes and back: rows as Parquet, arrays and facts as safetensors."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ from bandlimiter.errors import InputError, LoadError
 from bandlimiter.results.rows import Row
 from bandlimiter.results.runs.labels import LABELS, check_labels
 from bandlimiter.results.runs.parquet_rows import rows_from_parquet, rows_to_parquet
-from bandlimiter.results.runs.shards import Arrays, Harvest
+from bandlimiter.results.runs.shards import Arrays, ShardResult
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What is kept of a harvest, ready for disk.
+    """What is kept of a result, ready for disk.
 
     Attributes
     ----------
@@ -40,33 +40,33 @@ class Packed:
     count: int
 
 
-def pack_harvest(harvest: Harvest, labels: Mapping[str, Any]) -> Packed:
-    """Turn a harvest into bytes that depend on it and on the labels alone.
+def pack_result(result: ShardResult, labels: Mapping[str, Any]) -> Packed:
+    """Turn a result into bytes that depend on it and on the labels alone.
 
     Raises
     ------
     InputError
         If facts or timings are not JSON, or an array's type is not one of safetensors'.
     """
-    facts = _plain(dict(harvest.facts), "facts")
-    timings = _plain([dict(timing) for timing in harvest.timings], "timings")
-    arrays = _arrays(harvest.arrays, facts, labels) if harvest.arrays or facts else None
-    return Packed(rows_to_parquet(harvest.rows, labels), arrays, timings, len(harvest.rows))
+    facts = _plain(dict(result.facts), "facts")
+    timings = _plain([dict(timing) for timing in result.timings], "timings")
+    arrays = _arrays(result.arrays, facts, labels) if result.arrays or facts else None
+    return Packed(rows_to_parquet(result.rows, labels), arrays, timings, len(result.rows))
 
 
-def unpack_harvest(packed: Packed, labels: Mapping[str, Any]) -> Harvest:
-    """Turn bytes into a harvest, if they carry these labels.
+def unpack_result(packed: Packed, labels: Mapping[str, Any]) -> ShardResult:
+    """Turn bytes into a result, if they carry these labels.
 
     Raises
     ------
     LoadError
-        If they are not what `pack_harvest` makes.
+        If they are not what `pack_result` makes.
     """
     rows = unpack_rows(packed, labels)
     if packed.arrays is None:
-        return Harvest(rows=rows, timings=packed.timings)
+        return ShardResult(rows=rows, timings=packed.timings)
     facts = _facts(packed.arrays, labels)
-    return Harvest(rows=rows, arrays=load(packed.arrays), facts=facts, timings=packed.timings)
+    return ShardResult(rows=rows, arrays=load(packed.arrays), facts=facts, timings=packed.timings)
 
 
 def unpack_rows(packed: Packed, labels: Mapping[str, Any]) -> list[Row]:
@@ -75,7 +75,7 @@ def unpack_rows(packed: Packed, labels: Mapping[str, Any]) -> list[Row]:
     Raises
     ------
     LoadError
-        If they are not what `pack_harvest` makes.
+        If they are not what `pack_result` makes.
     """
     rows = rows_from_parquet(packed.rows, labels)
     if len(rows) != packed.count:

@@ -15,29 +15,29 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class Shard:
-    """A piece of a run: one trial on some images.
+    """A piece of a run: one plan item on some images.
 
     Attributes
     ----------
     name
         What the store calls it; letters, digits, ``-``, ``_``, ``.`` only; unique in a run.
-    trial
-        What is done, by a name that the bench understands.
+    item
+        What is done, a `PlanItem` by its name.
     images
         Positions of the images in the run's image set.
     """
 
     name: str
-    trial: str
+    item: str
     images: tuple[int, ...]
 
     def parts(self) -> list["Shard"]:
         """Return a shard for each image, for work that cannot be done together."""
-        return [Shard(f"{self.name}.{i}", self.trial, (i,)) for i in self.images]
+        return [Shard(f"{self.name}.{i}", self.item, (i,)) for i in self.images]
 
 
 @dataclass(frozen=True)
-class Harvest:
+class ShardResult:
     """What a shard gave.
 
     Attributes

@@ -9,14 +9,12 @@ from bandlimiter.errors import ConfigurationError
 from bandlimiter.results.rows import Row
 from bandlimiter.results.runs.description import Description
 from bandlimiter.results.runs.disk import Disk
-from bandlimiter.results.runs.labels import labels_of
 from bandlimiter.results.runs.memory import Memory
-from bandlimiter.results.runs.packing import Packed, pack_harvest, unpack_harvest, unpack_rows
-from bandlimiter.results.runs.shards import Arrays, Harvest, Shard
+from bandlimiter.results.runs.shards import Arrays, Shard, ShardResult
 
 
-class Shelf(Protocol):
-    """Where packed shards are kept."""
+class Backend(Protocol):
+    """Where what shards gave is kept."""
 
     redone: dict[str, str]
 
@@ -24,11 +22,14 @@ class Shelf(Protocol):
     def finished(self) -> frozenset[str]:
         """Names of the shards that are there."""
 
-    def put(self, name: str, packed: Packed) -> None:
+    def put(self, name: str, result: ShardResult) -> None:
         """Keep a shard for good."""
 
-    def get(self, name: str) -> Packed:
+    def get(self, name: str) -> ShardResult:
         """Return a shard, verified."""
+
+    def rows(self, name: str) -> list[Row]:
+        """Return a shard's rows, verified."""
 
     def begin(self, name: str) -> int:
         """Note a start; return how many before ended in nothing."""
@@ -82,7 +83,7 @@ class RunStore:
     --------
     >>> shard = Shard("first", "fgsm", (0, 1))
     >>> with RunStore(None, {"seed": 0}, [shard], settings={}) as store:
-    ...     store.put(shard, Harvest(facts={"tried": 2}))
+    ...     store.put(shard, ShardResult(facts={"tried": 2}))
     ...     store.missing(), store.facts(shard)
     ([], {'tried': 2})
     """
@@ -95,17 +96,19 @@ class RunStore:
         *,
         settings: Mapping[str, Any],
     ) -> None:
-        description = Description.of(identity, shards, settings)
         self.folder = folder
-        self.shards = description.shards
-        self.hash = description.hash
+        self.shards = tuple(shards)
         self._by_name = {shard.name: shard for shard in self.shards}
-        self._shelf: Shelf = Memory() if folder is None else Disk(Path(folder), description)
-        self.redone = dict(self._shelf.redone)
+        self._backend: Backend = (
+            Memory()
+            if folder is None
+            else Disk(Path(folder), Description.of(identity, self.shards, settings))
+        )
+        self.redone = dict(self._backend.redone)
 
     def missing(self) -> list[Shard]:
         """Return the shards that are still to be done, in the order of the plan."""
-        finished = self._shelf.finished
+        finished = self._backend.finished
         return [shard for shard in self.shards if shard.name not in finished]
 
     def begin(self, shard: Shard) -> int:
@@ -117,13 +120,13 @@ class RunStore:
             How many starts before ended in neither `put` nor `release`: whoever worked on it
             died, maybe of it.
         """
-        return self._shelf.begin(self._known(shard))
+        return self._backend.begin(self._known(shard))
 
     def release(self, shard: Shard) -> None:
         """Note that work on a shard was given up in good order: the shard is not to blame."""
-        self._shelf.release(self._known(shard))
+        self._backend.release(self._known(shard))
 
-    def put(self, shard: Shard, harvest: Harvest) -> None:
+    def put(self, shard: Shard, result: ShardResult) -> None:
         """Keep what a shard gave; durable on return. A shard is put once.
 
         Raises
@@ -136,9 +139,9 @@ class RunStore:
             If there is no room; the run then goes on as if nothing had been put.
         """
         name = self._known(shard)
-        if name in self._shelf.finished:
+        if name in self._backend.finished:
             raise ConfigurationError(f"expected a shard that is missing, {name!r} is finished")
-        self._shelf.put(name, pack_harvest(harvest, labels_of(self.hash, name)))
+        self._backend.put(name, result)
 
     def rows(self) -> list[Row]:
         """Return the rows of all finished shards, in the order of the plan.
@@ -148,15 +151,15 @@ class RunStore:
         LoadError
             If a file was damaged since the run was opened.
         """
-        finished = self._shelf.finished
+        finished = self._backend.finished
         return [
             row
             for shard in self.shards
             if shard.name in finished
-            for row in unpack_rows(self._shelf.get(shard.name), labels_of(self.hash, shard.name))
+            for row in self._backend.rows(shard.name)
         ]
 
-    def harvest(self, shard: Shard) -> Harvest:
+    def result(self, shard: Shard) -> ShardResult:
         """Read a finished shard back: rows and arrays as put, facts and timings as JSON has them.
 
         Raises
@@ -167,17 +170,17 @@ class RunStore:
             If a file was damaged since the run was opened.
         """
         name = self._known(shard)
-        if name not in self._shelf.finished:
+        if name not in self._backend.finished:
             raise ConfigurationError(f"expected a finished shard, {name!r} is still missing")
-        return unpack_harvest(self._shelf.get(name), labels_of(self.hash, name))
+        return self._backend.get(name)
 
     def facts(self, shard: Shard) -> Mapping[str, Any]:
-        """Return a finished shard's facts; raises as `harvest` does."""
-        return self.harvest(shard).facts
+        """Return a finished shard's facts; raises as `result` does."""
+        return self.result(shard).facts
 
     def arrays(self, shard: Shard) -> Arrays:
-        """Return a finished shard's arrays; raises as `harvest` does."""
-        return self.harvest(shard).arrays
+        """Return a finished shard's arrays; raises as `result` does."""
+        return self.result(shard).arrays
 
     def write_document(self, name: str, document: Mapping[str, Any]) -> None:
         """Write JSON beside the shards, whole or not at all; no part of the identity.
@@ -189,11 +192,11 @@ class RunStore:
         document
             JSON.
         """
-        self._shelf.write_document(name, document)
+        self._backend.write_document(name, document)
 
     def close(self) -> None:
         """Let other processes have the run; again is harmless."""
-        self._shelf.close()
+        self._backend.close()
 
     def __enter__(self) -> Self:
         return self

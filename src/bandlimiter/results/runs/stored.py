@@ -11,9 +11,9 @@ from bandlimiter.results.runs.documents import read_documents
 from bandlimiter.results.runs.labels import labels_of
 from bandlimiter.results.runs.lock import in_use
 from bandlimiter.results.runs.manifest import Entry, read_manifest
-from bandlimiter.results.runs.packing import unpack_harvest, unpack_rows
-from bandlimiter.results.runs.reading import Timings, damage, read_packed, read_timings
-from bandlimiter.results.runs.shards import Harvest, Shard
+from bandlimiter.results.runs.packing import unpack_result, unpack_rows
+from bandlimiter.results.runs.shards import Shard, ShardResult
+from bandlimiter.results.runs.verified_shards import Timings, damage, read_packed, read_timings
 
 State = Literal["done", "unfinished", "in use"]
 
@@ -119,7 +119,7 @@ class StoredRun:
         Raises
         ------
         LoadError
-            If a file was damaged since the run was opened; so do `failed` and `harvests`.
+            If a file was damaged since the run was opened; so do `failed` and `results`.
         """
         return [
             row
@@ -134,16 +134,16 @@ class StoredRun:
         """The rows of images on which work ended in an error."""
         return [row for row in self.rows() if row.error is not None]
 
-    def harvests(self) -> Iterator[Harvest]:
+    def results(self) -> Iterator[ShardResult]:
         """Read what finished shards gave, one at a time, in the order of `shards`."""
         for shard in self.shards:
-            yield self.harvest(shard)
+            yield self.result(shard)
 
-    def harvest(self, shard: Shard) -> Harvest:
+    def result(self, shard: Shard) -> ShardResult:
         """Read what one finished shard gave; KeyError where it is not one of `shards`."""
         timings = self._timings.get(shard.name, ())
         packed = read_packed(self.folder, self._entries[shard.name], timings)
-        return unpack_harvest(packed, self._labels(shard))
+        return unpack_result(packed, self._labels(shard))
 
     def timings(self) -> list[dict[str, Any]]:
         """Return the timings of finished shards, each with ``shard``, in the order of `shards`."""

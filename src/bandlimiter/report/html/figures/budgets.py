@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from bandlimiter.report.html.colours import Look, Looks
 from bandlimiter.report.html.figures.figure import Curve, Figure, intervals_words
 from bandlimiter.report.html.figures.survival import (
-    Fate,
+    SurvivalCurve,
+    adaptive_survival,
     budgets_of,
-    defended_fate,
-    knowing_fate,
-    plain_fate,
+    defended_survival,
+    plain_survival,
     share,
 )
 from bandlimiter.report.tables import Study
@@ -21,7 +21,7 @@ _Y = "images right"
 _MARK = "epsilon of the run"
 _USUAL = 8.0
 
-Named = list[tuple[str, Look, Fate]]
+Named = list[tuple[str, Look, SurvivalCurve]]
 
 
 def minimal_figures(studies: Sequence[Study], looks: Looks, labels: "Labels") -> list[Figure]:
@@ -54,7 +54,7 @@ def minimal_figures(studies: Sequence[Study], looks: Looks, labels: "Labels") ->
 
 def smallest_figure(studies: Sequence[Study], looks: Looks, labels: "Labels") -> list[Figure]:
     """Return the figure of smallest budgets, where they were searched for."""
-    fates: Named = []
+    survivals: Named = []
     parts = []
     for place, study in enumerate(studies):
         rows = [row for row in study.rows if row.adaptive and row.attack == SMALLEST]
@@ -62,17 +62,17 @@ def smallest_figure(studies: Sequence[Study], looks: Looks, labels: "Labels") ->
             own = [row for row in rows if row.defence == name]
             if not own:
                 continue
-            fates.append((labels[place, name], looks[place, name], knowing_fate(own)))
+            survivals.append((labels[place, name], looks[place, name], adaptive_survival(own)))
             parts.append((place, own))
-    if not fates:
+    if not survivals:
         return []
     return [
         _figure(
             "smallest",
-            "Accuracy over the budget: attacks that know the defence",
+            "Accuracy over the budget: adaptive attacks",
             "From the smallest budgets that a search on the defence itself found (PGD through "
             "the defence); a stronger search finds smaller ones.",
-            fates,
+            survivals,
             _epsilon(parts),
         )
     ]
@@ -86,27 +86,27 @@ def _minimal(
     place: int, names: Sequence[str], rows: Sequence[Row], looks: Looks, labels: Labels
 ) -> Named:
     own = {name: [row for row in rows if row.defence == name] for name in names}
-    fates = [
-        (labels[place, name], looks[place, name], defended_fate(own[name]))
+    survivals = [
+        (labels[place, name], looks[place, name], defended_survival(own[name]))
         for name in names
         if own[name]
     ]
     first = next(rows for rows in own.values() if rows)
-    return [*fates, (labels[place, NONE], looks[place, NONE], plain_fate(first))]
+    return [*survivals, (labels[place, NONE], looks[place, NONE], plain_survival(first))]
 
 
-def _figure(key: str, title: str, caption: str, fates: Named, epsilon: float | None) -> Figure:
-    budgets = budgets_of([fate for _, _, fate in fates], epsilon or _USUAL)
-    curves = [_curve(name, look, fate, budgets) for name, look, fate in fates]
+def _figure(key: str, title: str, caption: str, survivals: Named, epsilon: float | None) -> Figure:
+    budgets = budgets_of([survival for _, _, survival in survivals], epsilon or _USUAL)
+    curves = [_curve(name, look, survival, budgets) for name, look, survival in survivals]
     inside = epsilon is not None and epsilon <= budgets[-1]
     mark = None if epsilon is None or not inside else (epsilon, f"{_MARK}: {epsilon:.3g}/255")
     caption += f" {intervals_words(len(curves))}"
     return Figure(key, title, caption, _X, _Y, curves, "steps", mark)
 
 
-def _curve(name: str, look: Look, fate: Fate, budgets: Sequence[float]) -> Curve:
-    images = len(fate.before)
-    shares = [share(fate.at(budget), images) for budget in budgets]
+def _curve(name: str, look: Look, survival: SurvivalCurve, budgets: Sequence[float]) -> Curve:
+    images = len(survival.before)
+    shares = [share(survival.at(budget), images) for budget in budgets]
     return Curve(
         name,
         look,

@@ -15,7 +15,7 @@ _POINTS = 60
 
 
 @dataclass(frozen=True)
-class Fate:
+class SurvivalCurve:
     """Images under one attack: right before, from which length on attacked, right from there.
 
     Attributes
@@ -35,31 +35,33 @@ class Fate:
         return int(np.where(self.length <= budget, self.after, self.before).sum())
 
 
-def plain_fate(rows: Sequence[Row]) -> Fate:
+def plain_survival(rows: Sequence[Row]) -> SurvivalCurve:
     """Return what becomes of the plain model under a minimal attack on it."""
     before = [row.plain_clean == row.label for row in rows]
-    return Fate(np.array(before), np.zeros(len(rows), bool), _lengths(rows))
+    return SurvivalCurve(np.array(before), np.zeros(len(rows), bool), _lengths(rows))
 
 
-def defended_fate(rows: Sequence[Row]) -> Fate:
+def defended_survival(rows: Sequence[Row]) -> SurvivalCurve:
     """Return what becomes of a defence under a minimal attack on the plain model."""
     before = [row.defended_clean == row.label for row in rows]
     after = [row.found and _withstood(row) for row in rows]
-    return Fate(np.array(before), np.array(after), _lengths(rows))
+    return SurvivalCurve(np.array(before), np.array(after), _lengths(rows))
 
 
-def knowing_fate(rows: Sequence[Row]) -> Fate:
+def adaptive_survival(rows: Sequence[Row]) -> SurvivalCurve:
     """Return what becomes of a defence under a search for its own smallest budgets."""
     before = [row.defended_clean == row.label for row in rows]
-    return Fate(np.array(before), np.zeros(len(rows), bool), _lengths(rows))
+    return SurvivalCurve(np.array(before), np.zeros(len(rows), bool), _lengths(rows))
 
 
-def budgets_of(fates: Sequence[Fate], epsilon: float) -> list[float]:
+def budgets_of(survivals: Sequence[SurvivalCurve], epsilon: float) -> list[float]:
     """Return budgets for the x axis, from 0 to where little happens any more.
 
     ``epsilon`` (units of 1/255) is among them where it lies between.
     """
-    found = np.concatenate([fate.length[np.isfinite(fate.length)] for fate in fates])
+    found = np.concatenate(
+        [survival.length[np.isfinite(survival.length)] for survival in survivals]
+    )
     # Not far beyond where the last images are lost, and not to a few that are far away.
     reached = 1.25 * float(np.quantile(found, 0.98)) if found.size else epsilon
     end = min(max(reached, epsilon / 8), 4 * epsilon)

@@ -1,0 +1,109 @@
+"""What an attack is given: images, labels and rules, with a name for each image."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from bandlimiter.attacks.attacked_model import AttackedModel
+from bandlimiter.attacks.goals import Goal
+from bandlimiter.attacks.losses import CROSS_ENTROPY, Loss
+from bandlimiter.tensors import Key, generator
+
+
+@dataclass(frozen=True)
+class AttackInput:
+    """What an attack is given: correctly classified images and the rules.
+
+    Attributes
+    ----------
+    model
+        The classifier to fool.
+    images
+        [N, ...] pixels in [0, 1].
+    labels
+        [N] the classes that the model gives to the images now.
+    epsilon
+        The budget in pixels, in the attack's norm; a minimal search may ignore it.
+    ids
+        One name per image; random draws depend on it and on ``seed``, not on the batch.
+    seed
+        The run's seed.
+    target_labels
+        [N] the classes that a targeted attack is to reach; None where any wrong one will do.
+    """
+
+    model: AttackedModel
+    images: torch.Tensor
+    labels: torch.Tensor
+    epsilon: float
+    ids: Sequence[Key]
+    seed: int
+    target_labels: torch.Tensor | None = None
+
+    @property
+    def target(self) -> AttackedModel:
+        """The former name of ``model``."""
+        warnings.warn("AttackInput.target is called model now", DeprecationWarning, stacklevel=2)
+        return self.model
+
+    @property
+    def goal(self) -> Goal:
+        """What counts as success."""
+        return Goal(self.labels, self.target_labels)
+
+    def uniform(self, *purpose: Key) -> torch.Tensor:
+        """Draw uniform numbers in [-1, 1), one stream per image: like ``images``."""
+        return 2 * self._drawn(torch.rand, purpose) - 1
+
+    def normal(self, *purpose: Key) -> torch.Tensor:
+        """Draw standard normal numbers, one stream per image: like ``images``."""
+        return self._drawn(torch.randn, purpose)
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Ask the model about x, a point for each image: [N, ...] -> [N, classes]."""
+        return self.model.logits(x, self.ids)
+
+    def fooled(self, x: torch.Tensor) -> torch.Tensor:
+        """[N] bool: the model's prediction for x is a success."""
+        return self.model.fooled(x, self.goal, self.ids)
+
+    def margins(self, x: torch.Tensor) -> torch.Tensor:
+        """Return by how much the answers at x are a success: [N], above 0 where they are."""
+        return self.goal.margin(self.logits(x))
+
+    def ascend(
+        self, x: torch.Tensor, loss: Loss = CROSS_ENTROPY
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return logits, losses and gradients at x; see `AttackedModel.ascend`."""
+        return self.model.ascend(x, self.goal, loss, self.ids)
+
+    def confirmed(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Return whether images may leave at x, where `ascend` gave ``logits``: [N] bool."""
+        return self.model.confirmed(x, self.goal, logits, self.ids)
+
+    def loss_gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of the cross-entropy, as it rises towards success: [N, ...]."""
+        return self.ascend(x)[2]
+
+    def confirmed_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `confirmed` [N] bool and `loss_gradient` [N, ...] from one pass."""
+        logits, _, gradient = self.ascend(x)
+        return self.confirmed(x, logits), gradient
+
+    def select(self, index: torch.Tensor) -> "AttackInput":
+        """Return the inputs for the images numbered in ``index``: [n] int64."""
+        goal = self.goal[index]
+        return replace(
+            self,
+            images=self.images[index],
+            labels=goal.labels,
+            target_labels=goal.target_labels,
+            ids=[self.ids[i] for i in index.tolist()],
+        )
+
+    def _drawn(self, draw: Callable[..., torch.Tensor], purpose: Sequence[Key]) -> torch.Tensor:
+        shape = self.images.shape[1:]
+        draws = [draw(shape, generator=generator(self.seed, *purpose, key)) for key in self.ids]
+        return torch.stack(draws).to(self.images.device, self.images.dtype)

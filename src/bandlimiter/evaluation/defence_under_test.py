@@ -1,0 +1,203 @@
+"""Defences under test: their answers, those under other draws, and how they are attacked."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from bandlimiter.attacks import AttackedModel, Randomness
+from bandlimiter.defence import PostAverage, Stop
+from bandlimiter.defence.rivals import build_rival
+from bandlimiter.errors import BandlimiterError, ConfigurationError
+from bandlimiter.evaluation.adaptive import Adaptive
+from bandlimiter.evaluation.plan import Plan
+from bandlimiter.results import NONE, OURS
+from bandlimiter.tensors import Key, answers_differ, find_normaliser, model_logits, place_of
+
+
+class DefenceUnderTest:
+    """A defended model with the rules by which it is judged.
+
+    Parameters
+    ----------
+    name
+        What rows and tables call it.
+    module
+        [N, ...] pixels -> logits [N, classes].
+    plain
+        The model that it defends.
+    example
+        [1, ...], an input for both.
+    random
+        Whether it answers differently each time.
+    randomness
+        How it is attacked and judged if so.
+    seeds
+        Of a fixed draw: how many other direction seeds are judged beside it.
+    stop, alpha
+        How early a `PostAverage` may answer.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        plain: nn.Module,
+        example: torch.Tensor,
+        *,
+        random: bool,
+        randomness: Randomness,
+        seeds: int = 0,
+        stop: Stop = "never",
+        alpha: float = 1e-3,
+    ) -> None:
+        self.name, self.module, self.random = name, module, random
+        self.randomness = randomness if random else Randomness()
+        self._plain, self._example, self._stop, self._alpha = plain, example, stop, alpha
+        self._dtype = place_of(plain)[1]
+        self._others: list[PostAverage] = []
+        if isinstance(module, PostAverage) and not random:
+            self._others = [module.variant(seed=module.seed + 1 + i) for i in range(seeds)]
+
+    def attacked(self, heartbeat: Callable[[AttackedModel], None] | None = None) -> AttackedModel:
+        """Return the defence as an attack sees it that knows everything but fresh draws."""
+        return AttackedModel(
+            self.module,
+            heartbeat,
+            randomness=self.randomness,
+            differentiable=self._differentiable(),
+        )
+
+    def labels(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        """[N, ...] -> [N], with fresh draws named by ``keys``."""
+        return self._labels(self.module, images, keys)
+
+    def repeated(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        """Return predictions [redraws, N], each with draws of its own."""
+        repeats = [
+            self._labels(self.module, images, [f"{key}/again{i}" for key in keys])
+            for i in range(self.randomness.redraws)
+        ]
+        return torch.stack(repeats)
+
+    def other_seeds(self, images: torch.Tensor) -> list[tuple[int, ...]]:
+        """Return the labels [N][seeds] under other direction seeds, empty where there are none."""
+        if not self._others or not len(images):
+            return [()] * len(images)
+        columns = [self._labels(other, images, range(len(images))) for other in self._others]
+        return [tuple(row) for row in torch.stack(columns, dim=1).tolist()]
+
+    def scale(self) -> float | torch.Tensor | None:
+        """Return what divides a pixel difference to give a length in the network's input space."""
+        if isinstance(self.module, PostAverage):
+            return self.module.scale
+        normaliser = find_normaliser(self._plain)
+        return None if normaliser is None else normaliser.std
+
+    @torch.no_grad()
+    def _labels(self, module: nn.Module, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        images = images.to(self._dtype)
+        if isinstance(module, PostAverage):
+            return module.predict(images, stop=self._stop, alpha=self._alpha, keys=keys).labels
+        return model_logits(module, images).argmax(dim=1)
+
+    def _differentiable(self) -> nn.Module | None:
+        """Return the same average with a gradient, where the defence itself has none.
+
+        A compiled copy has no gradient and a majority vote none that is not zero. An attacker
+        who knows the defence follows the mean probability over the same points instead.
+        """
+        module = self.module
+        if not isinstance(module, PostAverage):
+            return None
+        # The plain model is inside, or a compiled copy of it; or another model, which is followed.
+        inside = module.model
+        if inside is not self._plain and not has_gradient(inside, self._example):
+            inside = self._plain
+        if module.vote != "majority" and inside is module.model:
+            return None
+        vote = "softmax" if module.vote == "majority" else module.vote
+        return module.variant(model=inside, vote=vote)
+
+
+def defences_under_test(plan: Plan, example: torch.Tensor) -> list[DefenceUnderTest]:
+    """Return all defences of a run, its own first.
+
+    Baselines are built around the plain model; it stands last, as `NONE`, where attacks know
+    what they attack.
+
+    Parameters
+    ----------
+    plan
+        Of the run.
+    example
+        [1, ...], an input.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown baseline, or baselines of a defence that is no `PostAverage`.
+    """
+    built = _baselines(plan.model, plan.defence, plan.baselines)
+    modules = {OURS: plan.defence, **plan.others, **built}
+    if plan.adaptive is not None:
+        modules[NONE] = plan.model
+    settings = plan.adaptive or Adaptive()
+    seeds = 0 if plan.adaptive is None else settings.other_seeds(plan.quick)
+    return [
+        DefenceUnderTest(
+            name,
+            module,
+            plan.model,
+            example,
+            random=_random(module, example),
+            randomness=settings.randomness,
+            seeds=seeds if name == OURS else 0,
+            stop=_stop(plan, module),
+            alpha=plan.alpha,
+        )
+        for name, module in modules.items()
+    ]
+
+
+def has_gradient(module: nn.Module, x: torch.Tensor) -> bool:
+    """Whether a gradient leads from the module's logits at x [N, ...] back to x."""
+    device, dtype = place_of(module)
+    first = torch.zeros(len(x), dtype=torch.int64, device=device)
+    try:
+        AttackedModel(module).loss_gradient(x.to(device, dtype), first)
+    except torch.OutOfMemoryError:
+        raise
+    except (BandlimiterError, RuntimeError):  # whatever else is wrong is said elsewhere
+        return False
+    return True
+
+
+def _stop(plan: Plan, module: nn.Module) -> Stop:
+    return plan.stop if isinstance(module, PostAverage) and module.can_stop else "never"
+
+
+def _baselines(model: nn.Module, defence: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
+    if not names:
+        return {}
+    if not isinstance(defence, PostAverage):
+        raise ConfigurationError(
+            "expected a PostAverage to build baselines of equal cost for, got "
+            f"{type(defence).__name__}; leave baselines out"
+        )
+    around = defence.variant(model=model)
+    return {name: build_rival(name, around) for name in names}
+
+
+def _random(module: nn.Module, example: torch.Tensor) -> bool:
+    """Whether a module answers differently each time, by its own draws or its model's."""
+    if isinstance(module, PostAverage) and module.randomness == "fresh":
+        return True
+    try:
+        device = next(module.parameters()).device
+    except StopIteration:
+        device = example.device
+    try:
+        return answers_differ(module, example.to(device))
+    except Exception:  # noqa: BLE001  (a user's code may raise anything)
+        return False  # whatever is wrong is said, with more care, before the first row

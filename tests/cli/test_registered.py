@@ -1,0 +1,108 @@
+"""Attacks and samplers by name on the command line: those at hand, and those of a user's module."""
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from bandlimiter.attacks import ATTACKS
+from bandlimiter.cli.main import app
+from bandlimiter.sampling import INPUT_SAMPLERS, SAMPLERS
+
+SMALL = ("--directions", "1", "--limit", "3", "--quick", "--json")
+
+OWN = """
+from bandlimiter import load_model
+from bandlimiter.attacks import PGD, RegisteredAttack, Stage, register_attack
+from bandlimiter.sampling import Gaussian, register_sampler
+
+class TwoSteps(PGD):
+    name = "two-steps"
+
+def full():
+    return TwoSteps(steps=2, rate=0.5)
+
+def quick():
+    return TwoSteps(steps=2, rate=0.5, quick=True)
+
+def stage(settings):
+    return TwoSteps(steps=settings.steps, rate=0.5, quick=settings.quick)
+
+class Nearer(Gaussian):
+    name, steps = "nearer", (0.5,)
+
+register_attack(
+    RegisteredAttack("two-steps", "two large steps", {"fixed": (full, quick)}, stage=Stage(stage))
+)
+register_sampler("nearer", Nearer)
+
+def build():
+    return load_model("sample").module
+"""
+
+
+def evaluate(*arguments):
+    result = CliRunner().invoke(app, ["evaluate", *map(str, arguments), *SMALL])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A user's module with a model, an attack and a sampler; both are taken back afterwards."""
+    tables = [(table, dict(table)) for table in (ATTACKS, SAMPLERS, INPUT_SAMPLERS)]
+    path, modules, places = tmp_path / "own_parts.py", set(sys.modules), list(sys.path)
+    path.write_text(OWN)
+    yield path
+    for table, before in tables:
+        table.clear()
+        table.update(before)
+    for name in set(sys.modules) - modules:
+        if name == "own_parts":
+            del sys.modules[name]
+    sys.path[:] = places
+
+
+def test_attacks_that_know_one_protocol_only_run_under_that():
+    document = evaluate("--threat", "transfer", "--attack", "apgd", "--attack", "square")
+    found = [(each["attack"], each["protocol"]) for each in document["results"]]
+    assert found == [("apgd", "fixed"), ("square", "fixed")]
+    assert all(each["quick"] for each in document["results"])
+    assert document["settings"]["attacks"] == ["apgd/fixed", "square/fixed"]
+
+
+def test_an_attack_is_refused_under_a_protocol_that_it_does_not_know():
+    arguments = ["evaluate", "--attack", "apgd", "--protocol", "minimal", *SMALL]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "expected a protocol of fixed for apgd; got 'minimal'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [(), pytest.param(("--executor", "processes", "--workers", 1), marks=pytest.mark.slow)],
+    ids=["here", "elsewhere"],
+)
+def test_a_module_s_own_attack_and_sampler_go_by_their_names(own, executor):
+    document = evaluate(
+        *("--model", f"{own}:build", "--data", "sample", "--radius", "6"),
+        *("--attack", "two-steps", "--stage", "two-steps", "--sampler", "nearer", *executor),
+    )
+    assert document["settings"]["sampler"] == "nearer"
+    assert document["settings"]["adaptive"]["stages"] == ["two-steps"]
+    found = [(each["attack"], each["protocol"], each["threat"]) for each in document["results"]]
+    assert ("two-steps", "fixed", "transfer") in found
+    (cascade,) = (each for each in document["results"] if each["threat"] == "adaptive")
+    assert set(cascade["stages"]) == {"two-steps"}
+
+
+def test_without_the_module_the_names_are_unknown():
+    for arguments, known in (
+        (["--attack", "two-steps"], "expected an attack of fgsm"),
+        (["--stage", "two-steps"], "expected stages of transfer"),
+        (["--sampler", "nearer"], "expected a sampler of directions"),
+    ):
+        result = CliRunner().invoke(app, ["evaluate", *arguments, *SMALL])
+        assert result.exit_code == 2
+        assert known in result.stderr
