@@ -1,6 +1,5 @@
 """How the defended model itself is attacked: the cascade and the smallest budgets."""
 
-import math
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from typing import Any
@@ -119,14 +118,6 @@ class Adaptive:
         """Return them as a result's document states them."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**found, "redraws": self.other_seeds(quick)}
-
-    def require_budget(self, epsilon: float, numbers: int) -> None:
-        """Refuse a budget that the norm does not allow for images of so many numbers."""
-        most = 1.0 if self.norm == "linf" else math.sqrt(numbers)
-        if not 0 < epsilon <= most:
-            raise ConfigurationError(
-                f"expected epsilon in (0, {most:.4g}], in pixels and {self.norm}; got {epsilon}"
-            )
 
     def cascade_spec(self, quick: bool) -> AttackSpec:
         """Return how rows describe the cascade."""

@@ -22,11 +22,14 @@ PLAIN = "plain"
 _IMAGES = 8
 """How many images are looked at: the first that the model under attack has right."""
 
-_FEWEST, _RESTARTS = 2, 2
-"""Images and starts of the attack with a large budget: at least so many, and at most."""
+_FEWEST = 2
+"""How many at least, in a short run."""
+
+_RESTARTS = 2
+"""Starts of the attack with a large budget, at most."""
 
 SHARE = 0.25
-"""Of the gradients that a run's cascade may take, the most that this attack takes of its own."""
+"""Of the gradients that a run's cascade may take, the most that this attack takes."""
 
 
 class Checks:
@@ -66,7 +69,10 @@ class Checks:
     def _look(
         self, about: str, new_target: Callable[[], AttackedModel], batch: CleanBatch, threat: str
     ) -> None:
-        right = batch.right(threat)[:_IMAGES]
+        count, restarts = _IMAGES, _RESTARTS
+        if about == OURS and self._adaptive is not None:
+            count, restarts = affordable(self._adaptive, self._images)
+        right = batch.right(threat)[:count]
         if about in self._looked or not len(right):
             return
         self._looked.add(about)
@@ -76,25 +82,24 @@ class Checks:
         self.found += check_answers(target, about, x)
         self.found += check_gradients(target, about, x, labels, names, again=new_target())
         if about == OURS and self._adaptive is not None:
-            count, restarts = affordable(self._adaptive, self._images)
             self.found += check_large_budget(
                 target,
                 about,
-                x[:count],
-                labels[:count],
+                x,
+                labels,
                 norm=self._adaptive.norm,
                 epsilon=self._evaluator.epsilon,
-                ids=names[:count],
+                ids=names,
                 seed=self._evaluator.seed,
                 restarts=restarts,
             )
 
 
 def affordable(adaptive: Adaptive, images: int) -> tuple[int, int]:
-    """Return on how many images, and with how many starts, a large budget is tried.
+    """Return how many images of a defence are looked at, and from how many starts attacked.
 
-    So that it takes at most `SHARE` of the gradients that a cascade on so many images may take,
-    and two images at least.
+    So that the attack with a large budget takes at most `SHARE` of the gradients that a cascade on
+    all images may take; two images at least.
 
     Examples
     --------

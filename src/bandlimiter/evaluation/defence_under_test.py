@@ -9,7 +9,7 @@ from bandlimiter.attacks import AttackedModel, Randomness
 from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.defence.rivals import build_rival
 from bandlimiter.errors import BandlimiterError, ConfigurationError
-from bandlimiter.evaluation.adaptive import Adaptive
+from bandlimiter.evaluation.adaptive import REDRAWS
 from bandlimiter.evaluation.plan import Plan
 from bandlimiter.results import NONE, OURS
 from bandlimiter.tensors import Key, answers_differ, find_normaliser, model_logits, place_of
@@ -142,8 +142,9 @@ def defences_under_test(plan: Plan, example: torch.Tensor) -> list[DefenceUnderT
     modules = {OURS: plan.defence, **plan.others, **built}
     if plan.adaptive is not None:
         modules[NONE] = plan.model
-    settings = plan.adaptive or Adaptive()
-    seeds = 0 if plan.adaptive is None else settings.other_seeds(plan.quick)
+    adaptive = plan.adaptive
+    randomness = Randomness(redraws=REDRAWS) if adaptive is None else adaptive.randomness
+    seeds = 0 if adaptive is None else adaptive.other_seeds(plan.quick)
     return [
         DefenceUnderTest(
             name,
@@ -151,7 +152,7 @@ def defences_under_test(plan: Plan, example: torch.Tensor) -> list[DefenceUnderT
             plan.model,
             example,
             random=_random(module, example),
-            randomness=settings.randomness,
+            randomness=randomness,
             seeds=seeds if name == OURS else 0,
             stop=_stop(plan, module),
             alpha=plan.alpha,

@@ -82,6 +82,8 @@ class Plan:
         None where nothing attacks the defences.
     targets
         None where attacks are untargeted.
+    kept
+        Whether there is a folder, to which a later command may come back.
     keep_images, examples
         What is kept beside rows: all adversarial images; a few images to show per attack and slice.
     shard_images
@@ -103,6 +105,7 @@ class Plan:
     alpha: float
     baselines: tuple[str, ...]
     others: Mapping[str, nn.Module]
+    kept: bool
     keep_images: bool
     examples: int
     targets: Targets | None
@@ -245,13 +248,13 @@ def make_plan(
     epsilon = require_number(epsilon)
     images = as_images(data)
     first = images.images(0, 1)
-    resolved = resolve_threat(threat, adaptive or Adaptive(), epsilon, first.shape[1:])
+    resolved = resolve_threat(threat, adaptive, epsilon, first.shape[1:])
     if quick and resolved is not None:
         resolved = resolved.quickened()
     if save_adversarial and not kept:
         raise ConfigurationError("expected a folder (out) to save adversarial images to")
     chosen = [] if threat == "adaptive" else resolve_attacks(attacks, protocol, quick)
-    wanted = resolve_targets(targets, images)
+    wanted = None if targets is None else resolve_targets(targets, images)
     if wanted is not None:
         require_targeted(chosen)
     facts = {
@@ -290,6 +293,7 @@ def make_plan(
         alpha=alpha,
         baselines=tuple(baselines),
         others=dict(others or {}),
+        kept=kept,
         keep_images=save_adversarial,
         examples=examples if kept else 0,
         targets=wanted,

@@ -68,7 +68,7 @@ def resolve_stop(defence: nn.Module, stop: str, alpha: float) -> Stop:
 
 
 def resolve_threat(
-    threat: str, adaptive: Adaptive, epsilon: float, shape: Sequence[int]
+    threat: str, adaptive: Adaptive | None, epsilon: float, shape: Sequence[int]
 ) -> Adaptive | None:
     """Return how the defended model is attacked, None for not at all; check the budget.
 
@@ -77,7 +77,7 @@ def resolve_threat(
     threat
         ``"transfer"``, ``"adaptive"`` or ``"both"``.
     adaptive
-        Used unless the threat is ``"transfer"``.
+        Used unless the threat is ``"transfer"``; its defaults where None.
     epsilon
         Budget in pixels.
     shape
@@ -90,17 +90,28 @@ def resolve_threat(
     """
     if threat not in THREATS:
         raise ConfigurationError(f"expected a threat of {', '.join(THREATS)}; got {threat!r}")
-    if threat != "adaptive" and adaptive.norm != "linf":
+    norm = "linf" if adaptive is None else adaptive.norm
+    if threat != "adaptive" and norm != "linf":
         raise ConfigurationError(
             f"expected norm linf for transfer attacks, which have an L-inf budget, got "
-            f"{adaptive.norm}; choose the threat adaptive alone"
+            f"{norm}; choose the threat adaptive alone"
         )
-    adaptive.require_budget(epsilon, math.prod(shape))
+    require_budget(epsilon, norm, math.prod(shape))
     if threat == "transfer":
         return None
+    adaptive = adaptive or Adaptive()
     for stage, attack in zip(adaptive.stages, adaptive.attacks(quick=False), strict=True):
         _require_axes(attack, f"the stage {stage}", shape)
     return adaptive
+
+
+def require_budget(epsilon: float, norm: str, numbers: int) -> None:
+    """Refuse a budget that the norm does not allow for images of so many numbers."""
+    most = 1.0 if norm == "linf" else math.sqrt(numbers)
+    if not 0 < epsilon <= most:
+        raise ConfigurationError(
+            f"expected epsilon in (0, {most:.4g}], in pixels and {norm}; got {epsilon}"
+        )
 
 
 def require_fitting(

@@ -69,9 +69,10 @@ class Worker:
             require_sound(module, placed)
         classes = plain.count_classes(placed)
         require_fitting(classes, plan.images, plan.attacks, plan.targets, placed)
-        own = {each.name: each.module for each in defences if each.name not in plan.baselines}
-        self._probe = Probe({NONE: plan.model, **own}, placed)
-        self._adaptive, self._heartbeat = plan.adaptive or Adaptive(), heartbeat
+        if plan.kept:
+            own = {each.name: each.module for each in defences if each.name not in plan.baselines}
+            self._probe = Probe({NONE: plan.model, **own}, placed)
+        self._heartbeat = heartbeat
         self._answers = CleanAnswers(plan.images, ())
         self._own = evaluators[0]
         self._evaluators = {each.name: each for each in evaluators}
@@ -93,7 +94,7 @@ class Worker:
         }
         facts: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
-        if shard.item == self._plan.items[0].name:
+        if self._plan.kept and shard.item == self._plan.items[0].name:
             clean = answers.of(self._own)
             facts["probe"] = self._probe.ask(clean.images[:IMAGES], clean.ids[:IMAGES].tolist())
         if self._plan.keep_images:
@@ -164,11 +165,8 @@ class Worker:
         """Attack one defence itself."""
         evaluator, spec = self._evaluators[item.defences[0]], item.spec
         smallest = spec.name == SMALLEST
-        attacks = (
-            [smallest_budget(self._plan.quick)]
-            if smallest
-            else self._adaptive.cascade(evaluator.plain, self._plan.quick)
-        )
+        quick, adaptive = self._plan.quick, self._plan.adaptive or Adaptive()
+        attacks = [smallest_budget(quick)] if smallest else adaptive.cascade(evaluator.plain, quick)
         # A model of its own for each slice: the n-th draw around an image counts from here.
         target = evaluator.defence.attacked(self._heartbeat)
         attacked, rows = None, []
