@@ -39,7 +39,7 @@ def own_model(found: Found) -> None:
     assert lengths == pytest.approx([lengths[0]] * 3, rel=0.005)
     assert found["evaluation"].tables["clean"]["images"] == 4
     assert found["choice"].radius in (0, *(point.radius for point in found["choice"].curve))
-    assert any("too few" in doubt for doubt in found["choice"].doubts)
+    assert any("too few" in caveat for caveat in found["choice"].caveats)
     assert found["fast"].agreement == 1
 
 

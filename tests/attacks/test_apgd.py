@@ -51,15 +51,15 @@ LARGEST = {"linf": largest_in_cube, "l2": largest_in_sphere}
 
 
 def best_margins(model, x, y, epsilon, norm):
-    """Each image's largest margin over the ball, the best of all rival classes."""
+    """Each image's largest margin over the ball, the best of all other classes."""
     logits = model(x)
     best = []
     for i, label in enumerate(y.tolist()):
-        rivals = [c for c in range(logits.shape[1]) if c != label]
+        runners_up = [c for c in range(logits.shape[1]) if c != label]
         gains = [
             float(logits[i, c] - logits[i, label])
             + LARGEST[norm](model.weight[c] - model.weight[label], x[i], epsilon)
-            for c in rivals
+            for c in runners_up
         ]
         best.append(max(gains))
     return torch.tensor(best, dtype=torch.float64)
@@ -138,7 +138,7 @@ def test_of_many_classes_it_beats_only_what_can_be_beaten_and_nearly_all_of_it(n
     exists = best_margins(model, x, y, epsilon, norm) > 0
     result = APGD(50, "dlr", norm, restarts=3)(AttackedModel(model), x, y, epsilon=epsilon)
     assert not (result.within & ~exists).any()
-    # The loss has a kink where rivals tie, so that a start may end in a corner of its own.
+    # The loss has a kink where runners-up tie, so that a start may end in a corner of its own.
     assert int((exists & ~result.within).sum()) <= 1
 
 

@@ -26,8 +26,8 @@ def random_logits(seed, classes=6, count=20):
 def written_out(row, label):
     """DLR of one image, from equation 6 of Croce and Hein in plain Python."""
     ordered = sorted(row, reverse=True)
-    rival = max(z for c, z in enumerate(row) if c != label)
-    return -(row[label] - rival) / (ordered[0] - ordered[2])
+    other = max(z for c, z in enumerate(row) if c != label)
+    return -(row[label] - other) / (ordered[0] - ordered[2])
 
 
 @settings(deadline=None, max_examples=30)
@@ -54,7 +54,7 @@ def test_dlr_shows_the_way_where_cross_entropy_is_flat():
         return torch.autograd.grad(loss(z, label).sum(), z)[0]
 
     assert torch.equal(gradient(cross_entropy), torch.zeros(1, 4))
-    # z_0 is the largest, z_1 the rival, z_2 the third: -(z_0 - z_1) / (z_0 - z_2).
+    # z_0 is the largest, z_1 the runner-up, z_2 the third: -(z_0 - z_1) / (z_0 - z_2).
     expected = torch.tensor([[-1 / 350 + 300 / 350**2, 1 / 350, -300 / 350**2, 0]])
     torch.testing.assert_close(gradient(difference_of_logits_ratio), expected)
 

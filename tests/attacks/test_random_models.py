@@ -98,16 +98,16 @@ def test_draws_follow_names_and_calls_alone(mlp, points):
 def test_margins_of_a_fixed_draw_have_their_gradients_too(mlp, points):
     x, y = points
     target = AttackedModel(defended(mlp, "fixed"))
-    rivals = torch.tensor([[1, 2], [0, 3], [2, 0]])
-    margins, gradients = target.margin_gradients(x, y, rivals)
+    runners_up = torch.tensor([[1, 2], [0, 3], [2, 0]])
+    margins, gradients = target.margin_gradients(x, y, runners_up)
     logits = target.logits(x)
     rows = torch.arange(3)[:, None]
-    torch.testing.assert_close(margins, logits[rows, rivals] - logits[rows, y[:, None]])
+    torch.testing.assert_close(margins, logits[rows, runners_up] - logits[rows, y[:, None]])
     step = 1e-5 * torch.ones_like(x[:, :1])
     for k in range(x.shape[1]):
         ahead, behind = (
             target.margin_gradients(
-                torch.cat([x[:, :k], x[:, k : k + 1] + s, x[:, k + 1 :]], dim=1), y, rivals
+                torch.cat([x[:, :k], x[:, k : k + 1] + s, x[:, k + 1 :]], dim=1), y, runners_up
             )[0]
             for s in (step, -step)
         )
@@ -211,8 +211,8 @@ class NoisyLinear(nn.Module):
         self.register_buffer("weight", weight)
 
     def forward(self, x):
-        rival = ((x - 0.5) * self.weight).flatten(1).sum(dim=1) - self.lead
-        return torch.stack([torch.zeros_like(rival), rival], dim=1)
+        other = ((x - 0.5) * self.weight).flatten(1).sum(dim=1) - self.lead
+        return torch.stack([torch.zeros_like(other), other], dim=1)
 
     def named_scores(self, x, keys):
         draws = [torch.randn(1, generator=generator(1, "noise", key)).double() for key in keys]

@@ -29,8 +29,8 @@ class Linear(nn.Module):
 
     def forward(self, x):
         self.asked.append(x.clone())
-        rival = ((x.double() - 0.5) * self.weight).flatten(1).sum(dim=1) - self.lead
-        return torch.stack([torch.zeros_like(rival), rival], dim=1)
+        other = ((x.double() - 0.5) * self.weight).flatten(1).sum(dim=1) - self.lead
+        return torch.stack([torch.zeros_like(other), other], dim=1)
 
 
 UNBEATABLE = 1e3

@@ -285,8 +285,8 @@ def test_bad_input_is_one_line_and_exit_code_2(files, arguments, message):
         (["--norm", "l2"], "choose the threat adaptive alone"),
         (["--norm", "l2", "--threat", "adaptive", "--curve"], "norm linf for smallest budgets"),
         (["--norm", "l2", "--threat", "adaptive", "--epsilon", "99"], "epsilon in (0, 55.43]"),
-        (["--rival", "clown"], "a rival of one-neighbour"),
-        (["--rival", "ball", "--rival", "ball"], "each rival is given once"),
+        (["--baseline", "clown"], "a baseline of one-neighbour"),
+        (["--baseline", "ball", "--baseline", "ball"], "got 'ball' twice"),
         (["--epsilon", "2"], "epsilon in (0, 1]"),
     ],
 )

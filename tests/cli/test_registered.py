@@ -1,4 +1,4 @@
-"""Attacks and samplers by name on the command line: those at hand, and those of a user's module."""
+"""Parts by name on the command line: those at hand, and those of a user's module."""
 
 import json
 import sys
@@ -8,12 +8,14 @@ from typer.testing import CliRunner
 
 from bandlimiter.attacks import ATTACKS
 from bandlimiter.cli.main import app
+from bandlimiter.defence import VOTES
 from bandlimiter.sampling import INPUT_SAMPLERS, SAMPLERS
 
 SMALL = ("--directions", "1", "--limit", "3", "--quick", "--json")
 
 OWN = """
 from bandlimiter import load_model
+from bandlimiter.defence import Vote, register_vote
 from bandlimiter.attacks import PGD, RegisteredAttack, Stage, register_attack
 from bandlimiter.sampling import Gaussian, register_sampler
 
@@ -37,6 +39,14 @@ register_attack(
 )
 register_sampler("nearer", Nearer)
 
+def largest(logits):
+    return logits.amax(dim=1)
+
+def probabilities(scores):
+    return scores.softmax(dim=1)
+
+register_vote("largest", Vote(largest, probabilities))
+
 def build():
     return load_model("sample").module
 """
@@ -50,8 +60,8 @@ def evaluate(*arguments):
 
 @pytest.fixture
 def own(tmp_path):
-    """A user's module with a model, an attack and a sampler; both are taken back afterwards."""
-    tables = [(table, dict(table)) for table in (ATTACKS, SAMPLERS, INPUT_SAMPLERS)]
+    """A user's module with a model, an attack, a sampler and a vote; taken back afterwards."""
+    tables = [(table, dict(table)) for table in (ATTACKS, SAMPLERS, INPUT_SAMPLERS, VOTES)]
     path, modules, places = tmp_path / "own_parts.py", set(sys.modules), list(sys.path)
     path.write_text(OWN)
     yield path
@@ -84,11 +94,13 @@ def test_an_attack_is_refused_under_a_protocol_that_it_does_not_know():
     [(), pytest.param(("--executor", "processes", "--workers", 1), marks=pytest.mark.slow)],
     ids=["here", "elsewhere"],
 )
-def test_a_module_s_own_attack_and_sampler_go_by_their_names(own, executor):
+def test_a_module_s_own_parts_go_by_their_names(own, executor):
     document = evaluate(
         *("--model", f"{own}:build", "--data", "sample", "--radius", "6"),
-        *("--attack", "two-steps", "--stage", "two-steps", "--sampler", "nearer", *executor),
+        *("--attack", "two-steps", "--stage", "two-steps", "--sampler", "nearer"),
+        *("--vote", "largest", *executor),
     )
+    assert document["settings"]["vote"] == "largest"
     assert document["settings"]["sampler"] == "nearer"
     assert document["settings"]["adaptive"]["stages"] == ["two-steps"]
     found = [(each["attack"], each["protocol"], each["threat"]) for each in document["results"]]
@@ -102,6 +114,7 @@ def test_without_the_module_the_names_are_unknown():
         (["--attack", "two-steps"], "expected an attack of fgsm"),
         (["--stage", "two-steps"], "expected stages of transfer"),
         (["--sampler", "nearer"], "expected a sampler of directions"),
+        (["--vote", "largest"], "expected a vote of softmax"),
     ):
         result = CliRunner().invoke(app, ["evaluate", *arguments, *SMALL])
         assert result.exit_code == 2

@@ -12,7 +12,7 @@ from torch import nn
 from bandlimiter import PostAverage
 from bandlimiter.defence import choose_directions, tune_radius
 from bandlimiter.defence.tuning import RadiusPoint, measuring
-from bandlimiter.defence.tuning.doubt import needed_images, radius_doubts
+from bandlimiter.defence.tuning.caveats import needed_images, radius_caveats
 from bandlimiter.defence.tuning.search import climb, last_to_keep, last_to_surely_keep
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.results import paired_difference, rate
@@ -211,8 +211,8 @@ def test_a_grid_ends_where_the_bound_is_broken_for_certain():
         ([at(0, 0, 0), at(1, 0, 0), at(2, 30, 0)], []),
     ],
 )
-def test_doubts(curve, words):
-    said = radius_doubts(curve, last_to_keep(curve, 0.01), 0.01)
+def test_caveats(curve, words):
+    said = radius_caveats(curve, last_to_keep(curve, 0.01), 0.01)
     assert len(said) == (1 if words else 0)
     assert all(word in said[0] for word in words)
 
@@ -234,7 +234,7 @@ def test_the_smallest_k_that_answers_like_the_largest(real):
     assert found.chosen.directions == found.directions
     exact = choose_directions(defence, x, labels, candidates=[3, 1, 2], most_differing=0)
     assert exact.chosen.differing == 0
-    assert exact.doubts  # 16 images cannot show that no label differs
+    assert exact.caveats  # 16 images cannot show that no label differs
 
 
 @pytest.mark.parametrize(

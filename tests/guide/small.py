@@ -177,10 +177,10 @@ def _attack(name: str, given: dict[str, list[str]]) -> None:
         given["attack"] = given.get("attack", ["fgsm"])[:1]
 
 
-def _rival(name: str, given: dict[str, list[str]]) -> None:
-    """Each rival's smallest budgets are searched for: the cheapest, of one evaluation, will do."""
+def _baseline(name: str, given: dict[str, list[str]]) -> None:
+    """Each baseline's smallest budgets are searched for: the cheapest will do."""
     if "curve" in given:
-        given["rival"] = ["one-neighbour"]
+        given["baseline"] = ["one-neighbour"]
 
 
 def _values(name: str, given: dict[str, list[str]]) -> None:
@@ -212,7 +212,7 @@ _REPLACED: dict[str, Callable[[str, dict[str, list[str]]], None]] = {
     "model": _model,
     "weights": _weights,
     "attack": _attack,
-    "rival": _rival,
+    "baseline": _baseline,
     "values": _values,
     "workers": _workers,
     "executor": _executor,

@@ -11,7 +11,7 @@ from bandlimiter.results import NONE, OURS, paired_difference, rate, summarise
 from tests.results.test_compare_defences import cascade_row
 from tests.results.test_results import row
 
-RIVALS = ("one-neighbour", "gaussian", "ball", "bit-depth", "jpeg")
+BASELINES = ("one-neighbour", "gaussian", "ball", "bit-depth", "jpeg")
 
 
 def shown(rows, warnings=(), width=80, lay_out=side_by_side):
@@ -20,7 +20,7 @@ def shown(rows, warnings=(), width=80, lay_out=side_by_side):
     return console.export_text()
 
 
-def everything(defences=(OURS, *RIVALS), images=10):
+def everything(defences=(OURS, *BASELINES), images=10):
     """All kinds of attack on all defences; each keeps as many images as its place says."""
     rows = []
     for place, name in enumerate(defences):
@@ -38,10 +38,10 @@ def test_nothing_is_cut_at_80_columns(lay_out):
     text = shown(everything(), lay_out=lay_out)
     assert "\u2026" not in text
     assert max(map(len, text.splitlines())) <= 80
-    for name in (OURS, *RIVALS, NONE):
+    for name in (OURS, *BASELINES, NONE):
         assert any(line.split()[:1] == [name] for line in text.splitlines()), name
     # Above the table stand a title and below a caption, which wrap.
-    assert text.count("difference") == len(RIVALS) + 1 + 1
+    assert text.count("difference") == len(BASELINES) + 1 + 1
 
 
 def test_a_line_has_accuracies_with_intervals_and_differences_below():

@@ -151,11 +151,11 @@ def test_a_column_is_the_worst_case_over_its_attacks():
 
 
 def test_differences_are_paired_on_the_images_that_both_saw():
-    """Ours is right alone on image 0, the rival alone on 1 and 2, both on 3; 9 only ours saw."""
+    """Ours is right alone on image 0, the baseline alone on 1 and 2, both on 3; 9 only ours saw."""
     ours = {0: None, 1: "apgd", 2: "apgd", 3: None, 9: None}
-    rival = {0: "apgd", 1: None, 2: None, 3: None}
+    baseline = {0: "apgd", 1: None, 2: None, 3: None}
     rows = [cascade_row(image, stage=stage) for image, stage in ours.items()]
-    rows += [cascade_row(image, stage=stage, defence="ball") for image, stage in rival.items()]
+    rows += [cascade_row(image, stage=stage, defence="ball") for image, stage in baseline.items()]
     line = lines(rows)["ball"]
     expected = paired_difference(1, 2, 4)
     assert line["adaptive_difference"] == pytest.approx(-0.25)

@@ -10,7 +10,7 @@ goes on after an interruption::
 
 Cases: ``cascade`` (transfer, APGD, Square on what is left), ``apgd`` and ``square`` alone,
 ``large`` (64/255), ``fresh`` and its stages alone (draws of their own, 30 images), ``r3`` ``r6``
-``r12`` (smallest budgets), ``rivals`` (the paper's protocol, whole budget and adaptive attacks,
+``r12`` (smallest budgets), ``baselines`` (the paper's protocol, whole budget and adaptive attacks,
 beside other defences). ``tools/attacks/draw.py`` draws what they found.
 """
 
@@ -31,10 +31,10 @@ from bandlimiter.tensors import resolve_device
 
 CASES = (
     *("cascade", "apgd", "square", "large", "fresh", "fresh-apgd", "fresh-square"),
-    *("r3", "r6", "r12", "rivals"),
+    *("r3", "r6", "r12", "baselines"),
 )
 FRESH = {"fresh": Adaptive().stages, "fresh-apgd": ("apgd",), "fresh-square": ("square",)}
-RIVALS = ("one-neighbour", "gaussian", "ball", "bit-depth", "jpeg")
+BASELINES = ("one-neighbour", "gaussian", "ball", "bit-depth", "jpeg")
 
 
 def options_of(case: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -51,8 +51,8 @@ def options_of(case: str, args: argparse.Namespace) -> dict[str, Any]:
         return {"defence": {"randomness": "fresh"}, "adaptive": told, "limit": 30}
     if case == "large":
         return {"adaptive": full, "epsilon": 64 / 255}
-    if case == "rivals":
-        return {"adaptive": full, "threat": "both", "attacks": ["pgd"], "rivals": RIVALS}
+    if case == "baselines":
+        return {"adaptive": full, "threat": "both", "attacks": ["pgd"], "baselines": BASELINES}
     only = {"stages": ("apgd",), "steps": args.steps, "curve": True}
     return {"defence": {"radius": float(case[1:])}, "adaptive": only}
 
@@ -78,7 +78,7 @@ def run(case: str, classifier: Classifier, data: ImageSet, args: argparse.Namesp
         epsilon=chosen.get("epsilon", 8 / 255),
         threat=chosen.get("threat", "adaptive"),
         adaptive=Adaptive(**chosen["adaptive"]),
-        rivals=chosen.get("rivals", ()),
+        baselines=chosen.get("baselines", ()),
         out=folder,
         settings={"model": classifier.name, "device": str(args.device)},
     )

@@ -22,7 +22,7 @@ from laws import BARS, LAWS, RADII, Floats, Law
 from numpy.typing import NDArray
 from scipy.stats import beta, binomtest
 
-from bandlimiter.defence.certificates import log_capital, log_doubt
+from bandlimiter.defence.certificates import log_abstention, log_capital
 from bandlimiter.defence.certificates.sequential import _STAKES
 
 ALPHAS, GIVE_UP, SELECTION, SAMPLES = (0.1, 0.01, 0.001), 0.01, 100, 10_000
@@ -37,7 +37,7 @@ Ids = NDArray[np.int64]
 def fewest_won(alpha: float) -> Ids:
     """Return from how many votes on the capital is 1 / alpha: [radii, looks]; else more than all.
 
-    It grows with the votes, as all stakes are on winning.
+    It grows with the votes, as all bets are on winning.
     """
     low, high = np.full((2, len(BARS), NEVER), -1)
     high[:] = LOOKS + 1
@@ -54,7 +54,7 @@ def most_won(alpha: float) -> Ids:
     high[:] = LOOKS + 1
     while (high - low > 1).any():
         middle = (low + high) // 2
-        reached = log_doubt(middle, LOOKS - middle, BARS[:, None]) >= math.log(1 / alpha)
+        reached = log_abstention(middle, LOOKS - middle, BARS[:, None]) >= math.log(1 / alpha)
         low, high = np.where(reached, middle, low), np.where(reached, high, middle)
     return low
 
@@ -77,12 +77,12 @@ def score_times(counts: Ids, answers: Floats, label: int) -> tuple[list[Ids], Id
     """Return the same for scores: ``counts`` [runs, looks, K] of each of the law's answers."""
     own = answers[:, label : label + 1]
     gained = (1 + own - np.delete(answers, label, axis=1)) / 2
-    stakes, seen = np.array(_STAKES), counts.astype(np.float64)
+    bets, seen = np.array(_STAKES), counts.astype(np.float64)
     sure: list[list[Ids]] = [[] for _ in ALPHAS]
     plain = []
     for bar in BARS:
-        up = np.log1p(stakes * (gained[:, :, None] / bar - 1))  # [K, rivals, stakes]
-        down = np.log1p(stakes * ((1 - gained[:, :, None]) / (1 - bar) - 1))
+        up = np.log1p(bets * (gained[:, :, None] / bar - 1))  # [K, runners_up, bets]
+        down = np.log1p(bets * ((1 - gained[:, :, None]) / (1 - bar) - 1))
         with np.errstate(over="ignore"):
             capital, doubt = (
                 np.exp(np.tensordot(seen, logs, axes=1)).mean(axis=3) for logs in (up, down)

@@ -52,7 +52,7 @@ def gains(name: str, mean: float, low: float, high: float) -> Law:
 
 
 def three(name: str, mean: float) -> Law:
-    """Return a law of scores where one of two rivals takes all, both with this mean gain."""
+    """Return a law of scores where one of two other classes takes all, both with this mean gain."""
     lost = (1 - mean) / 1.5
     return Law(name, np.array([1 - 2 * lost, lost, lost]), np.eye(3), votes=False)
 

@@ -37,7 +37,7 @@ def exact_ties(runs: int, points: int, rng: torch.Generator) -> Population:
     return from_gains(gains.gather(1, order)), _coins(runs, 2, rng)
 
 
-def equal_rivals(runs: int, points: int, rng: torch.Generator) -> Population:
+def equal_runners_up(runs: int, points: int, rng: torch.Generator) -> Population:
     """Five classes that win equally many votes; what is left of the points, nobody wins.
 
     One population, in ever new orders: its votes leave nothing else to draw.
@@ -80,7 +80,7 @@ def _coins(runs: int, classes: int, rng: torch.Generator) -> torch.Tensor:
 KINDS: dict[str, Callable[[int, int, torch.Generator], Population]] = {
     "near ties": near_ties,
     "exact ties": exact_ties,
-    "five equal rivals": equal_rivals,
+    "five equal rivals": equal_runners_up,
     "low variance": low_variance,
     "U-shaped": u_shaped,
     "two loud points": one_loud_point,

@@ -196,10 +196,10 @@ class AttackedModel:
         self,
         x: torch.Tensor,
         labels: torch.Tensor,
-        rivals: torch.Tensor,
+        runners_up: torch.Tensor,
         names: Sequence[Key] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return how far each rival class lies behind the label, with its gradient.
+        """Return how far each other class lies behind the label, with its gradient.
 
         Parameters
         ----------
@@ -215,14 +215,14 @@ class AttackedModel:
         Returns
         -------
         margins, gradients
-            [N, R] values z_rival - z_label and [N, R, ...] their gradients. A difference
+            [N, R] values z_other - z_label and [N, R, ...] their gradients. A difference
             of logits is the difference of cross-entropies, exactly.
         """
         drawn = self._counter.draws(names, len(x))
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = _leaf(x[start:stop])
-            own, others = usable(labels[start:stop, None]), usable(rivals[start:stop])
+            own, others = usable(labels[start:stop, None]), usable(runners_up[start:stop])
             logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
             margins = logits.gather(1, others) - logits.gather(1, own)
             slopes = [slope(margins[:, r].sum(), part, again=True) for r in range(others.shape[1])]

@@ -15,8 +15,8 @@ from bandlimiter.attacks.losses import MARGIN
 class MinimalCarliniWagner(Attack):
     """C&W in L2, with Foolbox 1.8's settings.
 
-    Minimises |x' - x|^2 + c * max(0, z_label - z_rival), with a target
-    |x' - x|^2 + c * max(0, z_rival - z_target), by Adam over w with
+    Minimises |x' - x|^2 + c * max(0, z_label - z_other), with a target
+    |x' - x|^2 + c * max(0, z_other - z_target), by Adam over w with
     x' = (tanh(w) + 1) / 2. The constant c starts at ``constant``, grows tenfold while no
     adversarial point is found and is bisected after that, ``searches`` rounds in all. A
     round ends for an image whose loss has not fallen by 1e-4 of itself within a tenth of

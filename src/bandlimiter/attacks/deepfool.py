@@ -29,14 +29,14 @@ class MinimalDeepFool(Attack):
     def run(self, inputs: AttackInput) -> torch.Tensor:
         model, labels = inputs.model, inputs.labels
         x = inputs.images.clone()
-        rivals = _rivals(inputs.logits(x), labels, self.candidates)
+        runners_up = _runners_up(inputs.logits(x), labels, self.candidates)
         active = torch.arange(len(x), device=x.device)
         for _ in range(self.steps):
             names = [inputs.ids[i] for i in active.tolist()]
             margins, gradients = model.margin_gradients(
-                x[active], labels[active], rivals[active], names
+                x[active], labels[active], runners_up[active], names
             )
-            left = (margins < 0).all(dim=1)  # an image leaves when a rival has caught up
+            left = (margins < 0).all(dim=1)  # an image leaves when a runner-up has caught up
             active, margins, gradients = active[left], margins[left], gradients[left]
             if not len(active):
                 break
@@ -44,7 +44,7 @@ class MinimalDeepFool(Attack):
         return x
 
 
-def _rivals(logits: torch.Tensor, labels: torch.Tensor, candidates: int) -> torch.Tensor:
+def _runners_up(logits: torch.Tensor, labels: torch.Tensor, candidates: int) -> torch.Tensor:
     """[N, R] the most likely classes, without the label."""
     ranked = logits.argsort(dim=1, descending=True, stable=True)
     others = ranked[ranked != labels[:, None]].view(len(labels), -1)

@@ -81,13 +81,16 @@ Quick = Annotated[
         rich_help_panel="Attacks",
     ),
 ]
-Rival = Annotated[
+Baseline = Annotated[
     list[str] | None,
     typer.Option(
         help="Another defence to judge and attack beside: one-neighbour, gaussian, ball, "
         "bit-depth, jpeg; repeatable.",
         rich_help_panel="Attacks",
     ),
+]
+Rival = Annotated[
+    list[str] | None, typer.Option(hidden=True, help="The former name of --baseline.")
 ]
 Stage = Annotated[
     list[str] | None,

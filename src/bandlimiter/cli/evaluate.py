@@ -25,6 +25,7 @@ def evaluate(
     epsilon: attack_options.Epsilon = "8/255",
     targets: attack_options.Targets = None,
     quick: attack_options.Quick = False,
+    baseline: attack_options.Baseline = None,
     rival: attack_options.Rival = None,
     attack: attack_options.Attack = None,
     protocol: attack_options.Protocol = "both",
@@ -87,7 +88,7 @@ def evaluate(
 
       bandlimiter evaluate --limit 20 --attack fgsm --attack pgd --quick
 
-      bandlimiter evaluate --threat adaptive --limit 50 --queries 2000 --rival gaussian
+      bandlimiter evaluate --threat adaptive --limit 50 --queries 2000 --baseline gaussian
 
       bandlimiter evaluate --model torchvision:resnet50 --data imagefolder:val --limit 200
 
@@ -169,7 +170,7 @@ def evaluate(
                 threat=knows,
                 targets=targets,
                 adaptive=adaptive,
-                baselines=rival or [],
+                baselines=[*(baseline or []), *(rival or [])],
                 out=out,
                 seed=seed,
                 quick=quick,

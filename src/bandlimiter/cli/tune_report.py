@@ -18,7 +18,7 @@ def describe(
     about: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the document of both choices."""
-    from bandlimiter.defence.tuning.doubt import CAUTION
+    from bandlimiter.defence.tuning.caveats import CAUTION
 
     settings = {**defended.settings, **defended.defence.settings, **about}
     del settings["radius"], settings["radius_pixels"]  # what is looked for
@@ -35,7 +35,7 @@ def describe(
         "loss_interval": radius.chosen.loss.interval,
         "curve": [_radius_entry(point) for point in radius.curve],
         "directions": None if counts is None else _directions_document(counts),
-        "warnings": [*radius.doubts, *_of_directions(radius, counts)],
+        "warnings": [*radius.caveats, *_of_directions(radius, counts)],
         "caution": CAUTION,
     }
     document["verdict"] = _verdict(document)
@@ -102,16 +102,16 @@ def _directions_document(counts: "DirectionsChoice") -> dict[str, Any]:
 
 
 def _of_directions(radius: "RadiusChoice", counts: "DirectionsChoice | None") -> list[str]:
-    """Return the doubts about K, and whether the radius still keeps its bound with it."""
+    """Return the caveats about K, and whether the radius still keeps its bound with it."""
     if counts is None:
         return []
-    doubts, loss = list(counts.doubts), counts.chosen.loss.value or 0.0
+    caveats, loss = list(counts.caveats), counts.chosen.loss.value or 0.0
     if loss > radius.most_loss:
-        doubts.append(
+        caveats.append(
             f"With K = {counts.directions} the loss at r = {radius.radius:.4g} is {loss:.3f}, more "
             f"than {radius.most_loss:g}: tune again with --directions {counts.directions}."
         )
-    return doubts
+    return caveats
 
 
 def _verdict(document: dict[str, Any]) -> str:

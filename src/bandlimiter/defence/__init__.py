@@ -9,7 +9,7 @@ from bandlimiter.defence.tuning import (
     choose_directions,
     tune_radius,
 )
-from bandlimiter.defence.votes import VOTES
+from bandlimiter.defence.votes import VOTES, Vote, register_vote
 
 __all__ = [
     "VOTES",
@@ -20,7 +20,9 @@ __all__ = [
     "Prediction",
     "RadiusChoice",
     "Stop",
+    "Vote",
     "certify",
     "choose_directions",
+    "register_vote",
     "tune_radius",
 ]

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from bandlimiter.errors import ConfigurationError
+
 
 def softmax_scores(logits: torch.Tensor) -> torch.Tensor:
     """Log of the mean probability, log((1/P) sum_p softmax(z_p)).
@@ -88,3 +90,30 @@ VOTES = {
     "majority": Vote(majority_scores, _unchanged, share=_winner),
     "weighted": Vote(weighted_scores, _softmax),
 }
+"""All votes by name; `register_vote` adds to them."""
+
+
+def register_vote(name: str, vote: Vote) -> None:
+    """Make a vote known by its name: to `PostAverage`, and to commands as ``--vote``.
+
+    Called where the module of a model (``--model MODULE:FACTORY``) is imported, it adds one to
+    those that the command takes. With a ``share`` it can stop early; certificates are for
+    ``majority`` and ``softmax`` alone, whose tests know what their scores are means of.
+
+    Raises
+    ------
+    ConfigurationError
+        For a name that is taken.
+
+    Examples
+    --------
+    >>> register_vote("largest", Vote(lambda logits: logits.amax(dim=1), _softmax))
+    >>> "largest" in VOTES
+    True
+    """
+    if name in VOTES:
+        raise ConfigurationError(
+            f"expected a name that no vote has, got {name!r}; the names taken are "
+            f"{', '.join(VOTES)}"
+        )
+    VOTES[name] = vote

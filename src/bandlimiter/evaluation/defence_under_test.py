@@ -7,7 +7,7 @@ from torch import nn
 
 from bandlimiter.attacks import AttackedModel, Randomness
 from bandlimiter.defence import PostAverage, Stop
-from bandlimiter.defence.rivals import build_rival
+from bandlimiter.defence.baselines import build_baseline
 from bandlimiter.errors import BandlimiterError, ConfigurationError
 from bandlimiter.evaluation.adaptive import REDRAWS
 from bandlimiter.evaluation.plan import Plan
@@ -187,7 +187,7 @@ def _baselines(model: nn.Module, defence: nn.Module, names: Sequence[str]) -> di
             f"{type(defence).__name__}; leave baselines out"
         )
     around = defence.variant(model=model)
-    return {name: build_rival(name, around) for name in names}
+    return {name: build_baseline(name, around) for name in names}
 
 
 def _random(module: nn.Module, example: torch.Tensor) -> bool:

@@ -43,7 +43,7 @@ class CertifiedRow(BaseModel):
     undecided: int
     """At how many radii the samples left it open."""
     share: float
-    """Of the samples: the label's votes, or its mean gain over the strongest rival."""
+    """Of the samples: the label's votes, or its mean gain over the runner-up."""
     samples: int
     seconds: float
 

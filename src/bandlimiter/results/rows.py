@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 OURS = "post-averaging"
-"""The name of the defence that a run is about; rivals have names of their own."""
+"""The name of the defence that a run is about; baselines have names of their own."""
 
 NONE = "none"
 """The plain model's name where it faces what defences face."""

@@ -73,7 +73,7 @@ def test_a_half_space_is_certified_up_to_its_border_and_not_beyond(sampler, dim,
     found = certify(defence, x, samples=20_000, alpha=1e-9, until_width=0.01)
     assert found.labels.tolist() == [0] * 4 + [1] * 4
     assert (found.radius <= x[:, 0].abs()).all()  # fails with probability 8e-9
-    # 20,000 samples at alpha 1e-9 and stakes of a mixture: within 0.025 of a share of 1/2 or more.
+    # 20,000 samples at alpha 1e-9 and bets of a mixture: within 0.025 of a share of 1/2 or more.
     assert (found.radius > x[:, 0].abs() - 0.06).all()
 
 
@@ -357,7 +357,7 @@ def test_radii_out_of_reach_are_named(caplog):
 
 
 def test_scores_reach_less_far_than_votes():
-    """Their stakes take 99 %, 90 % ... of the capital at the most."""
+    """Their bets take 99 %, 90 % ... of the capital at the most."""
     far = torch.tensor([[30.0, 0, 0]])
     by_vote = {
         vote: reach(defended(half_space(3), vote=vote), 3, 1000, 1e-3)

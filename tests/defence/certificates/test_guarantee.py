@@ -15,17 +15,17 @@ def decided_by(kind, law, counts, sizes, alpha, give_up, bars):
     ``counts`` [runs, blocks, K] of the law's answers; each run ends where all is decided.
     """
     classes = law.answers.shape[1]
-    evidence = kind(np.tile(bars, (len(counts), 1)), alpha, give_up, classes)
+    tests = kind(np.tile(bars, (len(counts), 1)), alpha, give_up, classes)
     spent = np.zeros(len(counts), dtype=np.int64)
     for block, size in enumerate(sizes):
-        rows = np.flatnonzero(evidence.undecided.any(axis=1))
+        rows = np.flatnonzero(tests.undecided.any(axis=1))
         if not len(rows):
             break
         answers = [np.repeat(law.answers, counts[row, block], axis=0) for row in rows]
         shares = torch.from_numpy(np.stack(answers))
-        evidence.observe(rows, shares, torch.zeros(len(rows), dtype=torch.int64))
+        tests.observe(rows, shares, torch.zeros(len(rows), dtype=torch.int64))
         spent[rows] += size
-    return evidence.certified, spent
+    return tests.certified, spent
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.001])
@@ -62,7 +62,7 @@ def test_more_votes_never_undo_a_decision(tool):
                 lost = guarantee.LOOKS[look] - won
                 reached = guarantee.log_capital(won, lost, bar) >= np.log(1 / alpha)
                 assert np.array_equal(reached, won >= up[look])
-                plain = guarantee.log_doubt(won, lost, bar) >= np.log(1 / alpha)
+                plain = guarantee.log_abstention(won, lost, bar) >= np.log(1 / alpha)
                 assert np.array_equal(plain, won < plain.sum())
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandlimiter.defence.stopping import AnytimeRule, ExactRule, build_rule, earliest
-from bandlimiter.defence.stopping.rules import STAKES, WEIGHTS
+from bandlimiter.defence.stopping.rules import BETS, WEIGHTS
 from bandlimiter.errors import ConfigurationError
 from tests.defence.stopping import written_out
 
@@ -48,7 +48,7 @@ def test_stops_where_the_rule_written_out_in_fractions_stops(population, alpha):
 
 
 def test_the_rule_stakes_what_the_written_out_one_stakes():
-    assert list(STAKES) == [float(c) for c in written_out.STAKES]
+    assert list(BETS) == [float(c) for c in written_out.BETS]
     assert list(WEIGHTS) == [float(w) for w in written_out.WEIGHTS]
     assert sum(written_out.WEIGHTS) == 1
 

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-STAKES = [Fraction(c, 100) for c in (15, 40, 70, 90, 99)]
+BETS = [Fraction(c, 100) for c in (15, 40, 70, 90, 99)]
 WEIGHTS = [Fraction(w, 100) for w in (5, 10, 15, 20, 50)]
 
 
@@ -14,7 +14,7 @@ def capitals(scores, total):
     """Yield, after each point, the sums so far and the capital against each class."""
     classes = len(scores[0])
     sums = [Fraction(0)] * classes
-    stakes = [[Fraction(1)] * len(STAKES) for _ in range(classes)]
+    bets = [[Fraction(1)] * len(BETS) for _ in range(classes)]
     for t, point in enumerate(scores):
         if t > 0:
             a = leader_of(sums)
@@ -23,12 +23,11 @@ def capitals(scores, total):
                 mean = (Fraction(total, 2) - gained) / (total - t)
                 y = (point[a] - point[j] + 1) / 2
                 if mean > 0:
-                    stakes[j] = [
-                        k * (1 + c / mean * (y - mean))
-                        for k, c in zip(stakes[j], STAKES, strict=True)
+                    bets[j] = [
+                        k * (1 + c / mean * (y - mean)) for k, c in zip(bets[j], BETS, strict=True)
                     ]
         sums = [s + p for s, p in zip(sums, point, strict=True)]
-        yield sums, [sum(w * k for w, k in zip(WEIGHTS, ks, strict=True)) for ks in stakes]
+        yield sums, [sum(w * k for w, k in zip(WEIGHTS, ks, strict=True)) for ks in bets]
 
 
 def stop(scores, rule, alpha=None):

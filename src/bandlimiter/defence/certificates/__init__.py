@@ -5,6 +5,9 @@ mean has to exceed at a radius, `sequential` tests that sample by sample, `certi
 samples.
 """
 
+import warnings
+from typing import Any
+
 from bandlimiter.defence.certificates.certify import Answer, Certificate, certify, reach
 from bandlimiter.defence.certificates.noise import BallNoise, GaussianNoise, Lattice, lattice_for
 from bandlimiter.defence.certificates.radii import (
@@ -15,7 +18,7 @@ from bandlimiter.defence.certificates.radii import (
     gaussian_radius,
     noise_length,
 )
-from bandlimiter.defence.certificates.sequential import highest_bar, log_capital, log_doubt
+from bandlimiter.defence.certificates.sequential import highest_bar, log_abstention, log_capital
 
 __all__ = [
     "Answer",
@@ -31,8 +34,16 @@ __all__ = [
     "gaussian_radius",
     "highest_bar",
     "lattice_for",
+    "log_abstention",
     "log_capital",
-    "log_doubt",
     "noise_length",
     "reach",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "log_doubt":
+        message = "bandlimiter.defence.certificates.log_doubt is called log_abstention now"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return log_abstention
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ from bandlimiter.defence.certificates.requirements import (
     require_average,
     require_plan,
 )
-from bandlimiter.defence.certificates.sequential import EVIDENCE, Evidence, highest_bar
+from bandlimiter.defence.certificates.sequential import TESTS, SequentialTests, highest_bar
 from bandlimiter.defence.certificates.source import BLOCK, Source
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import Key, model_logits, place_of
@@ -48,7 +48,7 @@ class Certificate(NamedTuple):
         [N] int64, evaluations that were needed, those that chose the label included. Some more
         may have been made, where a pass had room.
     share
-        [N] float64, of these: the label's votes, or its mean gain over the strongest rival, where
+        [N] float64, of these: the label's votes, or its mean gain over the runner-up, where
         a half is a tie. A rough figure, as it was stopped where it was large or small.
     at
         [A] float64, the radii.
@@ -125,8 +125,9 @@ def certify(
         In (0, 1), for each input: the probability, over the draws, that any of its claims is
         false is at most alpha, whatever the model and however many radii.
     give_up
-        In (0, 1), the level of the test that gives a radius up (of two classes; more err as often
-        against each rival): its errors cost a certificate, and promise nothing. 0 never gives up.
+        In (0, 1), the level of the test that gives a radius up (of two classes; of more, that
+        often against each other class): its errors cost a certificate, and promise nothing. 0
+        never gives up.
     until_width
         Without ``at``: stop where the radius is known to this width.
     exact
@@ -301,48 +302,48 @@ def _group(source: "Source", bars: NDArray[np.float64], plan: Plan, classes: int
     pilot = source.shares(every, "selection", 0, plan.selection)
     labels = pilot.mean(dim=1, dtype=torch.float64).argmax(dim=1).cpu()
     reachable = np.isfinite(bars)
-    evidence = EVIDENCE[source.defence.vote](
+    tests = TESTS[source.defence.vote](
         np.where(reachable, bars, 0.5), plan.alpha, plan.give_up, classes
     )
     spent = np.zeros(len(bars), dtype=np.int64)
-    for rows in _undecided(evidence, reachable, spent, plan):
+    for rows in _undecided(tests, reachable, spent, plan):
         # So many blocks that a pass is full also where few inputs are left.
         ahead = -(-source.size // (BLOCK * len(rows))) * BLOCK
         done, upto = spent[rows[0]], min(spent[rows[0]] + ahead, plan.samples)
         if not source.affords(len(rows) * int(upto - done)):
             break
         shares = source.shares(rows.tolist(), "estimation", done, upto)
-        _observe(evidence, reachable, spent, plan, rows, shares, labels)
-    held = evidence.certified & reachable
-    opened = (evidence.undecided | ~reachable) & ~held
+        _observe(tests, reachable, spent, plan, rows, shares, labels)
+    held = tests.certified & reachable
+    opened = (tests.undecided | ~reachable) & ~held
     return (
         labels,
         torch.from_numpy(spent + plan.selection),
-        torch.from_numpy(evidence.means),
+        torch.from_numpy(tests.means),
         torch.from_numpy(held),
         torch.from_numpy(opened),
     )
 
 
 def _undecided(
-    evidence: Evidence, reachable: NDArray[np.bool_], spent: NDArray[np.int64], plan: Plan
+    tests: SequentialTests, reachable: NDArray[np.bool_], spent: NDArray[np.int64], plan: Plan
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the inputs that need more samples, as long as there are any."""
-    while len(rows := _open(evidence, reachable, plan)):
+    while len(rows := _open(tests, reachable, plan)):
         rows = rows[spent[rows] < plan.samples]
         if not len(rows):
             return
         yield rows
 
 
-def _open(evidence: Evidence, reachable: NDArray[np.bool_], plan: Plan) -> NDArray[np.int64]:
+def _open(tests: SequentialTests, reachable: NDArray[np.bool_], plan: Plan) -> NDArray[np.int64]:
     """Return the inputs about which more samples may say more: [U]."""
-    undecided = evidence.undecided & reachable
+    undecided = tests.undecided & reachable
     return np.flatnonzero(undecided[:, 0] | (undecided.sum(axis=1) > plan.spare))
 
 
 def _observe(
-    evidence: Evidence,
+    tests: SequentialTests,
     reachable: NDArray[np.bool_],
     spent: NDArray[np.int64],
     plan: Plan,
@@ -350,11 +351,11 @@ def _observe(
     shares: torch.Tensor,
     labels: torch.Tensor,
 ) -> None:
-    """Show the evidence a block after another; who is decided in one needs no other."""
+    """Observe a block after another; who is decided in one needs no other."""
     for start in range(0, shares.shape[1], BLOCK):
-        places = np.flatnonzero(np.isin(rows, _open(evidence, reachable, plan)))
+        places = np.flatnonzero(np.isin(rows, _open(tests, reachable, plan)))
         if not len(places):
             return
         some = shares[places, start : start + BLOCK]
-        evidence.observe(rows[places], some, labels[rows[places]].to(shares.device))
+        tests.observe(rows[places], some, labels[rows[places]].to(shares.device))
         spent[rows[places]] += some.shape[1]

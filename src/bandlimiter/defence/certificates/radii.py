@@ -151,7 +151,7 @@ def noise_length(sampler: str, sigma: float, dim: int) -> float:
 def bar(sampler: str, distance: ArrayLike, sigma: float, dim: int) -> Floats:
     """Return what a label's mean has to exceed to hold within a distance: [...] -> [...].
 
-    The mean is that of its votes, or of its gains over each rival, (1 + f_A - f_j) / 2:
+    The mean is that of its votes, or of its gains over each runner-up, (1 + f_A - f_j) / 2:
     Phi(R / sigma) for the Gaussian, 1/2 + TV(R) for the ball. The inverse of `certified_radius`.
 
     Parameters

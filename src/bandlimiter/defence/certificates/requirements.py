@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bandlimiter.defence.certificates.noise import NOISES, Noise
-from bandlimiter.defence.certificates.sequential import EVIDENCE, highest_bar
+from bandlimiter.defence.certificates.sequential import TESTS, highest_bar
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.sampling import (
     AnySampler,
@@ -59,7 +59,7 @@ class Plan:
         """Return the radii that are tested, where no more than ``most`` can be certified.
 
         All that were asked for, or a grid that stands for all there are, with a test per radius,
-        rival and stake under the vote ``softmax``, and so a coarser one.
+        runner-up and stake under the vote ``softmax``, and so a coarser one.
 
         Raises
         ------
@@ -102,7 +102,7 @@ def require_plan(
     _require_share("alpha", alpha)
     if not (is_number(give_up) and give_up == 0):
         _require_share("a level to give up at (0 is never)", give_up)
-    if vote in EVIDENCE and highest_bar(int(samples), alpha, vote) <= 0.5:
+    if vote in TESTS and highest_bar(int(samples), alpha, vote) <= 0.5:
         raise ConfigurationError(
             f"expected at least {_fewest(alpha, vote)} samples for alpha {alpha:g}, got {samples}: "
             "fewer certify nothing, even where all agree"
@@ -174,7 +174,7 @@ def noise_of(defence: "PostAverage", dim: int) -> Noise:
             "deterministic function of x, and its answers say nothing of how the average over all "
             "offsets behaves nearby; give sigma"
         )
-    if defence.vote not in EVIDENCE:
+    if defence.vote not in TESTS:
         raise ConfigurationError(
             f"expected the vote softmax or majority to certify, got {defence.vote!r}: its scores "
             "have no bounds, so a small change of the offsets' law can change their mean at will"

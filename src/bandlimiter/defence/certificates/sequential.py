@@ -1,24 +1,24 @@
 r"""Sequential tests of radii: certified as soon as it is known, given up as soon as it is plain.
 
 Let y_1, y_2, ... in [0, 1] be what independent points say for a label: votes (one where it comes
-first, else zero), or gains over a rival (1 + f_A - f_j) / 2. A radius R holds if the mean p of the
-y_t exceeds a bar q(R), see `bandlimiter.defence.certificates.radii`; eps of the sampler is added to
-it.
+first, else zero), or gains over another class (1 + f_A - f_j) / 2. A radius R holds if the mean p
+of the y_t exceeds a bar q(R), see `bandlimiter.defence.certificates.radii`; eps of the sampler is
+added to it.
 
-**Test of p <= q.** The capital of a gambler who stakes on larger values,
+**Test of p <= q.** The capital of a gambler who bets on larger values,
 
     M_t = integral of prod(1 + l (y_s - q)) dG(l),   0 <= l <= 1 / q,
 
 is never negative and, while p <= q, on average never grows: it reaches 1/alpha, ever, with
-probability alpha at most (Ville). For votes the stakes are taken as likelihood ratios, 1 +
+probability alpha at most (Ville). For votes the bets are taken as likelihood ratios, 1 +
 l (1 - q) = u / q, with the prior Beta(1/2, 1/2) for u, cut to [q, 1]: then ::
 
     M_t = B(a + S, b + F) / B(a, b)  sf(a + S, b + F; q) / sf(a, b; q)  q^-S (1 - q)^-F
 
-for S votes of S + F, sf being the Beta law's upper tail. Cut, since a u below q stakes on smaller
+for S votes of S + F, sf being the Beta law's upper tail. Cut, since a u below q bets on smaller
 values, and with those the capital grows where p < q: a prior on [0, 1] is not valid. For gains G
-has a few atoms c / q, and each rival is tested by itself at the full level: the label leads only
-if it leads all (an intersection-union test).
+has a few atoms c / q, and each other class is tested by itself at the full level: the label leads
+only if it leads all (an intersection-union test).
 
 **Many radii, one level.** The radii are tested in increasing order, radius 0 (q = 1/2) first; a
 radius is claimed only if its test and those of all smaller ones have rejected. A false claim means
@@ -67,7 +67,7 @@ def log_capital(won: ArrayLike, lost: ArrayLike, bar: ArrayLike) -> Floats:
     return _log_ratio(s, f, q, betaincc)
 
 
-def log_doubt(won: ArrayLike, lost: ArrayLike, bar: ArrayLike) -> Floats:
+def log_abstention(won: ArrayLike, lost: ArrayLike, bar: ArrayLike) -> Floats:
     """Return log M of the test of p >= bar, as `log_capital`."""
     s, f, q = (np.asarray(value, dtype=np.float64) for value in (won, lost, bar))
     return _log_ratio(s, f, q, betainc)
@@ -93,14 +93,14 @@ def highest_bar(samples: int, alpha: float, vote: str = "majority") -> float:
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        if EVIDENCE[vote].unanimous(samples, middle) >= -math.log(alpha):
+        if TESTS[vote].unanimous(samples, middle) >= -math.log(alpha):
             low = middle
         else:
             high = middle
     return low
 
 
-class Evidence(ABC):
+class SequentialTests(ABC):
     """What N inputs' points have said so far, against A bars each.
 
     Parameters
@@ -145,7 +145,7 @@ class Evidence(ABC):
     @property
     @abstractmethod
     def means(self) -> Floats:
-        """[N], of all points so far: the label's votes, or its gain over the strongest rival."""
+        """[N], of all points so far: the label's votes, or its gain over the runner-up."""
 
     @abstractmethod
     def _add(self, rows: NDArray[np.int64], shares: torch.Tensor, labels: torch.Tensor) -> None:
@@ -156,7 +156,7 @@ class Evidence(ABC):
         """Return the log capitals [U, A] of those who stake on p > q, and on p < q."""
 
 
-class Votes(Evidence):
+class Votes(SequentialTests):
     """One vote a point, for the class that comes first there."""
 
     def __init__(self, bars: Floats, alpha: float, give_up: float, classes: int) -> None:
@@ -183,10 +183,10 @@ class Votes(Evidence):
     def _tests(self, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
         counts = self._won[rows, None], self._lost[rows, None]
         held = log_capital(*counts, self._bars[rows])
-        return held, log_doubt(*counts, self._bars[rows])
+        return held, log_abstention(*counts, self._bars[rows])
 
 
-class Scores(Evidence):
+class Scores(SequentialTests):
     """Scores in [0, 1], such as probabilities, of which each class has a mean."""
 
     def __init__(self, bars: Floats, alpha: float, give_up: float, classes: int) -> None:
@@ -232,5 +232,5 @@ class Scores(Evidence):
         return up.min(axis=2) - count, down.max(axis=2) - count
 
 
-EVIDENCE: dict[str, type[Votes] | type[Scores]] = {"majority": Votes, "softmax": Scores}
+TESTS: dict[str, type[Votes] | type[Scores]] = {"majority": Votes, "softmax": Scores}
 """By the defence's vote; others have no bounds."""

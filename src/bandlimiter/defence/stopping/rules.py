@@ -17,7 +17,7 @@ point is uniform among the N - t + 1 that are left, so the mean of y_t is at mos
 
     mu_t = (N / 2 - S) / (N - t + 1),  S = the sum of (p_A - p_j + 1) / 2 over the points seen.
 
-A gambler who starts with 1 and stakes a share c of the capital in [0, 1) holds, after y_t,
+A gambler who starts with 1 and bets a share c of the capital in [0, 1) holds, after y_t,
 
     capital * (1 + c / mu_t * (y_t - mu_t)):
 
@@ -46,7 +46,7 @@ import torch
 
 from bandlimiter.errors import ConfigurationError
 
-STAKES = (0.15, 0.4, 0.7, 0.9, 0.99)
+BETS = (0.15, 0.4, 0.7, 0.9, 0.99)
 """Shares c of the capital that are staked, side by side."""
 
 WEIGHTS = (0.05, 0.1, 0.15, 0.2, 0.5)
@@ -57,7 +57,7 @@ WEIGHTS = (0.05, 0.1, 0.15, 0.2, 0.5)
 _ROUNDING = 1e-6
 
 # For the same reason y_t can be -6e-8. Where mu_t is larger than this, that leaves every capital
-# positive, at stakes up to 0.99; where it is smaller, the rule does not bet.
+# positive, at bets up to 0.99; where it is smaller, the rule does not bet.
 _LEAST_MEAN = 2e-5
 
 _RICH = 1e100
@@ -129,9 +129,9 @@ class AnytimeRule(ExactRule):
     ) -> None:
         super().__init__(points, inputs, classes, device)
         self._alpha = alpha
-        self._stakes = torch.tensor(STAKES, dtype=torch.float64, device=device)
+        self._bets = torch.tensor(BETS, dtype=torch.float64, device=device)
         self._weights = torch.tensor(WEIGHTS, dtype=torch.float64, device=device)
-        self._capital = torch.ones(inputs, classes, len(STAKES), dtype=torch.float64, device=device)
+        self._capital = torch.ones(inputs, classes, len(BETS), dtype=torch.float64, device=device)
 
     def observe(self, scores: torch.Tensor) -> None:
         """Bet on each input's next point, then add its scores: [U, C] in [0, 1]."""
@@ -148,7 +148,7 @@ class AnytimeRule(ExactRule):
         # class is out for certain, or will be when the rounding allows to say so.
         fair = mean > _LEAST_MEAN
         edge = torch.where(fair, gains / mean.clamp_min(_LEAST_MEAN) - 1, 0)
-        self._capital *= 1 + self._stakes * edge[..., None]
+        self._capital *= 1 + self._bets * edge[..., None]
         self._capital.clamp_(max=_RICH)
 
     def rejected(self) -> torch.Tensor:

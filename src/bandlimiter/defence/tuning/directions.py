@@ -1,5 +1,6 @@
 """The smallest K whose labels are those of a much larger one."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -56,14 +57,20 @@ class DirectionsChoice:
         That share.
     points
         All K tried, ascending.
-    doubts
+    caveats
         What a reader should know of the choice, in words.
     """
 
     directions: int
     most_differing: float
     points: tuple[DirectionsPoint, ...]
-    doubts: tuple[str, ...]
+    caveats: tuple[str, ...]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The former name of ``caveats``."""
+        warnings.warn("doubts are called caveats", DeprecationWarning, stacklevel=2)
+        return self.caveats
 
     @property
     def chosen(self) -> DirectionsPoint:
@@ -137,7 +144,7 @@ def choose_directions(
         directions=chosen.directions,
         most_differing=most_differing,
         points=tuple(points),
-        doubts=_doubts(points, chosen, most_differing),
+        caveats=_caveats(points, chosen, most_differing),
     )
 
 
@@ -146,7 +153,7 @@ def with_directions(defence: PostAverage, count: int) -> PostAverage:
     return defence.variant(directions=None if count == defence.directions_count else count)
 
 
-def _doubts(
+def _caveats(
     points: Sequence[DirectionsPoint], chosen: DirectionsPoint, most_differing: float
 ) -> tuple[str, ...]:
     if chosen is points[-1]:
@@ -154,14 +161,16 @@ def _doubts(
             f"No smaller K than {chosen.directions}, the largest tried, answers alike; a larger "
             "one may answer otherwise still.",
         )
-    doubts = []
+    caveats = []
     high = chosen.differing_share.high
     if high is not None and high > most_differing:
-        doubts.append(
+        caveats.append(
             f"{chosen.images} images leave room for more: with K = {chosen.directions} up to "
             f"{high:.3f} of all images may have another label than with K = "
             f"{points[-1].directions} (95 %)."
         )
     if any(small.differing < large.differing for small, large in pairwise(points[:-1])):
-        doubts.append("Differences do not fall steadily with K: the draws' noise is of their size.")
-    return tuple(doubts)
+        caveats.append(
+            "Differences do not fall steadily with K: the draws' noise is of their size."
+        )
+    return tuple(caveats)

@@ -1,6 +1,7 @@
 """The largest radius that costs no more clean accuracy than one is willing to lose."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import torch
 
 from bandlimiter.defence.post_average import PostAverage, Stop
 from bandlimiter.defence.scale import rms
-from bandlimiter.defence.tuning.doubt import radius_doubts
+from bandlimiter.defence.tuning.caveats import radius_caveats
 from bandlimiter.defence.tuning.measuring import (
     Answers,
     CleanImages,
@@ -53,7 +54,7 @@ class RadiusChoice:
     curve
         All radii tried, ascending, from 0 (the plain model) on. The interval at the chosen one
         is that of a radius fixed beforehand: it takes no account of the choice.
-    doubts
+    caveats
         What a reader should know of the choice, in words; empty where there is nothing.
     """
 
@@ -64,7 +65,13 @@ class RadiusChoice:
     images: int
     plain_accuracy: Rate
     curve: tuple[RadiusPoint, ...]
-    doubts: tuple[str, ...]
+    caveats: tuple[str, ...]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The former name of ``caveats``."""
+        warnings.warn("doubts are called caveats", DeprecationWarning, stacklevel=2)
+        return self.caveats
 
     @property
     def chosen(self) -> RadiusPoint:
@@ -179,7 +186,7 @@ def tune_radius(
         images=len(clean),
         plain_accuracy=rate(int(clean.plain_right.sum()), len(clean)),
         curve=tuple(curve),
-        doubts=radius_doubts(curve, chosen, most_loss),
+        caveats=radius_caveats(curve, chosen, most_loss),
     )
 
 

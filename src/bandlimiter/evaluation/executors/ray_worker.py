@@ -8,7 +8,7 @@ import torch
 from bandlimiter.evaluation.executors.child import Child
 from bandlimiter.evaluation.executors.outcomes import Outcome, attempt, trying
 from bandlimiter.evaluation.executors.parcel import Parcel
-from bandlimiter.evaluation.executors.serving import settle
+from bandlimiter.evaluation.executors.serving import prepare_process
 from bandlimiter.evaluation.executors.worker import Worker
 from bandlimiter.results.runs import Shard
 
@@ -27,7 +27,7 @@ class RayWorker:
     def __init__(self, packed: bytes, threads: int) -> None:
         self._packed, self._threads = packed, threads
         self._worker: Worker | None = None
-        settle(threads)
+        prepare_process(threads)
 
     def build(self) -> Outcome | None:
         """Start the worker; None says that it is there."""

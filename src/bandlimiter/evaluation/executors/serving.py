@@ -31,7 +31,7 @@ def serve(pipe: "connection.Connection", parcel: Parcel, threads: int) -> None:
         Of torch.
     """
     end_with_parent()
-    settle(threads)
+    prepare_process(threads)
     with suppress(EOFError, OSError):  # the parent has closed the pipe: there is no more to do
         try:
             worker = parcel.open(pickle.loads)
@@ -46,7 +46,7 @@ def serve(pipe: "connection.Connection", parcel: Parcel, threads: int) -> None:
             _send(pipe, trying(partial(attempt, worker, shard)))
 
 
-def settle(threads: int) -> None:
+def prepare_process(threads: int) -> None:
     """Set the number of threads; send what is printed to stderr: stdout is the driver's."""
     torch.set_num_threads(threads)
     with suppress(OSError, ValueError, AttributeError):  # closed, in one way or another

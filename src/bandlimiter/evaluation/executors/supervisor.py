@@ -77,7 +77,7 @@ class Supervisor:
                 while self._queue and self._pool.free:
                     self._hand(self._queue.popleft())
                 for task, outcome in self._pool.wait():
-                    self._settle(task, outcome)
+                    self._handle(task, outcome)
         finally:
             for shard in self._begun.values():
                 with suppress(Exception):  # what brought us here matters more, such as a full disk
@@ -98,7 +98,7 @@ class Supervisor:
                 )
         return self._pool.submit(task)
 
-    def _settle(self, task: Task | None, outcome: Outcome) -> None:
+    def _handle(self, task: Task | None, outcome: Outcome) -> None:
         if isinstance(outcome, Stopped):
             raise outcome.exception()
         if isinstance(outcome, Died):

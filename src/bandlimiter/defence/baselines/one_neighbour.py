@@ -49,9 +49,9 @@ class OneNeighbour(KeptDraw):
     Examples
     --------
     >>> import torch
-    >>> rival = OneNeighbour(torch.nn.Linear(4, 3), radius=0.6, scale=1.0)
+    >>> baseline = OneNeighbour(torch.nn.Linear(4, 3), radius=0.6, scale=1.0)
     >>> x = torch.zeros(2, 4)
-    >>> round(float((rival.neighbour(x) - x)[0].norm()), 6)
+    >>> round(float((baseline.neighbour(x) - x)[0].norm()), 6)
     0.2
     """
 

@@ -30,18 +30,18 @@ def needed_images(point: Comparison, most_loss: float) -> int | None:
     return math.ceil(max(none_differs, _Z2 * differing / most_loss**2))
 
 
-def radius_doubts(
+def radius_caveats(
     curve: Sequence[RadiusPoint], chosen: RadiusPoint, most_loss: float
 ) -> tuple[str, ...]:
     """Return what a reader of the chosen radius should know."""
     larger = [point for point in curve if point.radius > chosen.radius]
-    doubts = [
+    caveats = [
         _none_kept(curve, chosen),
         _too_few(chosen, most_loss),
         "" if larger else _at_the_end(chosen),
         _not_monotone(larger, most_loss),
     ]
-    return tuple(doubt for doubt in doubts if doubt)
+    return tuple(caveat for caveat in caveats if caveat)
 
 
 def _none_kept(curve: Sequence[RadiusPoint], chosen: RadiusPoint) -> str:

@@ -1,4 +1,4 @@
-"""Rivals of the average: what they compute, bit by bit, and what attackers can get from them."""
+"""Baselines of the average: what they compute, bit by bit, and what attackers can get from them."""
 
 import copy
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from bandlimiter.attacks import AttackedModel, build_attack
 from bandlimiter.defence import PostAverage
-from bandlimiter.defence.rivals import RIVALS, BitDepth, Jpeg, OneNeighbour, build_rival
+from bandlimiter.defence.baselines import BASELINES, BitDepth, Jpeg, OneNeighbour, build_baseline
 from bandlimiter.errors import ConfigurationError, InputError
 
 
@@ -28,15 +28,15 @@ def defence(sample):
 
 def test_the_neighbour_is_a_third_of_the_radius_away_in_normalised_space(sample, photos):
     x = photos.images(0, 3)
-    rival = OneNeighbour(sample.module, 6)
+    baseline = OneNeighbour(sample.module, 6)
     normalise = sample.module[0]
-    offset = (normalise(rival.neighbour(x).double()) - normalise(x.double())).flatten(1)
+    offset = (normalise(baseline.neighbour(x).double()) - normalise(x.double())).flatten(1)
     # x + offset rounds to float32 (6e-8), 3,072 times, and is divided by a std of 0.2.
     torch.testing.assert_close(
         offset.norm(dim=1), torch.full((3,), 2.0).double(), rtol=1e-5, atol=0
     )
     torch.testing.assert_close(offset[1:], offset[:1].expand(2, -1), rtol=0, atol=1e-6)
-    torch.testing.assert_close(rival(x), sample.module(rival.neighbour(x)), rtol=0, atol=0)
+    torch.testing.assert_close(baseline(x), sample.module(baseline.neighbour(x)), rtol=0, atol=0)
 
 
 def test_one_neighbour_is_a_draw_by_seed_and_its_own(sample, photos):
@@ -56,14 +56,14 @@ def test_one_neighbour_without_a_radius_is_the_model(sample, photos):
 
 
 def test_one_neighbour_keeps_its_draw_through_checkpoints_and_casts(mlp):
-    rival = OneNeighbour(mlp, 0.5, scale=1.0, seed=7)
+    baseline = OneNeighbour(mlp, 0.5, scale=1.0, seed=7)
     x = torch.rand(3, 6, dtype=torch.float64)
-    expected = rival(x)
+    expected = baseline(x)
     other = OneNeighbour(mlp, 0.1, scale=1.0, seed=0)
-    other.load_state_dict(rival.state_dict())
+    other.load_state_dict(baseline.state_dict())
     torch.testing.assert_close(other(x), expected, rtol=0, atol=0)
-    assert rival.float().directions.dtype == torch.float32
-    assert rival.double().directions.dtype == torch.float32
+    assert baseline.float().directions.dtype == torch.float32
+    assert baseline.double().directions.dtype == torch.float32
 
 
 def test_scale_and_settings_are_refused_as_the_average_refuses_them(mlp):
@@ -113,33 +113,33 @@ def test_jpeg_refuses_what_no_file_holds():
             Jpeg(See())(torch.rand(shape))
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_rivals_refuse_what_the_average_refuses(defence, name):
-    rival = build_rival(name, defence)
+    baseline = build_baseline(name, defence)
     for x in (torch.zeros(0, 3, 32, 32), torch.full((1, 3, 32, 32), torch.nan)):
         with pytest.raises(InputError):
-            rival(x)
+            baseline(x)
     with pytest.raises(InputError, match="divide 8-bit pixels by 255"):
-        rival(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+        baseline(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("squeezed", [BitDepth, Jpeg])
 def test_squeezing_is_exact_forward_and_the_identity_backward(photos, squeezed):
     x = photos.images(0, 2).double().requires_grad_()
-    rival = squeezed(See())
+    baseline = squeezed(See())
     weights = torch.rand(2, 3072, dtype=torch.float64)
-    logits = rival(x)
-    torch.testing.assert_close(logits, rival.squeeze(x).flatten(1), rtol=0, atol=0)
+    logits = baseline(x)
+    torch.testing.assert_close(logits, baseline.squeeze(x).flatten(1), rtol=0, atol=0)
     (gradient,) = torch.autograd.grad((weights * logits).sum(), x)
     torch.testing.assert_close(gradient.flatten(1), weights, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("squeezed", [BitDepth, Jpeg])
 def test_the_gradient_is_the_model_s_at_the_squeezed_image(sample, photos, squeezed):
-    rival = squeezed(sample.module)
+    baseline = squeezed(sample.module)
     x = photos.images(0, 2).requires_grad_()
-    (found,) = torch.autograd.grad(rival(x).logsumexp(1).sum(), x)
-    at = rival.squeeze(x).requires_grad_()
+    (found,) = torch.autograd.grad(baseline(x).logsumexp(1).sum(), x)
+    at = baseline.squeeze(x).requires_grad_()
     (expected,) = torch.autograd.grad(sample.module(at).logsumexp(1).sum(), at)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
@@ -147,8 +147,8 @@ def test_the_gradient_is_the_model_s_at_the_squeezed_image(sample, photos, squee
 def test_an_attacker_who_knows_the_squeezing_breaks_it(sample, photos):
     """Straight-through gradients serve: the budget of 8/255 leaves nothing of 24 images."""
     x, y = photos.images(0, 24), photos.labels[:24]
-    for rival in (BitDepth(sample.module), Jpeg(sample.module)):
-        target = AttackedModel(rival)
+    for baseline in (BitDepth(sample.module), Jpeg(sample.module)):
+        target = AttackedModel(baseline)
         kept = target.predict(x) == y
         result = build_attack("pgd", "fixed", quick=True)(target, x[kept], y[kept], epsilon=8 / 255)
         assert float(kept.float().mean()) > 0.7
@@ -160,12 +160,12 @@ def test_clouds_have_offsets_as_long_as_the_average_s(sample, photos, name):
     defence = PostAverage(
         sample.module, 3.5, directions=2, vote="logits", seed=5, randomness="fresh"
     )
-    rival = build_rival(name, defence)
+    baseline = build_baseline(name, defence)
     changed = {"sampler", "radius", "radius_pixels"}
     assert {
-        key for key, value in rival.settings.items() if value != defence.settings[key]
+        key for key, value in baseline.settings.items() if value != defence.settings[key]
     } == changed
-    assert rival.settings["sampler"] == name
+    assert baseline.settings["sampler"] == name
     x = photos.images(0, 1)[0]
 
     def mean_square(module):
@@ -174,37 +174,37 @@ def test_clouds_have_offsets_as_long_as_the_average_s(sample, photos, name):
 
     # 13 draws of n = 3,072 coordinates, each length within 1 / sqrt(2 n) = 1.3 % (Gaussian)
     # or 1 / n (ball) of the radius; the average's own lengths are no matter of chance.
-    assert mean_square(rival) == pytest.approx(mean_square(defence), rel=0.02)
+    assert mean_square(baseline) == pytest.approx(mean_square(defence), rel=0.02)
 
 
 def test_rivals_are_made_of_the_given_average(defence, photos):
     x = photos.images(0, 2)
-    for name in RIVALS:
-        rival = build_rival(name, defence)
-        assert rival.model is defence.model
-        assert rival.evaluations == (7 if name in ("gaussian", "ball") else 1)
-        assert rival(x).shape == (2, 10)
-        assert not rival.model.training
-        rival.eval()
-        torch.testing.assert_close(rival(x), build_rival(name, defence)(x), rtol=0, atol=0)
-    one = build_rival("one-neighbour", defence)
+    for name in BASELINES:
+        baseline = build_baseline(name, defence)
+        assert baseline.model is defence.model
+        assert baseline.evaluations == (7 if name in ("gaussian", "ball") else 1)
+        assert baseline(x).shape == (2, 10)
+        assert not baseline.model.training
+        baseline.eval()
+        torch.testing.assert_close(baseline(x), build_baseline(name, defence)(x), rtol=0, atol=0)
+    one = build_baseline("one-neighbour", defence)
     assert (one.radius, one.seed) == (6, 3)
     torch.testing.assert_close(one.scale, defence.scale, rtol=0, atol=0)
 
 
 def test_an_answer_does_not_depend_on_its_batch(defence, photos):
     x = photos.images(0, 5)
-    for name in RIVALS:
-        rival = build_rival(name, defence)
-        together = rival(x)
-        apart = torch.cat([rival(one[None]) for one in x.flip(0)]).flip(0)
+    for name in BASELINES:
+        baseline = build_baseline(name, defence)
+        together = baseline(x)
+        apart = torch.cat([baseline(one[None]) for one in x.flip(0)]).flip(0)
         # Sums of a convolution in float32 may be ordered otherwise in another batch size.
         torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
 
 
 def test_unknown_rivals_are_listed(defence):
     with pytest.raises(ConfigurationError, match="one-neighbour, gaussian, ball, bit-depth, jpeg"):
-        build_rival("median", defence)
+        build_baseline("median", defence)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -212,8 +212,8 @@ def test_rivals_on_a_gpu(sample, photos):
     x = photos.images(0, 4)
     here = PostAverage(sample.module, 6, directions=1)
     there = PostAverage(copy.deepcopy(sample.module), 6, directions=1).cuda()
-    for name in RIVALS:
-        expected = build_rival(name, here)(x)
-        found = build_rival(name, there)(x.cuda())
+    for name in BASELINES:
+        expected = build_baseline(name, here)(x)
+        found = build_baseline(name, there)(x.cuda())
         # TF32 convolutions round to ten bits.
         torch.testing.assert_close(found.cpu(), expected, rtol=2e-2, atol=2e-2)

@@ -1,13 +1,13 @@
-"""Rivals by name, each made to fit a given average: same model, length of offsets and budget."""
+"""Baselines by name, each made to fit a given average: same model, length of offsets and budget."""
 
 import math
 from collections.abc import Callable
 
 from torch import nn
 
+from bandlimiter.defence.baselines.one_neighbour import OneNeighbour
+from bandlimiter.defence.baselines.squeezing import BitDepth, Jpeg
 from bandlimiter.defence.post_average import PostAverage
-from bandlimiter.defence.rivals.one_neighbour import OneNeighbour
-from bandlimiter.defence.rivals.squeezing import BitDepth, Jpeg
 from bandlimiter.errors import ConfigurationError
 
 
@@ -51,7 +51,7 @@ def typical_length(defence: PostAverage) -> float:
     return defence.radius * math.sqrt(vectors * sum(step**2 for step in steps) / points)
 
 
-RIVALS: dict[str, Callable[[PostAverage], nn.Module]] = {
+BASELINES: dict[str, Callable[[PostAverage], nn.Module]] = {
     "one-neighbour": _one_neighbour,
     "gaussian": _cloud("gaussian"),
     "ball": _cloud("ball"),
@@ -63,13 +63,13 @@ root-mean-square length of ``gaussian``, and the radius of ``ball``, whose offse
 dimensions are hardly shorter."""
 
 
-def build_rival(name: str, defence: PostAverage) -> nn.Module:
-    """Return the rival called ``name`` of a defended model, around the same model.
+def build_baseline(name: str, defence: PostAverage) -> nn.Module:
+    """Return the baseline called ``name`` of a defended model, around the same model.
 
     Parameters
     ----------
     name
-        Of `RIVALS`.
+        Of `BASELINES`.
     defence
         Gives model, radius, scale, seed, and for averages K, vote and randomness.
 
@@ -82,9 +82,9 @@ def build_rival(name: str, defence: PostAverage) -> nn.Module:
     --------
     >>> import torch
     >>> defence = PostAverage(torch.nn.Linear(4, 3), radius=0.6, scale=1.0)
-    >>> {name: build_rival(name, defence).evaluations for name in RIVALS}
+    >>> {name: build_baseline(name, defence).evaluations for name in BASELINES}
     {'one-neighbour': 1, 'gaussian': 91, 'ball': 91, 'bit-depth': 1, 'jpeg': 1}
     """
-    if name not in RIVALS:
-        raise ConfigurationError(f"expected a rival of {', '.join(RIVALS)}; got {name!r}")
-    return RIVALS[name](defence)
+    if name not in BASELINES:
+        raise ConfigurationError(f"expected a baseline of {', '.join(BASELINES)}; got {name!r}")
+    return BASELINES[name](defence)
