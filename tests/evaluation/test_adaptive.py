@@ -155,6 +155,31 @@ def test_other_seeds_are_those_of_averages_with_these_seeds(cascade, sample, def
     assert by_image(found, NONE)[0].other_seeds_clean == ()
 
 
+@pytest.mark.parametrize(
+    ("quick", "redraws", "seeds"), [(True, None, 0), (True, 1, 1), (False, None, 3), (False, 0, 0)]
+)
+def test_other_seeds_are_asked_about_adaptive_rows_alone(sample, photos, quick, redraws, seeds):
+    found = evaluate(
+        sample.module,
+        PostAverage(sample.module, 6, directions=1),
+        photos.limited(2, None, 0),
+        ["fgsm"],
+        protocol="fixed",
+        adaptive=Adaptive(stages=("apgd",), steps=1, redraws=redraws),
+        quick=quick,
+    )
+    assert found.tables["settings"]["adaptive"]["redraws"] == seeds
+    for row in found.rows:
+        asked = seeds if row.adaptive and row.defence == OURS else 0
+        assert len(row.other_seeds_clean) == asked
+        assert len(row.other_seeds_adversarial) == (asked if row.found else 0)
+
+
+@pytest.mark.parametrize(("redraws", "repeats"), [(None, 3), (0, 1), (5, 5)])
+def test_random_answers_are_judged_more_than_once_in_quick_runs_too(redraws, repeats):
+    assert Adaptive(redraws=redraws).quickened().randomness.redraws == repeats
+
+
 def test_other_seeds_are_the_next_ones(sample, photos):
     """At a radius at which labels are mostly the draw's doing, and differ from seed to seed."""
 

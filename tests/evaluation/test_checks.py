@@ -2,14 +2,18 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from bandlimiter import PostAverage, accelerate, evaluate
 from bandlimiter.attacks import AttackedModel, Randomness
 from bandlimiter.data import ArrayImages
 from bandlimiter.evaluation import Adaptive
+from bandlimiter.evaluation.checking import SHARE, affordable
 from bandlimiter.evaluation.defence_under_test import DefenceUnderTest, has_gradient
 from bandlimiter.evaluation.sanity_checks import (
+    LARGE_BUDGET_STEPS,
     answers_differ,
     check_answers,
     check_gradients,
@@ -327,3 +331,23 @@ def test_nothing_is_looked_at_without_attacks_on_the_defence(sample, photos):
     images = photos.limited(2, None, 0)
     found = evaluate(sample.module, defence, images, ["fgsm"], protocol="fixed", threat="transfer")
     assert found.tables["warnings"] == []
+
+
+# --- what they cost ----------------------------------------------------------------------
+
+
+@given(
+    images=st.integers(1, 300),
+    steps=st.integers(1, 100),
+    restarts=st.integers(1, 3),
+    stages=st.lists(st.sampled_from(["apgd", "apgd-dlr", "square"]), min_size=1, unique=True),
+)
+def test_a_large_budget_costs_a_stated_part_of_the_cascade(images, steps, restarts, stages):
+    adaptive = Adaptive(stages=tuple(stages), steps=steps, restarts=restarts)
+    count, starts = affordable(adaptive, images)
+    following = sum(stage != "square" for stage in stages)
+    most = SHARE * images * steps * restarts * following
+    spent = count * starts * LARGE_BUDGET_STEPS
+    assert spent <= max(most, 2 * LARGE_BUDGET_STEPS)
+    assert 2 <= count <= 8
+    assert 1 <= starts <= 2

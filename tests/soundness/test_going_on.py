@@ -19,7 +19,7 @@ from bandlimiter import PostAverage, evaluate
 from bandlimiter.attacks.fgsm import FGSM
 from bandlimiter.data import load_data
 from bandlimiter.errors import ConfigurationError, InputError
-from bandlimiter.evaluation.reproduction.study import Study, Tried
+from bandlimiter.evaluation.reproduction.study import Study, StudyAttack
 
 
 def net():
@@ -213,7 +213,7 @@ def study(model, out):
     from bandlimiter.data import ArrayImages
 
     done = Study(model, defence, ArrayImages("given", x, y), out, quick=True)
-    return done.judged([Tried("fgsm", "fixed", 8 / 255)])[0]
+    return done.judged([StudyAttack("fgsm", "fixed", 8 / 255)])[0]
 
 
 @pytest.mark.parametrize("name", ["the environment", "a global", "slots"])

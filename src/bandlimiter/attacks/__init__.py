@@ -4,7 +4,7 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bandlimiter.attacks import registry as _registry  # noqa: F401  (fills what is read below)
+from bandlimiter.attacks import known_attacks as _entries  # noqa: F401  (fills ATTACKS)
 from bandlimiter.attacks.registration import (
     ATTACKS,
     PROTOCOLS,

@@ -8,7 +8,7 @@ from bandlimiter.sampling.directions import OrthogonalDirections, RandomDirectio
 from bandlimiter.sampling.draws import draw_vectors, draw_vectors_at, require_cost
 from bandlimiter.sampling.independent_offsets import Gaussian, UniformBall, UniformSphere
 from bandlimiter.sampling.isotropic import IsotropicSampler
-from bandlimiter.sampling.registry import (
+from bandlimiter.sampling.known_samplers import (
     INPUT_SAMPLERS,
     SAMPLERS,
     build_sampler,

@@ -6,7 +6,7 @@ from torch import nn
 
 from bandlimiter import PostAverage, evaluate
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.reproduction import EXPERIMENTS, Study, Tried
+from bandlimiter.evaluation.reproduction import EXPERIMENTS, Study, StudyAttack
 from bandlimiter.results import read_rows
 from bandlimiter.results.runs import StoredRun
 from bandlimiter.results.sweep_points import under_budget
@@ -48,7 +48,7 @@ def judged(row):
 @pytest.mark.parametrize(("name", "protocol"), [("deepfool", "minimal"), ("pgd", "fixed")])
 def test_delivered_images_are_judged_like_fresh_ones(study, defended, name, protocol):
     others = {"r=2": defended.variant(radius=2.0), "K=5": defended.variant(directions=5)}
-    (found,) = study.judged([Tried(name, protocol, 8 / 255)], others)
+    (found,) = study.judged([StudyAttack(name, protocol, 8 / 255)], others)
     for label, defence in {"post-averaging": defended, **others}.items():
         expected = direct(study, defence, name, protocol, 8 / 255)
         own = [row for row in found.rows if row.defence == label]
@@ -56,7 +56,7 @@ def test_delivered_images_are_judged_like_fresh_ones(study, defended, name, prot
 
 
 def test_a_smaller_budget_only_counts_fewer(study, defended):
-    (found,) = study.judged([Tried("fgsm", "minimal", 32 / 255)])
+    (found,) = study.judged([StudyAttack("fgsm", "minimal", 32 / 255)])
     for epsilon in (0.5 / 255, 2 / 255):
         expected = direct(study, defended, "fgsm", "minimal", epsilon)
         assert list(map(judged, under_budget(found.rows, epsilon))) == list(map(judged, expected))
@@ -67,7 +67,7 @@ def test_a_smaller_budget_only_counts_fewer(study, defended):
 
 
 def test_a_perturbation_of_exactly_epsilon_counts(study):
-    (found,) = study.judged([Tried("pgd", "fixed", 8 / 255)])
+    (found,) = study.judged([StudyAttack("pgd", "fixed", 8 / 255)])
     rows = [row.model_copy(update={"protocol": "minimal"}) for row in found.rows if row.found]
     assert max(row.linf for row in rows) > 8 / 255  # by rounding
     assert all(row.within_budget for row in under_budget(rows, 8 / 255))
@@ -119,7 +119,7 @@ def test_numbers_of_directions_are_whole(study):
 
 
 def test_images_of_a_damaged_run_are_not_delivered(study):
-    delivered = study.attacked(Tried("fgsm", "fixed", 8 / 255))
+    delivered = study.attacked(StudyAttack("fgsm", "fixed", 8 / 255))
     shard = next(study.runs[0].glob("shards/*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:-1])
     assert StoredRun.open(study.runs[0]).damaged == 1
@@ -127,15 +127,15 @@ def test_images_of_a_damaged_run_are_not_delivered(study):
     with pytest.raises(ConfigurationError, match="missing or damaged"):
         evaluate(study.model, study.defence, (x, y), [delivered], threat="transfer")
     # The study itself finds the damage and attacks again.
-    study.judged([Tried("fgsm", "fixed", 8 / 255)])
+    study.judged([StudyAttack("fgsm", "fixed", 8 / 255)])
     assert len(read_rows(study.runs[0])) == NUMBER
 
 
 def test_other_weights_are_another_run(study, sample):
-    first = study.attacked(Tried("fgsm", "fixed", 8 / 255))
+    first = study.attacked(StudyAttack("fgsm", "fixed", 8 / 255))
     changed = type(study)(**{**vars(study), "model": _nudged(sample.module)})
-    assert changed.attacked(Tried("fgsm", "fixed", 8 / 255)).run_name != first.run_name
-    again = study.attacked(Tried("fgsm", "fixed", 8 / 255))
+    assert changed.attacked(StudyAttack("fgsm", "fixed", 8 / 255)).run_name != first.run_name
+    again = study.attacked(StudyAttack("fgsm", "fixed", 8 / 255))
     assert again.run_name == first.run_name
 
 

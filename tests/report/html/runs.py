@@ -112,11 +112,11 @@ def exhibits_of(model, photos, count=2):
     return {"exhibits": facts}, arrays
 
 
-def store_run(folder, rows, *, settings=None, kind="evaluation", exhibits=None, missing=0, **more):
+def store_run(folder, rows, *, settings=None, kind="evaluation", examples=None, missing=0, **more):
     """Keep rows as a run of three shards and more that are missing; return its folder."""
     chosen = SETTINGS if settings is None else settings
     shards = [Shard(f"{i:04d}-a", "a", (i,)) for i in range(3 + missing)]
-    facts, arrays = exhibits or ({}, {})
+    facts, arrays = examples or ({}, {})
     timing = {"attack": "pgd", "protocol": "minimal", "images": 10, "seconds": 1.5}
     with RunStore(folder, {"kind": kind, "seed": 0}, shards, settings=chosen) as store:
         for i, shard in enumerate(shards[:3]):

@@ -12,7 +12,7 @@ from bandlimiter.attacks import attack_names, build_attack, default_names
 from bandlimiter.attacks.scaled_to_budget import ScaledToBudget
 from bandlimiter.defence import PostAverage
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.reproduction.study import Study, Tried
+from bandlimiter.evaluation.reproduction.study import Study, StudyAttack
 from bandlimiter.evaluation.reproduction.timing import time_answers
 from bandlimiter.evaluation.reproduction.words import say
 from bandlimiter.results import OURS, Row
@@ -100,22 +100,22 @@ EXPERIMENTS: dict[str, Experiment] = {
 """By the paper's names. All but the first attack of table 2 are our own addition there."""
 
 
-def _smallest(attacks: Sequence[str], epsilon: float, limits: Limits) -> list[Tried]:
-    return [Tried(name, "minimal", epsilon, limits.get(name)) for name in attacks]
+def _smallest(attacks: Sequence[str], epsilon: float, limits: Limits) -> list[StudyAttack]:
+    return [StudyAttack(name, "minimal", epsilon, limits.get(name)) for name in attacks]
 
 
-def _whole(attacks: Sequence[str], epsilon: float, limits: Limits) -> list[Tried]:
+def _whole(attacks: Sequence[str], epsilon: float, limits: Limits) -> list[StudyAttack]:
     """The attacks that know how to spend a whole budget by themselves."""
     able = [name for name in attacks if name in attack_names("fixed")]
     return [
-        Tried(name, "fixed", epsilon, limits.get(name))
+        StudyAttack(name, "fixed", epsilon, limits.get(name))
         for name in able
         if not isinstance(build_attack(name, "fixed"), ScaledToBudget)
     ]
 
 
 def _rows(
-    study: Study, tried: Sequence[Tried], others: Mapping[str, PostAverage] | None
+    study: Study, tried: Sequence[StudyAttack], others: Mapping[str, PostAverage] | None
 ) -> list[Row]:
     return [row for found in study.judged(tried, others) for row in found.rows]
 

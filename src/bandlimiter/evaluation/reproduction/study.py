@@ -25,7 +25,7 @@ _NO_BUDGET = 1.0
 
 
 @dataclass(frozen=True)
-class Tried:
+class StudyAttack:
     """One attack of a study.
 
     Attributes
@@ -84,7 +84,7 @@ class Study:
     runs: list[Path] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
 
-    def attacked(self, tried: Tried) -> ReplayedAttack:
+    def attacked(self, tried: StudyAttack) -> ReplayedAttack:
         """Attack the plain model, or find that this was done before."""
         plan = make_plan(
             self.model,
@@ -114,7 +114,7 @@ class Study:
         )
 
     def judged(
-        self, tried: Sequence[Tried], others: Mapping[str, nn.Module] | None = None
+        self, tried: Sequence[StudyAttack], others: Mapping[str, nn.Module] | None = None
     ) -> list[Evaluation]:
         """Show what attacks found to the defence, and to ``others``, by name.
 
@@ -125,7 +125,7 @@ class Study:
         list of Evaluation
             One for each budget and limit.
         """
-        groups: dict[tuple[float, int | None], list[Tried]] = {}
+        groups: dict[tuple[float, int | None], list[StudyAttack]] = {}
         for each in tried:
             groups.setdefault((each.epsilon, each.limit), []).append(each)
         return [self._judged(group, others) for group in groups.values()]
@@ -141,7 +141,9 @@ class Study:
             "date": date.today().isoformat(),
         }
 
-    def _judged(self, tried: Sequence[Tried], others: Mapping[str, nn.Module] | None) -> Evaluation:
+    def _judged(
+        self, tried: Sequence[StudyAttack], others: Mapping[str, nn.Module] | None
+    ) -> Evaluation:
         plan = make_plan(
             self.model,
             self.defence,

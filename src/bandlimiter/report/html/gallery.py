@@ -14,7 +14,7 @@ from bandlimiter.results.runs import Arrays, ShardResult
 
 _SHOWN = 12
 _BYTES = 4_000_000
-"""What a page spends on images: so many exhibits and so many bytes at most, in a run."""
+"""What a page spends on images: so many examples and so many bytes at most, in a run."""
 
 _TOP = 5
 
@@ -32,7 +32,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class Example:
     """One adversarial image, ready to be shown."""
 
     title: str
@@ -51,33 +51,33 @@ class Exhibit:
 class Gallery:
     """What is shown, and of how many."""
 
-    exhibits: Sequence[Exhibit]
+    examples: Sequence[Example]
     of: int
 
 
 def gallery_of(study: Study, results: Iterable[ShardResult]) -> Gallery:
-    """Choose exhibits: an attack after the other, so that few images show all of them."""
+    """Choose examples: an attack after the other, so that few images show all of them."""
     waiting: dict[tuple[str, str], list[tuple[Mapping[str, Any], Arrays]]] = {}
     count = 0
-    for facts, arrays in _exhibits(results):
+    for facts, arrays in _examples(results):
         count += 1
         queue = waiting.setdefault((str(facts["attack"]), str(facts["protocol"])), [])
         if len(queue) < _SHOWN:
             queue.append((facts, arrays))
-    shown: list[Exhibit] = []
+    shown: list[Example] = []
     size = 0
     for facts, arrays in _in_turn(list(waiting.values())):
         if len(shown) == _SHOWN:
             break
-        exhibit = _exhibit(study, facts, arrays)
-        size += len(exhibit.clean) + len(exhibit.adversarial) + len(exhibit.difference)
+        example = _example(study, facts, arrays)
+        size += len(example.clean) + len(example.adversarial) + len(example.difference)
         if shown and size > _BYTES:
             break
-        shown.append(exhibit)
+        shown.append(example)
     return Gallery(shown, count)
 
 
-def _exhibits(results: Iterable[ShardResult]) -> Iterator[tuple[Mapping[str, Any], Arrays]]:
+def _examples(results: Iterable[ShardResult]) -> Iterator[tuple[Mapping[str, Any], Arrays]]:
     for result in results:
         for number, facts in enumerate(result.facts.get("exhibits", ())):
             start = f"exhibit.{number}."
@@ -96,7 +96,7 @@ def _in_turn(queues: Sequence[Sequence[Any]]) -> Iterator[Any]:
         yield from (queue[number] for queue in queues if number < len(queue))
 
 
-def _exhibit(study: Study, facts: Mapping[str, Any], arrays: Arrays) -> Exhibit:
+def _example(study: Study, facts: Mapping[str, Any], arrays: Arrays) -> Example:
     clean, adversarial = (
         np.asarray(arrays[key], dtype=np.float64) for key in ("clean", "adversarial")
     )
@@ -106,7 +106,7 @@ def _exhibit(study: Study, facts: Mapping[str, Any], arrays: Arrays) -> Exhibit:
     title = f"Image {facts['image']}, {name}: {attack} {facts['protocol']}"
     if facts.get("status"):
         title += f", {facts['status']}"
-    return Exhibit(
+    return Example(
         title=title,
         alt=f"image {facts['image']} ({name})",
         clean=png_uri(clean),

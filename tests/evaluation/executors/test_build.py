@@ -12,13 +12,12 @@ from bandlimiter.evaluation.executors import (
     Processes,
     RayCluster,
     build_executor,
-    registry,
 )
 
 
 @pytest.fixture
 def six_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_cores", lambda: 6)
+    monkeypatch.setattr("bandlimiter.evaluation.executors.build._cores", lambda: 6)
 
 
 @pytest.mark.usefixtures("six_cores")
