@@ -207,7 +207,7 @@ class AttackedModel:
             [N, ...].
         labels
             [N].
-        rivals
+        runners_up
             [N, R] class indices.
         names
             [N].
