@@ -42,7 +42,7 @@ def main() -> None:
     classifier = load_model(args.model, args.weights)
     x = load_data(args.data, args.limit, size=classifier.input_size or 224).images(0, args.limit)
     defended = PostAverage(classifier.module, classifier.paper_radius or 6.0)
-    around = defended._around(x, range(len(x)))
+    around = defended.offsets.around(x, range(len(x)))
     owner = torch.arange(len(x))
     points = around.at(owner, owner % defended.evaluations)
     fast = accelerate(classifier.module, probe=x).model

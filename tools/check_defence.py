@@ -25,7 +25,7 @@ def written_out(classifier: Classifier, defended: PostAverage, images: torch.Ten
         x = normaliser(image[None])
         total = network(x).softmax(1)
         count = 1
-        for direction in defended.directions:
+        for direction in defended.drawn_directions:
             for step in (defended.radius / 3, 2 * defended.radius / 3, defended.radius):
                 total += network(x + step * direction).softmax(1)
                 total += network(x - step * direction).softmax(1)

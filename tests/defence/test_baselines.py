@@ -62,8 +62,8 @@ def test_one_neighbour_keeps_its_draw_through_checkpoints_and_casts(mlp):
     other = OneNeighbour(mlp, 0.1, scale=1.0, seed=0)
     other.load_state_dict(baseline.state_dict())
     torch.testing.assert_close(other(x), expected, rtol=0, atol=0)
-    assert baseline.float().directions.dtype == torch.float32
-    assert baseline.double().directions.dtype == torch.float32
+    assert baseline.float().offsets.drawn.dtype == torch.float32
+    assert baseline.double().offsets.drawn.dtype == torch.float32
 
 
 def test_scale_and_settings_are_refused_as_the_average_refuses_them(mlp):
@@ -189,7 +189,7 @@ def test_rivals_are_made_of_the_given_average(defence, photos):
         torch.testing.assert_close(baseline(x), build_baseline(name, defence)(x), rtol=0, atol=0)
     one = build_baseline("one-neighbour", defence)
     assert (one.radius, one.seed) == (6, 3)
-    torch.testing.assert_close(one.scale, defence.scale, rtol=0, atol=0)
+    torch.testing.assert_close(one.offsets.scale, defence.scale, rtol=0, atol=0)
 
 
 def test_an_answer_does_not_depend_on_its_batch(defence, photos):

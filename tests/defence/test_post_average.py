@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -240,6 +241,44 @@ def test_probabilities_are_a_distribution_for_every_vote(mlp, vote):
     defended = PostAverage(mlp, 0.5, directions=4, scale=1.0, vote=vote)
     total = defended.predict(batch(5, 6)).probabilities.sum(dim=1)
     torch.testing.assert_close(total, torch.ones_like(total), **TOLERANCE)
+
+
+def test_states_of_before_the_offsets_were_a_part_are_read():
+    """The file: ``torch.save`` of the state of `kept` below, with seed 7, of an earlier version."""
+    path = Path(__file__).parent / "state_before_composition.pt"
+    state = torch.load(path, weights_only=True)
+    kept = PostAverage(nn.Linear(4, 3), 2.0, directions=2, scale=1.0, seed=1)
+    kept.load_state_dict(state)
+    assert (kept.seed, kept.radius, kept.directions) == (7, 0.5, 2)
+    assert torch.equal(kept.drawn_directions, state["directions"])
+    written = kept.state_dict()
+    assert written.keys() == state.keys()
+    assert all(torch.equal(written[name], value) for name, value in state.items())
+    same = PostAverage(kept.model, 0.5, directions=2, scale=1.0, seed=7)
+    assert torch.equal(same.draw((4,)), kept.drawn_directions)
+
+
+def test_states_within_other_modules_have_their_prefix(mlp):
+    def nested(seed):
+        average = PostAverage(mlp, 0.5, directions=4, scale=1.0, seed=seed)
+        return nn.Sequential(nn.Identity(), average)
+
+    one, other = nested(3), nested(4)
+    x = batch(2, 6)
+    expected = one(x)
+    assert {"1.directions", "1.seed", "1.radius"} <= one.state_dict().keys()
+    other.load_state_dict(one.state_dict())
+    torch.testing.assert_close(other(x), expected, rtol=0, atol=0)
+
+
+def test_k_is_what_the_constructor_calls_it(mlp):
+    average = PostAverage(mlp, 0.5, directions=4, scale=1.0)
+    assert average.directions == 4
+    average(batch(1, 6))
+    assert average.directions == 4
+    assert average.drawn_directions.shape == (4, 6)
+    with pytest.warns(DeprecationWarning, match="directions"):
+        assert average.directions_count == 4
 
 
 def test_state_dict_keeps_directions_seed_and_radius(mlp):

@@ -79,7 +79,7 @@ def test_the_kept_draw_is_used_and_kept(mlp, rows):
     # float32 holds the unit vector exactly.
     np.testing.assert_allclose(defended.transfer(along), [np.cos(phases).mean()], **TOLERANCE)
     defended.transfer(rows)  # for another number of coordinates: answered, not kept
-    assert torch.equal(defended.directions, torch.eye(6)[:1])
+    assert torch.equal(defended.drawn_directions, torch.eye(6)[:1])
 
 
 def test_a_sampler_of_one_s_own_needs_no_transfer(mlp, rows):

@@ -117,7 +117,7 @@ def test_all_radii_use_the_draw_that_the_defence_holds():
     """Along the second number nothing changes, at any radius; along other directions it does."""
     x, labels = torch.zeros(10, 2), [0] * 10
     held = defended()
-    held.directions = torch.tensor([[0.0, 1.0]])
+    held.offsets.drawn = torch.tensor([[0.0, 1.0]])
     assert [p.lost for p in tune_radius(held, x, labels, radii=[2, 9, 50]).curve] == [0, 0, 0, 0]
     assert tune_radius(defended(), x, labels, radii=[2, 9, 50]).curve[-1].lost == 10
 
@@ -220,7 +220,7 @@ def test_caveats(curve, words):
 def test_the_smallest_k_that_answers_like_the_largest(real):
     model, x, labels = real
     defence = PostAverage(model, 12, directions=2)
-    defence.directions = PostAverage(model, 12, directions=2, seed=9).draw(x.shape[1:])
+    defence.offsets.drawn = PostAverage(model, 12, directions=2, seed=9).draw(x.shape[1:])
     found = choose_directions(defence, x, labels, candidates=[3, 1, 2], most_differing=0.1)
     by_hand = {k: PostAverage(model, 12, directions=k).predict(x).labels for k in (1, 3)}
     by_hand[2] = defence.predict(x).labels  # the defence's own K keeps its own draw

@@ -48,13 +48,13 @@ def test_a_variant_is_what_the_constructor_makes_with_this_one_changed(mlp, x, c
 def test_a_variant_has_a_draw_that_came_from_elsewhere(mlp, x):
     """One that was loaded, and that no seed gives."""
     defence = around(mlp)
-    defence.directions = torch.eye(6)[:2]
+    defence.offsets.drawn = torch.eye(6)[:2]
     twin = defence.variant(vote="logits")
     torch.testing.assert_close(twin.neighbours(x[0]), defence.neighbours(x[0]), rtol=0, atol=0)
     other = defence.variant(seed=defence.seed)
     assert not torch.equal(other.neighbours(x[0]), defence.neighbours(x[0]))
     assert torch.equal(other.neighbours(x[0]), around(mlp).neighbours(x[0]))
-    assert torch.equal(defence.directions, torch.eye(6)[:2])
+    assert torch.equal(defence.drawn_directions, torch.eye(6)[:2])
 
 
 def test_a_variant_around_another_model(x):

@@ -15,6 +15,28 @@ from bandlimiter.tensors import (
     require_no_overflow,
 )
 
+# ResNet-20, float32, two cores: 2,260 evaluations a second of `certify` at 32 a pass, 2,050 at 64
+# and 1,630 at 128.
+_EAGER_PASS = 32
+
+
+def full_pass_size(model: nn.Module, x: torch.Tensor, limit: ChunkLimit) -> int:
+    """Return how many inputs like those of x [N, ...] a model takes at once in full passes."""
+    size = limit.resolve(x)
+    eager = x.device.type == "cpu" and not getattr(model, "fills_large_passes", False)
+    return min(size, _EAGER_PASS) if eager and limit.size == "auto" else size
+
+
+def require_full_pass(model: nn.Module, x: torch.Tensor, limit: ChunkLimit) -> None:
+    """Refuse (InputError) a model that takes fewer at once, and one alone; may halve the limit."""
+    many = x[:1].expand(full_pass_size(model, x, limit), *x.shape[1:])
+    map_chunks(
+        lambda start, stop: (model_logits(model, many[start:stop], check=False),),
+        len(many),
+        limit,
+        x,
+    )
+
 
 def logits_at_points(
     model: nn.Module, around: Neighbourhood, x: torch.Tensor, limit: ChunkLimit

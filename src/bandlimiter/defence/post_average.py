@@ -1,30 +1,34 @@
 """Post-averaging (paper, section 3): answer with the average over a small neighbourhood."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.defence.passes import logits_at_points, scores_in_order
+from bandlimiter.defence.averaging import all_scores, early_answers, most_together
+from bandlimiter.defence.offsets import Offsets, claim_state
+from bandlimiter.defence.passes import full_pass_size, require_full_pass
 from bandlimiter.defence.prediction import Prediction
 from bandlimiter.defence.scale import require_scale_fits
-from bandlimiter.defence.stopping import Spending, answer_in_rounds, draw_orders
+from bandlimiter.defence.stopping import Spending
 from bandlimiter.defence.streams import gathered, parted
-from bandlimiter.defence.surroundings import Surroundings
 from bandlimiter.defence.votes import VOTES, Share
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import InputSampler, Sampler
 from bandlimiter.tensors import (
     ChunkLimit,
     Key,
-    map_chunks,
-    model_logits,
     place_of,
     require_independent,
     require_inputs,
+    require_module,
+    set_training,
 )
 
 if TYPE_CHECKING:
@@ -32,27 +36,8 @@ if TYPE_CHECKING:
 
 Stop = Literal["never", "exact", "anytime"]
 
-# Inputs are taken in groups of about this many passes: enough that the last, shorter pass
-# hardly counts, few enough that the points' logits and fresh draws stay small.
-_PASSES_A_GROUP = 8
 
-# Under an early stop, groups are larger, as only the last few inputs of a group leave passes
-# unfilled; draws of their own must still fit into this many numbers (64 MiB).
-_LEAST_TOGETHER = 64
-_DRAWN_NUMBERS = 2**24
-
-# What fills a pass: half of its limit, where a CPU is at 92 % of its speed (compiled ResNet-56 in
-# bf16, 64 of 128 inputs a pass: 1414 evaluations a second of 1539); and where only a few large
-# inputs go through at once, enough of them that a lone image is not taken point by point.
-_FULL_PASS = 2
-_LEAST_PASS = 8
-
-# ResNet-20, float32, two cores: 2,260 evaluations a second of `certify` at 32 a pass, 2,050 at 64
-# and 1,630 at 128.
-_EAGER_PASS = 32
-
-
-class PostAverage(Surroundings):
+class PostAverage(nn.Module):
     """A trained classifier that answers with its average around the input. No retraining.
 
     With K unit directions v_k and steps l in {r/3, 2r/3, r} (paper, eq. 7 and 8)::
@@ -139,7 +124,12 @@ class PostAverage(Surroundings):
         randomness: Literal["fixed", "fresh"] | None = None,
         chunk: int | Literal["auto"] = "auto",
     ) -> None:
-        super().__init__(
+        super().__init__()
+        require_module(model)
+        vote = vote or ("softmax" if sigma is None else "majority")
+        if vote not in VOTES:
+            raise ConfigurationError(f"expected a vote of {', '.join(VOTES)}; got {vote!r}")
+        self.offsets = Offsets(
             model,
             radius,
             sigma=sigma,
@@ -149,12 +139,10 @@ class PostAverage(Surroundings):
             seed=seed,
             randomness=randomness,
         )
-        vote = vote or ("softmax" if sigma is None else "majority")
-        if vote not in VOTES:
-            raise ConfigurationError(f"expected a vote of {', '.join(VOTES)}; got {vote!r}")
         self.model = model
         self.vote = vote
         self._limit = ChunkLimit(chunk)
+        self._rule = VOTES[vote]
         self._inputs_seen = 0
         self._checked: set[tuple[object, ...]] = set()
 
@@ -303,7 +291,8 @@ class PostAverage(Surroundings):
         self.require_fitting(x)
         if stop != "never":
             spending = Spending(stop, alpha, self.evaluations, budget)
-            return self._stopped(x, keys, self.share_of_votes(stop), spending)
+            share, names = self.share_of_votes(stop), self.name_draws(x, keys)
+            return early_answers(self.model, self.offsets, share, x, names, spending, self._limit)
         if budget is not None:
             raise ConfigurationError(
                 "expected no budget with stop='never', which takes all evaluations, got "
@@ -312,7 +301,7 @@ class PostAverage(Surroundings):
         scores = self._scores(x, keys)
         return Prediction(
             labels=scores.argmax(dim=1),
-            probabilities=VOTES[self.vote].probabilities(scores),
+            probabilities=self._rule.probabilities(scores),
             samples=torch.full((len(x),), self.evaluations, device=x.device),
             decided=torch.ones(len(x), dtype=torch.bool, device=x.device),
         )
@@ -346,24 +335,109 @@ class PostAverage(Surroundings):
             As `predict`; for a batch that it refuses, after the answers to all before it.
         """
         device, _ = place_of(self.model)
-        for group in gathered(batches, self._most_together, require_inputs, device):
+
+        def together(x: torch.Tensor) -> int:
+            return most_together(self.offsets, x, self._limit)
+
+        for group in gathered(batches, together, require_inputs, device):
             found = self.predict(torch.cat(group), stop=stop, alpha=alpha, budget=budget)
             yield from parted(found, [len(batch) for batch in group])
+
+    def draw(self, shape: Sequence[int]) -> torch.Tensor:
+        """Make the fixed draw for inputs of ``shape`` (without batch) and return it.
+
+        Returns
+        -------
+        torch.Tensor
+            [M, *shape], also kept as `drawn_directions`. Drawn by itself at the first call.
+
+        Raises
+        ------
+        ConfigurationError
+            (a ValueError) for a sampler that looks at the input.
+        """
+        return self.offsets.draw(shape)
+
+    # --- what it has ------------------------------------------------------------------
 
     @property
     def settings(self) -> dict[str, Any]:
         """What defines the average, as an evaluation's document states it."""
         return {
             "sigma": self.sigma,
-            "radius": self._radius,
-            "radius_pixels": None if self._radius is None else self.pixel_radius,
-            "directions": self.directions_count,
+            "radius": None if self.sigma is not None else self.radius,
+            "radius_pixels": None if self.sigma is not None else self.pixel_radius,
+            "directions": self.directions,
             "evaluations": self.evaluations,
             "sampler": self.sampler.name,
             "vote": self.vote,
             "randomness": self.randomness,
             "defence_seed": self.seed,
         }
+
+    @property
+    def directions(self) -> int:
+        """K."""
+        return self.offsets.directions
+
+    @property
+    def directions_count(self) -> int:
+        """The former name of `directions`."""
+        warnings.warn("directions_count is called directions", DeprecationWarning, stacklevel=2)
+        return self.directions
+
+    @property
+    def drawn_directions(self) -> torch.Tensor | None:
+        """[M, ...] the fixed draw's vectors; None before there is one, see `draw`."""
+        return self.offsets.drawn
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for one answer, 6K + 1."""
+        return self.offsets.evaluations
+
+    @property
+    def sampler(self) -> Sampler | InputSampler:
+        """The law of the offsets."""
+        return self.offsets.sampler
+
+    @property
+    def sigma(self) -> float | None:
+        """The noise's standard deviation in pixels; None with a radius."""
+        return self.offsets.sigma
+
+    @property
+    def radius(self) -> float:
+        """The radius r; ConfigurationError with ``sigma``, see `radius_at`."""
+        return self.offsets.radius
+
+    @property
+    def pixel_radius(self) -> float:
+        """The radius in the units of x; see `Offsets.pixel_radius`."""
+        return self.offsets.pixel_radius
+
+    def radius_at(self, dim: int) -> float:
+        """Return the radius on inputs of n coordinates; see `Offsets.radius_at`."""
+        return self.offsets.radius_at(dim)
+
+    @property
+    def scale(self) -> float | torch.Tensor:
+        """What turns normalised offsets into the units of x."""
+        return self.offsets.scale
+
+    @property
+    def seed(self) -> int:
+        """What names the draw."""
+        return self.offsets.seed
+
+    @property
+    def randomness(self) -> Literal["fixed", "fresh"]:
+        """Whether all inputs have one draw."""
+        return self.offsets.randomness
+
+    def transfer(self, frequencies: ArrayLike | torch.Tensor) -> NDArray[np.complex128]:
+        """Return the filter of the fixed draw at frequencies [F, n]; see `Offsets.transfer`."""
+        return self.offsets.transfer(frequencies)
 
     def neighbours(self, x: torch.Tensor, key: Key | None = None) -> torch.Tensor:
         """Return the points at which one input x [...] is evaluated: [6K + 1, ...].
@@ -372,7 +446,7 @@ class PostAverage(Surroundings):
         ``fresh``, the draw that ``key`` names, or that the next input will get.
         """
         name = self._inputs_seen if key is None else key
-        return self._around(x[None], [name]).points(0, self.evaluations)
+        return self.offsets.around(x[None], [name]).points(0, self.evaluations)
 
     def variant(
         self,
@@ -395,9 +469,9 @@ class PostAverage(Surroundings):
         kept_law = noise is None or self.sigma is not None
         new = PostAverage(
             self.model if model is None else model,
-            self._radius if radius is None and noise is None else radius,
+            self.radius if radius is None and noise is None else radius,
             sigma=noise,
-            directions=directions or self.directions_count,
+            directions=directions or self.directions,
             sampler=sampler or (self.sampler if kept_law else None),
             vote=vote or self.vote,
             scale=self.scale if noise is None else None,
@@ -407,8 +481,8 @@ class PostAverage(Surroundings):
         )
         new.training = False  # the model's mode is the caller's matter
         if seed is None and sampler is None and directions is None:
-            new.directions = self.directions
-        new._scale_read, new._checked = self._scale_read, self._checked
+            new.offsets.drawn = self.offsets.drawn
+        new.offsets.scale_read, new._checked = self.offsets.scale_read, self._checked
         return new.to(place_of(self.model)[0])
 
     def require_fitting(self, x: torch.Tensor) -> None:
@@ -433,7 +507,7 @@ class PostAverage(Surroundings):
     @property
     def can_stop(self) -> bool:
         """Whether the vote allows an early stop: its scores are means of bounded numbers."""
-        return VOTES[self.vote].share is not None
+        return self._rule.share is not None
 
     # --- how --------------------------------------------------------------------------
 
@@ -454,7 +528,7 @@ class PostAverage(Surroundings):
 
     def _require_scale(self, x: torch.Tensor) -> None:
         require_inputs(x)
-        if self._scale_read:
+        if self.offsets.scale_read:
             shape = x.shape[1:]
             self._once(
                 lambda: require_scale_fits(self.model, shape), "scale", shape, id(self.model)
@@ -468,12 +542,7 @@ class PostAverage(Surroundings):
 
     def _scores(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
         keys = self.name_draws(x, keys)
-        size = max(1, _PASSES_A_GROUP * self._limit.resolve(x) // self.evaluations)
-        return torch.cat([self._group_scores(*group) for group in _groups(x, keys, size)])
-
-    def _group_scores(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
-        logits = logits_at_points(self.model, self._around(x, keys), x, self._limit)
-        return VOTES[self.vote].scores(logits)
+        return all_scores(self.model, self.offsets, self._rule.scores, x, keys, self._limit)
 
     def points_a_pass(self, x: torch.Tensor) -> int:
         """Return how many inputs like those of x [N, ...] go through the network at once.
@@ -485,27 +554,17 @@ class PostAverage(Surroundings):
         InputError
             (a ValueError) for a model that takes fewer at once, and one alone.
         """
-
-        def full_pass() -> None:
-            many = x[:1].expand(self._size(x), *x.shape[1:])
-            map_chunks(
-                lambda start, stop: (model_logits(self.model, many[start:stop], check=False),),
-                len(many),
-                self._limit,
-                x,
-            )
-
-        self._once(full_pass, "pass", x.shape[1:], id(self.model))
-        return self._size(x)
-
-    def _size(self, x: torch.Tensor) -> int:
-        size = self._limit.resolve(x)
-        eager = x.device.type == "cpu" and not getattr(self.model, "fills_large_passes", False)
-        return min(size, _EAGER_PASS) if eager and self._limit.size == "auto" else size
+        self._once(
+            lambda: require_full_pass(self.model, x, self._limit),
+            "pass",
+            x.shape[1:],
+            id(self.model),
+        )
+        return full_pass_size(self.model, x, self._limit)
 
     def share_of_votes(self, stop: str) -> Share:
         """Return what a point adds to the average; refuse (ConfigurationError) votes without."""
-        share = VOTES[self.vote].share
+        share = self._rule.share
         if share is None:
             raise ConfigurationError(
                 f"expected stop='never' with the vote {self.vote}, whose scores have no bounds, "
@@ -513,49 +572,29 @@ class PostAverage(Surroundings):
             )
         return share
 
-    def _stopped(
-        self, x: torch.Tensor, keys: Sequence[Key] | None, share: Share, spending: Spending
-    ) -> Prediction:
-        keys = self.name_draws(x, keys)
-        groups = _groups(x, keys, self._most_together(x))
-        parts = [self._group_stopped(*group, share, spending) for group in groups]
-        return Prediction(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    @override
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of this module and its parts; torch.export's modules keep theirs."""
+        self.training = mode
+        for part in self.children():
+            set_training(part, mode)
+        return self
 
-    def _group_stopped(
-        self, x: torch.Tensor, keys: Sequence[Key], share: Share, spending: Spending
-    ) -> Prediction:
-        fixed = self.randomness == "fixed"
-        names: list[tuple[Key, ...]] = [()] if fixed else [("input", key) for key in keys]
-        orders = draw_orders(self.evaluations, self.seed, names).to(x.device)
-        scores = scores_in_order(self.model, self._around(x, keys), orders, share, x, self._limit)
-        limit = self._limit.resolve(x)
-        full = max(min(limit, _LEAST_PASS), limit // _FULL_PASS)
-        answers = answer_in_rounds(scores, spending, torch.arange(len(x), device=x.device), full)
-        return Prediction(answers.labels, answers.means, answers.samples, answers.decided)
-
-    def _most_together(self, x: torch.Tensor) -> int:
-        """Return how many inputs are decided side by side."""
-        most = max(_LEAST_TOGETHER, self._limit.resolve(x))
-        if self.randomness == "fixed" and not isinstance(self.sampler, InputSampler):
-            return most
-        vectors = self.evaluations // len(self.sampler.steps)
-        return max(1, min(most, _DRAWN_NUMBERS // (vectors * x[:1].numel())))
+    @override
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        claim_state(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @override
     def extra_repr(self) -> str:
         return (
-            f"{'radius' if self.sigma is None else 'sigma'}={self._radius or self.sigma or 0.0}, "
+            f"{f'radius={self.radius}' if self.sigma is None else f'sigma={self.sigma}'}, "
             f"scale={_written(self.scale)}, "
             f"evaluations={self.evaluations}, sampler={self.sampler.name}, "
             f"vote={self.vote}, randomness={self.randomness}, seed={self.seed}"
         )
-
-
-def _groups(
-    x: torch.Tensor, keys: Sequence[Key], size: int
-) -> Iterator[tuple[torch.Tensor, Sequence[Key]]]:
-    for start in range(0, len(x), size):
-        yield x[start : start + size], keys[start : start + size]
 
 
 def _written(scale: float | torch.Tensor) -> float | list[float]:

@@ -267,7 +267,7 @@ def test_needs_no_gradient_and_leaves_no_trace(sample, photos):
     x = photos.images(0, 1).requires_grad_()
     found = certify(defence, x, samples=61, selection=10)
     assert not any(column.requires_grad for column in found)
-    assert defence.directions is None
+    assert defence.drawn_directions is None
     assert not sample.module.training
 
 

@@ -24,7 +24,7 @@ def _cloud(sampler: str) -> Callable[[PostAverage], PostAverage]:
         return PostAverage(
             defence.model,
             typical_length(defence),
-            directions=defence.directions_count,
+            directions=defence.directions,
             sampler=sampler,
             vote=defence.vote,
             scale=defence.scale,

@@ -1,19 +1,17 @@
 """One neighbour instead of 91: the model's answer a third of the radius away."""
 
-import math
+from typing import Any
 
 import torch
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.defence.kept_draw import KeptDraw
-from bandlimiter.defence.scale import placed, resolve_scale
-from bandlimiter.errors import ConfigurationError
-from bandlimiter.sampling import RandomDirections, draw_vectors
+from bandlimiter.defence.offsets import Offsets, claim_state
+from bandlimiter.defence.scale import placed
 from bandlimiter.tensors import model_logits, require_inputs
 
 
-class OneNeighbour(KeptDraw):
+class OneNeighbour(nn.Module):
     """A trained classifier that answers with its output at one random neighbour.
 
     With a unit direction v, drawn once and the same for all inputs::
@@ -57,8 +55,6 @@ class OneNeighbour(KeptDraw):
 
     evaluations = 1
 
-    _radius: float
-
     def __init__(
         self,
         model: nn.Module,
@@ -68,24 +64,18 @@ class OneNeighbour(KeptDraw):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not (math.isfinite(radius) and radius >= 0):
-            raise ConfigurationError(f"expected a finite radius >= 0, got {radius}")
-        if not -(2**63) <= seed < 2**63:
-            raise ConfigurationError(f"expected a seed that fits 64 bits, got {seed}")
         self.model = model
-        self._radius, self.sigma, self.seed = float(radius), None, int(seed)
-        self.sampler, self.directions_count = RandomDirections(), 1
-        found = resolve_scale(model, scale)
-        if isinstance(found, torch.Tensor):  # as a buffer it follows the module's device
-            self.register_buffer("scale", found, persistent=False)
-        else:
-            self.scale = found
-        self.register_buffer("directions", None)
+        self.offsets = Offsets(model, radius, directions=1, scale=scale, seed=seed)
 
     @property
     def radius(self) -> float:
         """Of the average that it is compared with: the neighbour is a third of it away."""
-        return self._radius
+        return self.offsets.radius
+
+    @property
+    def seed(self) -> int:
+        """What names the draw."""
+        return self.offsets.seed
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the model's logits at the neighbours: [N, ...] pixels -> [N, classes].
@@ -101,13 +91,17 @@ class OneNeighbour(KeptDraw):
 
     def neighbour(self, x: torch.Tensor) -> torch.Tensor:
         """Return the point at which each input is evaluated, not clipped: like x [N, ...]."""
-        law = RandomDirections()
-        if self.directions is None or self.directions.shape[1:] != x.shape[1:]:
-            self.directions = draw_vectors(law, 1, x.shape[1:], self.seed, "one neighbour")
-        self.directions = self.directions.to(x.device)
+        vectors = self.offsets.draw(x.shape[1:], "one neighbour").to(x.device)
         dtype = torch.promote_types(x.dtype, torch.float32)
-        offset = self.radius / 3 * self.directions.to(dtype) * placed(self.scale, x)
+        offset = self.radius / 3 * vectors.to(dtype) * placed(self.offsets.scale, x)
         return (x.to(dtype) + offset).to(x.dtype)
+
+    @override
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        claim_state(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @override
     def extra_repr(self) -> str:

@@ -150,7 +150,7 @@ def choose_directions(
 
 def with_directions(defence: PostAverage, count: int) -> PostAverage:
     """Return the same defence with another K, or with its own and then its own draw."""
-    return defence.variant(directions=None if count == defence.directions_count else count)
+    return defence.variant(directions=None if count == defence.directions else count)
 
 
 def _caveats(

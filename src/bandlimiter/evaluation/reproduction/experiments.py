@@ -138,7 +138,7 @@ def _sweep(
 
 def _point(defence: PostAverage, name: str, rows: Sequence[Row], epsilon: float) -> dict[str, Any]:
     found = sweep_point(
-        rows, name, radius=defence.radius, directions=defence.directions_count, epsilon=epsilon
+        rows, name, radius=defence.radius, directions=defence.directions, epsilon=epsilon
     )
     return {**found, "radius_pixels": defence.pixel_radius, "seconds": None}
 
