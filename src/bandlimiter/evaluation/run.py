@@ -93,9 +93,9 @@ def evaluate(
         [0, 1] and y [N] class indices; a ``DataLoader`` that does not shuffle, or a ``Dataset``,
         which are read once, in order. See `bandlimiter.data.as_images`.
     attacks
-        On the plain model: names (``fgsm``, ``pgd``, ``deepfool``, ``cw``) or `Attack`
-        objects. Where omitted all four, or with ``targets`` those that have a targeted form
-        (not ``deepfool``).
+        On the plain model: names of `bandlimiter.attacks.ATTACKS`, or `Attack` objects. Where
+        omitted ``fgsm``, ``pgd``, ``deepfool`` and ``cw``, or with ``targets`` those of them that
+        have a targeted form (not ``deepfool``).
     protocol
         For attacks given by name: ``"minimal"`` (the paper's: the smallest perturbation
         found, counted if within epsilon), ``"fixed"`` (the full budget) or ``"both"``.
