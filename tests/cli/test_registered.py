@@ -45,7 +45,14 @@ def largest(logits):
 def probabilities(scores):
     return scores.softmax(dim=1)
 
+def sharper(logits):
+    return (4 * logits).softmax(dim=-1)
+
+def mean_of_sharper(logits):
+    return sharper(logits).mean(dim=1).log()
+
 register_vote("largest", Vote(largest, probabilities))
+register_vote("sharper", Vote(mean_of_sharper, probabilities, sharper))
 
 def build():
     return load_model("sample").module
@@ -107,6 +114,26 @@ def test_a_module_s_own_parts_go_by_their_names(own, executor):
     assert ("two-steps", "fixed", "transfer") in found
     (cascade,) = (each for each in document["results"] if each["threat"] == "adaptive")
     assert set(cascade["stages"]) == {"two-steps"}
+
+
+def test_a_module_s_own_vote_is_certified_by_its_name(own):
+    arguments = ["certify", "--model", f"{own}:build", "--data", "sample", "--vote", "sharper"]
+    noise = ["--sigma", "0.02", "--at", "0.005", "--samples", "200", "--limit", "3", "--json"]
+    result = CliRunner().invoke(app, [*arguments, *noise])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["settings"]["vote"] == "sharper"
+    refused = CliRunner().invoke(app, [*arguments[:-1], "largest", *noise])
+    assert refused.exit_code == 2
+    assert "expected the vote softmax, majority or sharper to certify" in refused.stderr
+
+
+def test_help_lists_every_vote():
+    for command, summaries in (
+        ("evaluate", [vote.summary for vote in VOTES.values()]),
+        ("certify", [vote.summary for vote in VOTES.values() if vote.share]),
+    ):
+        result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "1000"})
+        assert all(f"({summary})" in result.stdout for summary in summaries)
 
 
 def test_without_the_module_the_names_are_unknown():

@@ -114,7 +114,7 @@ def test_jpeg_refuses_what_no_file_holds():
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_rivals_refuse_what_the_average_refuses(defence, name):
+def test_baselines_refuse_what_the_average_refuses(defence, name):
     baseline = build_baseline(name, defence)
     for x in (torch.zeros(0, 3, 32, 32), torch.full((1, 3, 32, 32), torch.nan)):
         with pytest.raises(InputError):
@@ -177,7 +177,7 @@ def test_clouds_have_offsets_as_long_as_the_average_s(sample, photos, name):
     assert mean_square(baseline) == pytest.approx(mean_square(defence), rel=0.02)
 
 
-def test_rivals_are_made_of_the_given_average(defence, photos):
+def test_baselines_are_made_of_the_given_average(defence, photos):
     x = photos.images(0, 2)
     for name in BASELINES:
         baseline = build_baseline(name, defence)
@@ -202,13 +202,13 @@ def test_an_answer_does_not_depend_on_its_batch(defence, photos):
         torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
 
 
-def test_unknown_rivals_are_listed(defence):
+def test_unknown_baselines_are_listed(defence):
     with pytest.raises(ConfigurationError, match="one-neighbour, gaussian, ball, bit-depth, jpeg"):
         build_baseline("median", defence)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_rivals_on_a_gpu(sample, photos):
+def test_baselines_on_a_gpu(sample, photos):
     x = photos.images(0, 4)
     here = PostAverage(sample.module, 6, directions=1)
     there = PostAverage(copy.deepcopy(sample.module), 6, directions=1).cuda()

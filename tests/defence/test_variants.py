@@ -36,7 +36,7 @@ def test_a_variant_is_what_the_constructor_makes_with_this_one_changed(mlp, x, c
     defence, expected = around(mlp), around(mlp, **settings)
     variant = defence.variant(**change)
     assert variant.settings == expected.settings
-    assert not variant.training
+    assert not any(part.training for part in variant.modules())
     assert variant.scale == 0.5
     keys = list("abcd")
     # One network, the same points: equal to the last bit.

@@ -428,7 +428,7 @@ def test_without_a_gradient_only_queries_help(sample, photos):
     assert {row.stage for row in by_image(run("transfer")).values()} <= {"transfer", None}
 
 
-# --- norms, rivals, smallest budgets --------------------------------------------------------
+# --- norms, baselines, smallest budgets --------------------------------------------------------
 
 
 def test_a_budget_in_l2(sample, defended, photos):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, binomtest
 
 from bandlimiter.defence.certificates import log_abstention, log_capital
-from bandlimiter.defence.certificates.sequential import _STAKES
+from bandlimiter.defence.certificates.sequential import _BETS
 
 ALPHAS, GIVE_UP, SELECTION, SAMPLES = (0.1, 0.01, 0.001), 0.01, 100, 10_000
 LOOKS = np.minimum(np.arange(32, SAMPLES + 32, 32), SAMPLES)
@@ -77,7 +77,7 @@ def score_times(counts: Ids, answers: Floats, label: int) -> tuple[list[Ids], Id
     """Return the same for scores: ``counts`` [runs, looks, K] of each of the law's answers."""
     own = answers[:, label : label + 1]
     gained = (1 + own - np.delete(answers, label, axis=1)) / 2
-    bets, seen = np.array(_STAKES), counts.astype(np.float64)
+    bets, seen = np.array(_BETS), counts.astype(np.float64)
     sure: list[list[Ids]] = [[] for _ in ALPHAS]
     plain = []
     for bar in BARS:

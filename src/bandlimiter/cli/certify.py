@@ -11,6 +11,7 @@ from bandlimiter.cli import certify_report, options
 from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.files import write_json
 from bandlimiter.cli.output import answer, own_stdout
+from bandlimiter.defence.votes import bounded_votes, described_votes
 from bandlimiter.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def certify(
         str,
         typer.Option(
             "--vote",
-            help="majority (one vote per sample) or softmax (mean probabilities).",
+            help=f"{described_votes(bounded_votes())}.",
             rich_help_panel="Defence",
         ),
     ] = "majority",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bandlimiter.defence.votes import VOTES, described_votes
 from bandlimiter.errors import ConfigurationError
 
 Model = Annotated[
@@ -98,7 +99,7 @@ VoteName = Annotated[
     str | None,
     typer.Option(
         "--vote",
-        help="softmax (mean probabilities), logits, majority or weighted. Default: softmax.",
+        help=f"{described_votes(VOTES)}. Default: softmax; with --sigma majority.",
         rich_help_panel="Defence",
     ),
 ]

@@ -84,6 +84,7 @@ class Offsets(nn.Module):
         randomness: Literal["fixed", "fresh"] | None = None,
     ) -> None:
         super().__init__()
+        self.training = False  # it has no mode: unset, it must not pass for a part in training
         require_lengths(radius, sigma)
         if sigma is not None:
             sampler, scale, randomness = law_for_sigma(sampler, scale, randomness)

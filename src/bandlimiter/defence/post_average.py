@@ -18,7 +18,7 @@ from bandlimiter.defence.prediction import Prediction
 from bandlimiter.defence.scale import require_scale_fits
 from bandlimiter.defence.stopping import Spending
 from bandlimiter.defence.streams import gathered, parted
-from bandlimiter.defence.votes import VOTES, Share
+from bandlimiter.defence.votes import VOTES, Share, share_of
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.sampling import InputSampler, Sampler
 from bandlimiter.tensors import (
@@ -564,13 +564,7 @@ class PostAverage(nn.Module):
 
     def share_of_votes(self, stop: str) -> Share:
         """Return what a point adds to the average; refuse (ConfigurationError) votes without."""
-        share = self._rule.share
-        if share is None:
-            raise ConfigurationError(
-                f"expected stop='never' with the vote {self.vote}, whose scores have no bounds, "
-                f"got {stop!r}; the votes softmax and majority can stop early"
-            )
-        return share
+        return share_of(self.vote, stop)
 
     @override
     def train(self, mode: bool = True) -> Self:

@@ -56,7 +56,7 @@ def test_the_rule_stakes_what_the_written_out_one_stakes():
 POPULATIONS = {
     "a near tie": [[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1], [0.5, 0.4375]],
     "a tie": [[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1], [0, 0]],
-    "three rivals": [
+    "three runners-up": [
         [1, 0, 0],
         [1, 0, 0],
         [0, 1, 0],

@@ -64,8 +64,8 @@ class OneNeighbour(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.model = model
         self.offsets = Offsets(model, radius, directions=1, scale=scale, seed=seed)
+        self.model = model
 
     @property
     def radius(self) -> float:

@@ -16,7 +16,7 @@ from bandlimiter.defence.certificates.requirements import (
     require_average,
     require_plan,
 )
-from bandlimiter.defence.certificates.sequential import TESTS, SequentialTests, highest_bar
+from bandlimiter.defence.certificates.sequential import SequentialTests, highest_bar, tests_of
 from bandlimiter.defence.certificates.source import BLOCK, Source
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.tensors import Key, model_logits, place_of
@@ -101,11 +101,11 @@ def certify(
     """Predict with a guarantee, by averaging over as many fresh draws as it takes.
 
     The *certified classifier* is the average over **all** offsets of a Gaussian or a ball, not the
-    6K + 1 points that `PostAverage.predict` evaluates: of its votes (vote ``majority``) or its
-    mean probabilities (``softmax``). What is added is rounded to a lattice, so that the guarantee
-    holds in floating point: see `bandlimiter.defence.certificates.noise`, with the proof. Each
-    input is decided at each radius as soon as it can be: see
-    `bandlimiter.defence.certificates.sequential`.
+    6K + 1 points that `PostAverage.predict` evaluates: of its votes (vote ``majority``), its
+    mean probabilities (``softmax``), or the shares of a vote of yours (see `Vote`). What is added
+    is rounded to a lattice, so that the guarantee holds in floating point: see
+    `bandlimiter.defence.certificates.noise`, with the proof. Each input is decided at each radius
+    as soon as it can be: see `bandlimiter.defence.certificates.sequential`.
 
     Parameters
     ----------
@@ -116,7 +116,8 @@ def certify(
         [N, ...] floating point, N >= 1, in the units that the model takes (pixels).
     at
         The radii R, finite, positive and increasing, L2 in the units of x. None: a grid of
-        200 (vote ``softmax``: 40), up to the largest that ``samples`` can certify.
+        200 (40 where votes are not one-hot, as ``softmax``), up to the largest that ``samples``
+        can certify.
     samples
         T >= 1, the most evaluations of an input from which it is decided.
     selection
@@ -245,7 +246,7 @@ def _decide(
     if plan.exact:
         _require_exact(noise, placed, names)
     classes = model_logits(defence.model, placed[:1]).shape[1]
-    tests = (1 + len(radii)) * (classes if defence.vote == "softmax" else 1) * 12
+    tests = (1 + len(radii)) * (classes if tests_of(defence.vote).by_class else 1) * 12
     size = max(1, _MOST_NUMBERS // max(dim, tests, plan.selection * classes))
     parts = []
     for start in range(0, len(x), size):
@@ -302,7 +303,7 @@ def _group(source: "Source", bars: NDArray[np.float64], plan: Plan, classes: int
     pilot = source.shares(every, "selection", 0, plan.selection)
     labels = pilot.mean(dim=1, dtype=torch.float64).argmax(dim=1).cpu()
     reachable = np.isfinite(bars)
-    tests = TESTS[source.defence.vote](
+    tests = tests_of(source.defence.vote)(
         np.where(reachable, bars, 0.5), plan.alpha, plan.give_up, classes
     )
     spent = np.zeros(len(bars), dtype=np.int64)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from bandlimiter.defence.certificates.noise import NOISES, Noise
-from bandlimiter.defence.certificates.sequential import TESTS, highest_bar
+from bandlimiter.defence.certificates.sequential import highest_bar, tests_of
+from bandlimiter.defence.votes import bounded_votes, listed
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.sampling import (
     AnySampler,
@@ -24,9 +25,6 @@ from bandlimiter.tensors import is_number, require_eval
 
 if TYPE_CHECKING:
     from bandlimiter.defence.post_average import PostAverage
-
-_GRIDS = {"majority": 200, "softmax": 40}
-"""How many radii stand for all of them, by the vote."""
 
 _MOST_RADII = 2000
 
@@ -59,7 +57,7 @@ class Plan:
         """Return the radii that are tested, where no more than ``most`` can be certified.
 
         All that were asked for, or a grid that stands for all there are, with a test per radius,
-        runner-up and stake under the vote ``softmax``, and so a coarser one.
+        runner-up and bet where scores are tested, and so a coarser one.
 
         Raises
         ------
@@ -67,7 +65,7 @@ class Plan:
             Where none of those that were asked for can.
         """
         if self.at is None:
-            step = most / _GRIDS[vote] if self.width is None else self.width / 2
+            step = most / tests_of(vote).grid if self.width is None else self.width / 2
             if most > _MOST_RADII * step:
                 raise ConfigurationError(
                     f"expected a width of {2 * most / _MOST_RADII:.2g} or more, as this noise's "
@@ -102,7 +100,7 @@ def require_plan(
     _require_share("alpha", alpha)
     if not (is_number(give_up) and give_up == 0):
         _require_share("a level to give up at (0 is never)", give_up)
-    if vote in TESTS and highest_bar(int(samples), alpha, vote) <= 0.5:
+    if vote in bounded_votes() and highest_bar(int(samples), alpha, vote) <= 0.5:
         raise ConfigurationError(
             f"expected at least {_fewest(alpha, vote)} samples for alpha {alpha:g}, got {samples}: "
             "fewer certify nothing, even where all agree"
@@ -174,10 +172,11 @@ def noise_of(defence: "PostAverage", dim: int) -> Noise:
             "deterministic function of x, and its answers say nothing of how the average over all "
             "offsets behaves nearby; give sigma"
         )
-    if defence.vote not in TESTS:
+    if defence.vote not in bounded_votes():
         raise ConfigurationError(
-            f"expected the vote softmax or majority to certify, got {defence.vote!r}: its scores "
-            "have no bounds, so a small change of the offsets' law can change their mean at will"
+            f"expected the vote {listed(bounded_votes())} to certify, got {defence.vote!r}: its "
+            "scores have no bounds, so a small change of the offsets' law can change their mean at "
+            "will"
         )
     require_eval(defence.model)
     return NOISES[name](_sigma(defence, name, dim))

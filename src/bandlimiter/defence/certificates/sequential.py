@@ -32,6 +32,7 @@ nothing.
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -39,10 +40,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincc, betaln
 from typing_extensions import override
 
+from bandlimiter.defence.votes import VOTES
+
 _A, _B = 0.5, 0.5
 """The prior for votes, Jeffreys': 9 to 47 % above hindsight's number of samples."""
 
-_STAKES = (0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
+_BETS = (0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
 """Shares of the capital that bets on gains can lose."""
 
 Floats = NDArray[np.float64]
@@ -83,7 +86,8 @@ def _log_ratio(s: Floats, f: Floats, q: Floats, part: np.ufunc) -> Floats:
 def highest_bar(samples: int, alpha: float, vote: str = "majority") -> float:
     """Return the largest q that ``samples`` unanimous votes, or gains of one, can reject.
 
-    Gains are those of the vote ``softmax``; their bets reach a little less.
+    Gains are those of votes that are not one-hot, such as ``softmax``; bets on them reach a little
+    less.
 
     Examples
     --------
@@ -93,7 +97,7 @@ def highest_bar(samples: int, alpha: float, vote: str = "majority") -> float:
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        if TESTS[vote].unanimous(samples, middle) >= -math.log(alpha):
+        if tests_of(vote).unanimous(samples, middle) >= -math.log(alpha):
             low = middle
         else:
             high = middle
@@ -111,7 +115,17 @@ class SequentialTests(ABC):
         Level of a claim.
     give_up
         Level at which a radius is given up; 0 never does.
+
+    Attributes
+    ----------
+    grid
+        How many radii stand for all of them, at a bearable cost.
+    by_class
+        Whether each class but the label has tests of its own.
     """
+
+    grid: ClassVar[int]
+    by_class: ClassVar[bool]
 
     def __init__(self, bars: Floats, alpha: float, give_up: float) -> None:
         self._bars = bars
@@ -153,11 +167,13 @@ class SequentialTests(ABC):
 
     @abstractmethod
     def _tests(self, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Return the log capitals [U, A] of those who stake on p > q, and on p < q."""
+        """Return the log capitals [U, A] of those who bet on p > q, and on p < q."""
 
 
 class Votes(SequentialTests):
     """One vote a point, for the class that comes first there."""
+
+    grid, by_class = 200, False
 
     def __init__(self, bars: Floats, alpha: float, give_up: float, classes: int) -> None:
         super().__init__(bars, alpha, give_up)
@@ -189,17 +205,19 @@ class Votes(SequentialTests):
 class Scores(SequentialTests):
     """Scores in [0, 1], such as probabilities, of which each class has a mean."""
 
+    grid, by_class = 40, True
+
     def __init__(self, bars: Floats, alpha: float, give_up: float, classes: int) -> None:
         super().__init__(bars, alpha, give_up)
-        shape = (*bars.shape, classes, len(_STAKES))
+        shape = (*bars.shape, classes, len(_BETS))
         self._up, self._down = np.zeros((2, *shape))
         self._gained, self._count = np.zeros((len(bars), classes)), np.zeros(len(bars))
 
     @staticmethod
     @override
     def unanimous(samples: int, bar: float) -> float:
-        logs = samples * np.log1p(np.array(_STAKES) * (1 / bar - 1))
-        return float(np.logaddexp.reduce(logs)) - math.log(len(_STAKES))
+        logs = samples * np.log1p(np.array(_BETS) * (1 / bar - 1))
+        return float(np.logaddexp.reduce(logs)) - math.log(len(_BETS))
 
     @property
     @override
@@ -218,19 +236,20 @@ class Scores(SequentialTests):
         self._count[rows] += gains.shape[1]
         for place in range(self._bars.shape[1]):
             bars = self._bars[rows, place][:, None, None]
-            for each, stake in enumerate(_STAKES):
-                # 1 + l (y - q) with l = stake / q, and for the doubt l = -stake / (1 - q).
-                up = np.log1p(stake * (gains / bars - 1)).sum(axis=1)
-                down = np.log1p(stake * ((1 - gains) / (1 - bars) - 1)).sum(axis=1)
+            for each, bet in enumerate(_BETS):
+                # 1 + l (y - q) with l = bet / q, and to give up l = -bet / (1 - q).
+                up = np.log1p(bet * (gains / bars - 1)).sum(axis=1)
+                down = np.log1p(bet * ((1 - gains) / (1 - bars) - 1)).sum(axis=1)
                 self._up[rows, place, :, each] += up
                 self._down[rows, place, :, each] += down
 
     @override
     def _tests(self, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        count = math.log(len(_STAKES))
+        count = math.log(len(_BETS))
         up, down = (np.logaddexp.reduce(logs[rows], axis=3) for logs in (self._up, self._down))
         return up.min(axis=2) - count, down.max(axis=2) - count
 
 
-TESTS: dict[str, type[Votes] | type[Scores]] = {"majority": Votes, "softmax": Scores}
-"""By the defence's vote; others have no bounds."""
+def tests_of(vote: str) -> type[Votes] | type[Scores]:
+    """Return the tests for the points' shares under a vote that has them, by its name."""
+    return Votes if VOTES[vote].one_hot else Scores

@@ -1,7 +1,7 @@
 """Choice of the radius and of K on clean images: what averaging may cost, without any attack.
 
 `measuring` compares a defence with its plain model, `search` finds the largest radius,
-`radius` and `directions` are what users call, `caveat` says where the images were too few.
+`radius` and `directions` are what users call, `caveats` says where the images were too few.
 """
 
 from bandlimiter.defence.tuning.directions import (
