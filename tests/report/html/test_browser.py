@@ -39,7 +39,7 @@ def page(tmp_path_factory, sample, photos):
     rows = [*rows_of(20, NAMES, (HOSTILE, BREAKOUT)), failed_row(90, BREAKOUT)]
     shown = {
         "settings": settings,
-        "exhibits": exhibits_of(sample.module, photos),
+        "examples": exhibits_of(sample.module, photos),
         "result": {"warnings": [{"kind": HOSTILE, "about": BREAKOUT, "message": HOSTILE}]},
     }
     store_run(folder / "one", rows, missing=2, **shown)
