@@ -168,7 +168,7 @@ def test_other_seeds_are_asked_about_adaptive_rows_alone(sample, photos, quick, 
         adaptive=Adaptive(stages=("apgd",), steps=1, redraws=redraws),
         quick=quick,
     )
-    assert found.tables["settings"]["adaptive"]["redraws"] == seeds
+    assert found.tables["settings"]["adaptive"]["other_seeds"] == seeds
     for row in found.rows:
         asked = seeds if row.adaptive and row.defence == OURS else 0
         assert len(row.other_seeds_clean) == asked

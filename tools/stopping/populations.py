@@ -80,7 +80,7 @@ def _coins(runs: int, classes: int, rng: torch.Generator) -> torch.Tensor:
 KINDS: dict[str, Callable[[int, int, torch.Generator], Population]] = {
     "near ties": near_ties,
     "exact ties": exact_ties,
-    "five equal rivals": equal_runners_up,
+    "five equal runners-up": equal_runners_up,
     "low variance": low_variance,
     "U-shaped": u_shaped,
     "two loud points": one_loud_point,

@@ -245,7 +245,7 @@ class AttackedModel:
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor]:
             logits = ask(x[start:stop], None if drawn is None else drawn[start:stop])
             self.queries += times * (stop - start)
-            self._beat()
+            self._call_heartbeat()
             return (logits,)
 
         (logits,) = map_chunks(one_pass, len(x), self._limit, x)
@@ -260,7 +260,7 @@ class AttackedModel:
         def run(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             result = one_pass(start, stop)
             self.gradients += times * (stop - start)
-            self._beat()
+            self._call_heartbeat()
             return result
 
         require_autograd()
@@ -272,7 +272,7 @@ class AttackedModel:
     def _with_graph(self, x: torch.Tensor, drawn: Sequence[Key] | None) -> torch.Tensor:
         return with_graph(lambda at: self._slopes.mean(at, drawn), x, self._followed)
 
-    def _beat(self) -> None:
+    def _call_heartbeat(self) -> None:
         if self._heartbeat:
             self._heartbeat(self)
 

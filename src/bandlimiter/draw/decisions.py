@@ -86,10 +86,10 @@ def divided_cells(
         # Who is everywhere below another's smallest number leads nowhere.
         candidates = np.flatnonzero(outputs.max(axis=0) >= outputs.min(axis=0).max())
         for label in candidates:
-            shape, rivals = _where_leading(points, outputs, int(label), candidates)
+            shape, runners_up = _where_leading(points, outputs, int(label), candidates)
             if len(shape) > 2:
-                sides = zip(shape, np.roll(shape, -1, axis=0), rivals, strict=True)
-                borders = [np.stack([a, b]) for a, b, rival in sides if rival > label]
+                sides = zip(shape, np.roll(shape, -1, axis=0), runners_up, strict=True)
+                borders = [np.stack([a, b]) for a, b, other in sides if other > label]
                 yield int(cell), int(label), shape, borders
 
 
@@ -103,27 +103,27 @@ def _where_leading(
     points: Floats, outputs: Floats, label: int, candidates: Ids
 ) -> tuple[Floats, list[int]]:
     """Clip a convex polygon to where a class leads; name who shares each side, else -1."""
-    rivals = [-1] * len(points)
-    for rival in candidates:
-        if rival == label:
+    runners_up = [-1] * len(points)
+    for other in candidates:
+        if other == label:
             continue
-        lead = outputs[:, label] - outputs[:, rival]
+        lead = outputs[:, label] - outputs[:, other]
         if (lead >= 0).all():
             continue
         kept: list[tuple[Floats, Floats, int]] = []
         for i in range(len(points)):
             j = (i + 1) % len(points)
             if lead[i] >= 0:
-                kept.append((points[i], outputs[i], rivals[i]))
+                kept.append((points[i], outputs[i], runners_up[i]))
             if lead[i] * lead[j] < 0:
                 at = lead[i] / (lead[i] - lead[j])
                 point, output = (p[i] + at * (p[j] - p[i]) for p in (points, outputs))
-                # The side that begins where the polygon is left lies along the rival.
-                kept.append((point, output, int(rival) if lead[i] > 0 else rivals[i]))
+                # The side that begins where the polygon is left lies along the other class.
+                kept.append((point, output, int(other) if lead[i] > 0 else runners_up[i]))
             elif lead[i] == 0 and lead[j] < 0:
-                kept[-1] = (points[i], outputs[i], int(rival))
+                kept[-1] = (points[i], outputs[i], int(other))
         if len(kept) < 3:
             return np.zeros((0, 2)), []
         points, outputs = np.stack([k[0] for k in kept]), np.stack([k[1] for k in kept])
-        rivals = [k[2] for k in kept]
-    return points, rivals
+        runners_up = [k[2] for k in kept]
+    return points, runners_up

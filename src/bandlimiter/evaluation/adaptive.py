@@ -117,7 +117,8 @@ class Adaptive:
     def settings(self, quick: bool) -> dict[str, Any]:
         """Return them as a result's document states them."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**found, "redraws": self.other_seeds(quick)}
+        redraws = REDRAWS if self.redraws is None else self.redraws
+        return {**found, "redraws": redraws, "other_seeds": self.other_seeds(quick)}
 
     def cascade_spec(self, quick: bool) -> AttackSpec:
         """Return how rows describe the cascade."""

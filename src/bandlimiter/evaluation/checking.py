@@ -116,7 +116,7 @@ def affordable(adaptive: Adaptive, images: int) -> tuple[int, int]:
 def conclude(
     found: Sequence[dict[str, Any]], rows: Sequence[Row], adaptive: Adaptive | None
 ) -> list[dict[str, Any]]:
-    """Return what an inspection found, with what only all rows of the run can tell."""
+    """Return what the checks found, with what only all rows of the run can tell."""
     if not _square_came_last(found, adaptive):
         return list(found)
     return [*found, *(finding.document() for finding in check_square(rows, OURS))]

@@ -28,6 +28,9 @@ Heartbeat = Callable[[AttackedModel], None]
 _SLICES_WITH_EXAMPLES = 3
 """How many slices, from the first on, have images to show."""
 
+_CHECKED_TOGETHER = 25
+"""Among how many images at least the checks choose: of fewer, too few may be right."""
+
 
 class Worker:
     """Does the shards of a plan; travels to other processes with models and images, not started.
@@ -178,7 +181,8 @@ class Worker:
 
     def _check(self, shard: Shard) -> ShardResult:
         checks = Checks(self._own, self._plan.adaptive, len(self._plan.images))
-        size = self._plan.shard_images  # the first part is the slice that was answered before
+        # The first part is the slice that was answered before, unless slices hold too few to tell.
+        size = max(self._plan.shard_images, _CHECKED_TOGETHER)
         for start in range(0, len(shard.images), size):
             answers = self._answers_to(shard.images[start : start + size])
             checks.look(answers.of(self._own))

@@ -47,7 +47,7 @@ import torch
 from bandlimiter.errors import ConfigurationError
 
 BETS = (0.15, 0.4, 0.7, 0.9, 0.99)
-"""Shares c of the capital that are staked, side by side."""
+"""Shares c of the capital that are bet, side by side."""
 
 WEIGHTS = (0.05, 0.1, 0.15, 0.2, 0.5)
 """How the capital is divided among them at the start."""
