@@ -37,7 +37,7 @@ def test_a_pass_that_does_not_fit_is_halved_and_logged(caplog):
     with caplog.at_level(logging.WARNING):
         assert torch.equal(map_chunks(run, 50, limit, x)[0], x)
     assert limit.resolve(x) <= 7
-    assert "out of memory with 50 inputs a pass; going on with 25" in caplog.text
+    assert "out of memory with 50 inputs per pass; going on with 25" in caplog.text
 
 
 def test_one_input_that_does_not_fit_is_an_error():

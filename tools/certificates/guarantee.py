@@ -49,7 +49,7 @@ def fewest_won(alpha: float) -> Ids:
 
 
 def most_won(alpha: float) -> Ids:
-    """Return up to how many votes the doubt is 1 / alpha: [radii, looks]; -1 for none."""
+    """Return up to how many votes the capital against is 1 / alpha: [radii, looks]; -1 for none."""
     low, high = np.full((2, len(BARS), NEVER), -1)
     high[:] = LOOKS + 1
     while (high - low > 1).any():
@@ -84,12 +84,12 @@ def score_times(counts: Ids, answers: Floats, label: int) -> tuple[list[Ids], Id
         up = np.log1p(bets * (gained[:, :, None] / bar - 1))  # [K, runners_up, bets]
         down = np.log1p(bets * ((1 - gained[:, :, None]) / (1 - bar) - 1))
         with np.errstate(over="ignore"):
-            capital, doubt = (
+            capital, against = (
                 np.exp(np.tensordot(seen, logs, axes=1)).mean(axis=3) for logs in (up, down)
             )
         for alpha, times in zip(ALPHAS, sure, strict=True):
             times.append(first(capital.min(axis=2) >= 1 / alpha))
-        plain.append(first(doubt.max(axis=2) >= 1 / GIVE_UP))
+        plain.append(first(against.max(axis=2) >= 1 / GIVE_UP))
     return [np.stack(times, axis=1) for times in sure], np.stack(plain, axis=1)
 
 

@@ -10,7 +10,7 @@ mixture
     `log_capital`: likelihood ratios, mixed by the prior Beta(1/2, 1/2) for p, cut to [q, 1].
 bets
     One likelihood ratio a vote, u / q if won and (1 - u) / (1 - q) if lost, with u the estimate
-    (S + 1/2) / (t + 1) from the votes before, q at least: Kelly's stake as if it were p.
+    (S + 1/2) / (t + 1) from the votes before, q at least: Kelly's bet as if it were p.
 union
     After Voracek (NeurIPS 2024) as we read it: the randomised interval of Clopper and Pearson at
     the times ceil(10 * 1.1^k), k = 0, 1, ..., each at level alpha / ((k + 1) (k + 2)), which add up

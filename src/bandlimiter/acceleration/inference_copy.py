@@ -41,7 +41,7 @@ class InferenceCopy(nn.Module):
     """
 
     fills_large_passes = True
-    """On a CPU, where a network that is not compiled is fastest with few inputs a pass."""
+    """On a CPU, where a network that is not compiled is fastest with few inputs per pass."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype, backend: str) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ class Randomness:
     Attributes
     ----------
     draws
-        MeanOverDraws over which each query and each gradient is averaged, see `MeanOverDraws`.
+        Over how many each query and each gradient is averaged, see `MeanOverDraws`.
     redraws
         How often a final image is predicted before it counts as adversarial.
     broken_share

@@ -14,7 +14,7 @@ from bandlimiter.tensors import ChunkLimit, Key
 
 # Inputs are taken in groups of about this many passes: enough that the last, shorter pass
 # hardly counts, few enough that the points' logits and fresh draws stay small.
-_PASSES_A_GROUP = 8
+_PASSES_PER_GROUP = 8
 
 # Under an early stop, groups are larger, as only the last few inputs of a group leave passes
 # unfilled; draws of their own must still fit into this many numbers (64 MiB).
@@ -22,7 +22,7 @@ _LEAST_TOGETHER = 64
 _DRAWN_NUMBERS = 2**24
 
 # What fills a pass: half of its limit, where a CPU is at 92 % of its speed (compiled ResNet-56 in
-# bf16, 64 of 128 inputs a pass: 1414 evaluations a second of 1539); and where only a few large
+# bf16, 64 of 128 inputs per pass: 1414 evaluations a second of 1539); and where only a few large
 # inputs go through at once, enough of them that a lone image is not taken point by point.
 _FULL_PASS = 2
 _LEAST_PASS = 8
@@ -51,7 +51,7 @@ def all_scores(
     limit
         Of inputs in a pass.
     """
-    size = max(1, _PASSES_A_GROUP * limit.resolve(x) // offsets.evaluations)
+    size = max(1, _PASSES_PER_GROUP * limit.resolve(x) // offsets.evaluations)
     return torch.cat(
         [
             scores(logits_at_points(model, offsets.around(part, names), part, limit))

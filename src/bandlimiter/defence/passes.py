@@ -15,7 +15,7 @@ from bandlimiter.tensors import (
     require_no_overflow,
 )
 
-# ResNet-20, float32, two cores: 2,260 evaluations a second of `certify` at 32 a pass, 2,050 at 64
+# ResNet-20, float32, two cores: 2,260 evaluations a second of `certify` at 32 per pass, 2,050 at 64
 # and 1,630 at 128.
 _EAGER_PASS = 32
 

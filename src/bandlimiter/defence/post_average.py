@@ -181,7 +181,7 @@ class PostAverage(nn.Module):
     def named_scores(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         """Return `forward`'s scores, with ``randomness="fresh"`` from draws that ``keys`` name.
 
-        Differentiable. One key an input, as for `predict`; a fixed draw needs none.
+        Differentiable. One key per input, as for `predict`; a fixed draw needs none.
         """
         return self._scores(x, keys)
 
@@ -263,7 +263,7 @@ class PostAverage(nn.Module):
         Raises
         ------
         InputError
-            As `forward`; also if there is not one key an input.
+            As `forward`; also if there is not one key per input.
         ConfigurationError
             (a ValueError) for an unknown ``stop``, alpha outside (0, 1), a budget out of
             range or without an early stop; for an early stop under the votes ``logits``
@@ -544,7 +544,7 @@ class PostAverage(nn.Module):
         keys = self.name_draws(x, keys)
         return all_scores(self.model, self.offsets, self._rule.scores, x, keys, self._limit)
 
-    def points_a_pass(self, x: torch.Tensor) -> int:
+    def points_per_pass(self, x: torch.Tensor) -> int:
         """Return how many inputs like those of x [N, ...] go through the network at once.
 
         Found out once for each shape: halved, and logged, where memory runs out.

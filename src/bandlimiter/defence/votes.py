@@ -1,4 +1,4 @@
-"""Votes: how the outputs at the points of a neighbourhood become one score a class.
+"""Votes: how the outputs at the points of a neighbourhood become one score per class.
 
 Each function maps logits [N, P, classes] (N inputs, P points each) to scores
 [N, classes]. The names and the four rules are those of the authors' code; the paper

@@ -14,7 +14,7 @@ STYLES = {"minimal": ("-", "o"), "fixed": ("--", "s")}
 
 
 def rates_panel(panel: "Axes", series: Sequence[Series]) -> None:
-    """Draw a line an attack and protocol, with bands of Wilson intervals; gaps where none."""
+    """Draw a line for each attack and protocol, with bands of Wilson intervals; gaps where none."""
     nan = float("nan")
     for each in series:
         style, marker = STYLES[each.protocol]

@@ -47,10 +47,10 @@ def draw_robustness_curves(
     Parameters
     ----------
     by_queries
-        Name of a curve -> rows of an attack that only asks (Square), one an image. Rows of
+        Name of a curve -> rows of an attack that only asks (Square), one per image. Rows of
         the plain model (`NONE`) are dashed, in the colour of the curve before.
     by_budget
-        Name of a curve -> rows of a search for smallest budgets, one an image.
+        Name of a curve -> rows of a search for smallest budgets, one per image.
     stem
         Where ``.png`` and ``.svg`` go.
 
@@ -118,7 +118,7 @@ def _label(axis: "Axes", *, queries: bool) -> None:
     if queries:
         axis.set_xscale("symlog", linthresh=10)
         axis.set_xlim(left=0)
-        axis.set_xlabel("queries an image (Square Attack)")
+        axis.set_xlabel("queries per image (Square Attack)")
     else:
         axis.set_xlim(left=0)
         axis.set_xlabel("L-inf budget, in 1/255 (PGD that knows the defence)")

@@ -31,7 +31,7 @@ from bandlimiter.results.runs import Shard, run_name
 from bandlimiter.tensors import ChunkLimit, place_of
 
 # Small enough that rows come while a person waits and little is lost when a machine dies,
-# large enough that passes stay full: from 30 images a pass on, a CPU gains nothing.
+# large enough that passes stay full: from 30 images per pass on, a CPU gains nothing.
 _MOST_IMAGES_PER_SHARD = {"cpu": 25, "cuda": 250}
 
 EXAMPLES = 2

@@ -46,10 +46,10 @@ def closest_to_boundary(
     if given.ndim != 2 or given.shape[1] != points.shape[1]:
         raise InputError(f"expected a point of {points.shape[1]} numbers, got {given.shape[-1]}")
     # A copy in float64, so that the direction is as exact as the point.
-    judge = copied(network).double()
+    exact = copied(network).double()
     device = next((value.device for value in network.parameters()), torch.device("cpu"))
     x = torch.tensor(given, dtype=torch.float64, device=device, requires_grad=True)
-    logits = model_logits(judge, x)
+    logits = model_logits(exact, x)
     own = torch.as_tensor(labels, device=device) if start is None else logits.argmax(dim=1)
     kept = nn.functional.one_hot(own, logits.shape[1]).bool()
     others = logits.masked_fill(kept, -torch.inf).amax(dim=1)

@@ -1,4 +1,4 @@
-"""One row an image and attack: all that tables and figures are made from."""
+"""One row per image and attack: all that tables and figures are made from."""
 
 from enum import StrEnum
 from typing import Literal

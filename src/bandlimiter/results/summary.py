@@ -36,7 +36,7 @@ def summarise(
     Returns
     -------
     dict
-        ``settings``, ``clean``, ``results`` (one entry an attack, protocol and threat),
+        ``settings``, ``clean``, ``results`` (one entry for each attack, protocol and threat),
         ``worst_case``, ``side_by_side`` (a line for each defence), ``targeted`` (how often
         targeted attacks reach their targets, see `targeted_lines`), ``smallest_budgets``
         (where they were searched for), ``failed`` (images without an answer to some attack,

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 # Under "auto": how many input numbers, and at the most how many inputs, go through the
 # network at once. On a CPU more than fills the caches makes a network slower: a ResNet-56 on
-# 32x32 images does 540 to 600 images a second at 32 to 91 a pass and 410 at 256, its compiled
+# 32x32 images does 540 to 600 images a second at 32 to 91 per pass and 410 at 256, its compiled
 # copy in bf16 is at its best from 128 on, an EfficientNet-Lite0 on 224x224 images does 72 at 5
 # and 28 at 24 (two cores). A GPU needs more to be busy, and its memory must also hold a
 # pass's activations for a gradient.
@@ -51,7 +51,9 @@ class ChunkLimit:
     def halve(self, used: int) -> None:
         """Keep to half of ``used``, the size that did not fit, from now on, and log it."""
         self._ceiling = max(1, used // 2)
-        logger.warning("out of memory with %d inputs a pass; going on with %d", used, self._ceiling)
+        logger.warning(
+            "out of memory with %d inputs per pass; going on with %d", used, self._ceiling
+        )
 
 
 def map_chunks(
@@ -69,7 +71,7 @@ def map_chunks(
     Parameters
     ----------
     function
-        Maps a half-open range of input numbers to tensors with one row an input each.
+        Maps a half-open range of input numbers to tensors with one row per input.
     count
         Number of inputs, at least one.
     limit

@@ -145,7 +145,7 @@ def test_points_are_fresh_draws_of_the_law_each_used_once(sampler, law):
     model = Watched()
     defence = defended(model, sampler=sampler, chunk=64)
     x = torch.tensor([[0.4, 0.2, 0.6], [0.4, 0.2, 0.6]])
-    defence.points_a_pass(x)  # looks at the model with x itself
+    defence.points_per_pass(x)  # looks at the model with x itself
     model.batches.clear()
     certify(defence, x, at=[0.3], samples=640, selection=96, give_up=0, keys=["a", "b"])
     points = torch.cat([batch for batch in model.batches if len(batch) == 64])
@@ -164,7 +164,7 @@ def test_draws_are_named_by_seed_and_key_and_more_samples_extend_fewer():
         model = Watched()
         x = torch.full((1, 3), 0.5)
         defence = defended(model, seed=seed, chunk=32)
-        defence.points_a_pass(x)
+        defence.points_per_pass(x)
         model.batches.clear()
         certify(defence, x, samples=samples, selection=64, give_up=0, keys=[key], at=[0.001])
         return torch.cat([batch for batch in model.batches if len(batch) == 32])
@@ -342,7 +342,7 @@ def test_a_budget_is_kept(budget, count):
     x = torch.full((count, 3), 0.51)
     defence = defended(model)
     defence.require_fitting(x)
-    defence.points_a_pass(x)
+    defence.points_per_pass(x)
     model.batches.clear()
     found = defence.predict(x, at=0.001, budget=budget, keys=range(count))
     made = sum(map(len, model.batches))

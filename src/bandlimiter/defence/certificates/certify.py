@@ -149,7 +149,7 @@ def certify(
         holds, for other settings that cannot be certified, radii that are not increasing or all
         out of reach, a model in training mode or whose answers depend on the batch.
     InputError
-        (a ValueError) as `PostAverage.forward`; also if there is not one key an input, and for
+        (a ValueError) as `PostAverage.forward`; also if there is not one key per input, and for
         inputs off the lattice where ``exact``.
 
     Notes

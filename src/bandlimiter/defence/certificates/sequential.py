@@ -171,7 +171,7 @@ class SequentialTests(ABC):
 
 
 class Votes(SequentialTests):
-    """One vote a point, for the class that comes first there."""
+    """One vote per point, for the class that comes first there."""
 
     grid, by_class = 200, False
 

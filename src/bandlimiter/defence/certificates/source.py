@@ -55,7 +55,7 @@ class Source:
         self._device = x.device
         numbers, self.moved = noise.lattice.round(x)
         self.numbers = numbers.flatten(1)
-        self.size = defence.points_a_pass(x)
+        self.size = defence.points_per_pass(x)
         self._left: int | None = None
         if budget is not None:
             self._left, self.size = len(x) * budget, min(self.size, pilot)

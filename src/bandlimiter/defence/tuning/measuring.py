@@ -110,7 +110,7 @@ class CleanImages:
         self._stop: Stop = stop or ("exact" if defence.can_stop else "never")
         self._keys: Sequence[Key] = range(len(self)) if keys is None else keys
         if len(self._keys) != len(self):
-            raise InputError(f"expected {len(self)} keys, one an image, got {len(self._keys)}")
+            raise InputError(f"expected {len(self)} keys, one per image, got {len(self._keys)}")
         self._device = place_of(defence.model)[0]
         first = self._read(0, 1)
         defence.require_fitting(first)

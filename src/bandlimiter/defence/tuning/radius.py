@@ -98,7 +98,7 @@ def tune_radius(
     differences between radii are not the draw's noise. The grid is tried from below, up to
     the first radius that certainly breaks the bound; then bisection refines between the last
     radius that keeps it and the next. The plain model answers once an image; each radius
-    costs 6K + 1 evaluations an image, or about half where the vote can stop early.
+    costs 6K + 1 evaluations per image, or about half where the vote can stop early.
 
     Parameters
     ----------

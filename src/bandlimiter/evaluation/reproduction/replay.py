@@ -24,7 +24,7 @@ class ReplayedAttack(Attack):
         Of the attack that found them.
     run_name
         The run's name, which says everything that they depend on.
-    trial
+    item
         Of the run's shards that hold them.
     folder
         Where the run is. Workers read images from there when they need them.
@@ -33,14 +33,14 @@ class ReplayedAttack(Attack):
     name: str
     protocol: str
     run_name: str
-    trial: str
+    item: str
     folder: Path = field(repr=False)
     quick: bool = False
 
     @override
     def run(self, inputs: AttackInput) -> torch.Tensor:
         candidates = inputs.images.clone()
-        places, failed = _places(self.folder, self.trial), _failed(self.folder, self.trial)
+        places, failed = _places(self.folder, self.item), _failed(self.folder, self.item)
         for row, key in enumerate(inputs.ids):
             if int(key) in failed:  # there is no telling what the attack would have found
                 raise InputError(f"{self.name} gave nothing for image {key}: {failed[int(key)]}")
@@ -53,21 +53,21 @@ class ReplayedAttack(Attack):
 
 
 @lru_cache(maxsize=16)
-def _places(folder: Path, trial: str) -> dict[int, tuple[str, int]]:
+def _places(folder: Path, item: str) -> dict[int, tuple[str, int]]:
     """Return where each image id's adversarial image is: shard and position there."""
     run, places = _opened(folder), {}
     for shard in run.shards:
-        if shard.item == trial:
+        if shard.item == item:
             ids = _result(run, shard).arrays.get("ids", ())
             places.update({int(key): (shard.name, i) for i, key in enumerate(ids)})
     return places
 
 
 @lru_cache(maxsize=16)
-def _failed(folder: Path, trial: str) -> dict[int, str]:
+def _failed(folder: Path, item: str) -> dict[int, str]:
     """Return why there is nothing for images on which the attack failed, by id."""
     run = _opened(folder)
-    shards = [shard for shard in run.shards if shard.item == trial]
+    shards = [shard for shard in run.shards if shard.item == item]
     rows = [row for shard in shards for row in _result(run, shard).rows]
     return {row.image: row.error for row in rows if row.error is not None}
 

@@ -36,7 +36,7 @@ def time_answers(
     Returns
     -------
     dict
-        For each defence ``plain`` and ``defended``, mean seconds an image, ``plain_interval``
+        For each defence ``plain`` and ``defended``, mean seconds per image, ``plain_interval``
         and ``defended_interval``, 95 % by the normal law over images, and ``ratio``.
     """
     device, dtype = place_of(model)

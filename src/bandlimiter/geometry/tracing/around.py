@@ -45,7 +45,7 @@ def piece_around(
     """Return how far lines through points stay in the points' linear regions, exactly.
 
     Within the region every pre-activation is affine, so that its value and its derivative
-    along the line say where it reaches its threshold. Costs four evaluations a line: both,
+    along the line say where it reaches its threshold. Costs four evaluations per line: both,
     and the scale of both.
 
     Parameters

@@ -103,7 +103,7 @@ def _class_table(
             ]
             for label in sorted(right)
         ],
-        "Few images a class make wide intervals.",
+        "Few images per class make wide intervals.",
     )
 
 

@@ -63,7 +63,7 @@ def timing_table(study: Study) -> Table:
             Column("shards", "shards"),
             Column("images", "images"),
             Column("seconds", "seconds", digits=1),
-            Column("seconds_an_image", "seconds an image", digits=3),
+            Column("seconds_an_image", "seconds per image", digits=3),
         ],
         [[*key, *_took(timings)] for key, timings in total.items()],
         "Wall-clock time where the work was done, added up over shards.",
