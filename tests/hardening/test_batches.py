@@ -76,11 +76,14 @@ def shown_in(batches, epoch):
 
 @FUZZ
 @given(st.integers(2, 300), st.integers(2, 64), st.integers(0, 5))
-def test_an_epoch_shows_each_image_once_and_leaves_out_fewer_than_it_has_steps(count, most, epoch):
+def test_an_epoch_shows_each_image_once_and_leaves_out_hardly_more_than_it_has_steps(
+    count, most, epoch
+):
     batches = Batches(numbered(count), most, None, seed=epoch)
     found = shown_in(batches, epoch)
     assert len(set(found)) == len(found)
-    assert 0 <= count - len(found) < batches.per_epoch
+    # One of three images, where a step takes two: there is one step, and a third has no partner.
+    assert 0 <= count - len(found) < max(2, batches.per_epoch)
     assert batches.size <= most
 
 
