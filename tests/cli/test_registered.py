@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from bandlimiter.attacks import ATTACKS
 from bandlimiter.cli.main import app
 from bandlimiter.defence import VOTES
+from bandlimiter.evaluation.sanity_checks import CHECKS
 from bandlimiter.sampling import INPUT_SAMPLERS, SAMPLERS
 
 SMALL = ("--directions", "1", "--limit", "3", "--quick", "--json")
@@ -16,6 +17,7 @@ SMALL = ("--directions", "1", "--limit", "3", "--quick", "--json")
 OWN = """
 from bandlimiter import load_model
 from bandlimiter.defence import Vote, register_vote
+from bandlimiter.evaluation import Finding, register_check
 from bandlimiter.attacks import PGD, RegisteredAttack, Stage, register_attack
 from bandlimiter.sampling import Gaussian, register_sampler
 
@@ -54,6 +56,11 @@ def mean_of_sharper(logits):
 register_vote("largest", Vote(largest, probabilities))
 register_vote("sharper", Vote(mean_of_sharper, probabilities, sharper))
 
+def suspicious(of):
+    return [Finding("suspicious", of.about, f"{len(of.x)} images were looked at")]
+
+register_check("suspicious", suspicious)
+
 def build():
     return load_model("sample").module
 """
@@ -68,7 +75,7 @@ def evaluate(*arguments):
 @pytest.fixture
 def own(tmp_path):
     """A user's module with a model, an attack, a sampler and a vote; taken back afterwards."""
-    tables = [(table, dict(table)) for table in (ATTACKS, SAMPLERS, INPUT_SAMPLERS, VOTES)]
+    tables = [(table, dict(table)) for table in (ATTACKS, SAMPLERS, INPUT_SAMPLERS, VOTES, CHECKS)]
     path, modules, places = tmp_path / "own_parts.py", set(sys.modules), list(sys.path)
     path.write_text(OWN)
     yield path
@@ -114,6 +121,8 @@ def test_a_module_s_own_parts_go_by_their_names(own, executor):
     assert ("two-steps", "fixed", "transfer") in found
     (cascade,) = (each for each in document["results"] if each["threat"] == "adaptive")
     assert set(cascade["stages"]) == {"two-steps"}
+    said = [each["about"] for each in document["warnings"] if each["kind"] == "suspicious"]
+    assert said == ["plain", "post-averaging"]
 
 
 def test_a_module_s_own_vote_is_certified_by_its_name(own):
@@ -134,6 +143,13 @@ def test_help_lists_every_vote():
     ):
         result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "1000"})
         assert all(f"({summary})" in result.stdout for summary in summaries)
+
+
+def test_the_former_name_of_baselines_works_and_says_the_present_one():
+    arguments = ["evaluate", "--threat", "transfer", "--attack", "fgsm", "--protocol", "fixed"]
+    result = CliRunner().invoke(app, [*arguments, "--rival", "one-neighbour", *SMALL])
+    assert json.loads(result.stdout)["settings"]["baselines"] == ["one-neighbour"]
+    assert "note: --rival is called --baseline now" in result.stderr
 
 
 def test_without_the_module_the_names_are_unknown():

@@ -8,6 +8,7 @@ import typer
 from bandlimiter.cli import attack_options, executor_options, options
 from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.output import answer, own_stdout, show_result
+from bandlimiter.cli.streams import print_error
 from bandlimiter.errors import ConfigurationError
 
 
@@ -134,7 +135,9 @@ def evaluate(
             trained_sigma=True,
         )
         # After the model, whose module may register attacks of its own.
-        names = attack or ([] if saved else default_attacks(targeted=targets is not None))
+        names = attack or (
+            [] if saved else default_attacks(targeted=targets is not None, protocol=protocol)
+        )
         adaptive = attack_options.build_adaptive(
             stage,
             steps=steps,
@@ -170,7 +173,7 @@ def evaluate(
                 threat=knows,
                 targets=targets,
                 adaptive=adaptive,
-                baselines=[*(baseline or []), *(rival or [])],
+                baselines=[*(baseline or []), *_of_rivals(rival)],
                 out=out,
                 seed=seed,
                 quick=quick,
@@ -188,3 +191,10 @@ def evaluate(
             curves = curves_of(evaluation.rows, adaptive.stages)
             draw_robustness_curves(*curves, out / "robustness_curves")
     answer(evaluation.tables, as_json, show_result)
+
+
+def _of_rivals(names: list[str] | None) -> list[str]:
+    """Take the former name of --baseline, and say the present one."""
+    if names:
+        print_error("note: --rival is called --baseline now; it goes in the next version")
+    return names or []

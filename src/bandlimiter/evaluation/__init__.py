@@ -7,16 +7,20 @@ from bandlimiter.evaluation.adversarial_sets import (
     write_adversarial,
 )
 from bandlimiter.evaluation.run import Evaluation, evaluate
+from bandlimiter.evaluation.sanity_checks import Checked, Finding, register_check
 from bandlimiter.evaluation.validation import default_attacks, resolve_stop
 
 __all__ = [
     "STAGES",
     "Adaptive",
+    "Checked",
     "Evaluation",
+    "Finding",
     "SavedImages",
     "default_attacks",
     "evaluate",
     "read_adversarial",
+    "register_check",
     "resolve_stop",
     "write_adversarial",
 ]

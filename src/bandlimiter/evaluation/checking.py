@@ -7,11 +7,10 @@ from bandlimiter.attacks import AttackedModel
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.evaluator import CleanBatch, Evaluator
 from bandlimiter.evaluation.sanity_checks import (
+    CHECKS,
     LARGE_BUDGET_STEPS,
+    Checked,
     Finding,
-    check_answers,
-    check_gradients,
-    check_large_budget,
     check_square,
 )
 from bandlimiter.results import OURS, Row
@@ -78,21 +77,20 @@ class Checks:
         self._looked.add(about)
         x, labels = batch.images[right], batch.labels[right]
         names = [f"inspection/{key}" for key in batch.ids[right.cpu()].tolist()]
-        target = new_target()
-        self.found += check_answers(target, about, x)
-        self.found += check_gradients(target, about, x, labels, names, again=new_target())
-        if about == OURS and self._adaptive is not None:
-            self.found += check_large_budget(
-                target,
-                about,
-                x,
-                labels,
-                norm=self._adaptive.norm,
-                epsilon=self._evaluator.epsilon,
-                ids=names,
-                seed=self._evaluator.seed,
-                restarts=restarts,
-            )
+        of = Checked(
+            about,
+            new_target(),
+            new_target(),
+            x,
+            labels,
+            names,
+            norm=None if about == PLAIN or self._adaptive is None else self._adaptive.norm,
+            epsilon=self._evaluator.epsilon,
+            seed=self._evaluator.seed,
+            restarts=restarts,
+        )
+        for check in CHECKS.values():
+            self.found += check(of)
 
 
 def affordable(adaptive: Adaptive, images: int) -> tuple[int, int]:

@@ -174,7 +174,9 @@ def evaluate(
         model,
         defence,
         data,
-        default_attacks(targeted=targets is not None) if attacks is None else attacks,
+        default_attacks(targeted=targets is not None, protocol=protocol)
+        if attacks is None
+        else attacks,
         protocol=protocol,
         epsilon=epsilon,
         threat=threat,

@@ -4,7 +4,7 @@ Each check looks at one thing and returns `Finding`s, none for an honest model. 
 that a model is robust, only that numbers of this run should not be believed as they stand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from bandlimiter.attacks import APGD, AttackedModel
 from bandlimiter.attacks.losses import MARGIN
-from bandlimiter.errors import NoGradientError
+from bandlimiter.errors import ConfigurationError, NoGradientError
 from bandlimiter.results import CASCADE, Row, Status
 from bandlimiter.tensors import Key, answers_differ
 
@@ -51,6 +51,39 @@ class Finding:
     def document(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A model under attack, at images that it has right.
+
+    Attributes
+    ----------
+    about
+        What findings call it.
+    model, again
+        It, and the same with nothing counted yet.
+    x, labels, names
+        [N, ...] pixels, [N] class indices, and [N] names for random draws.
+    norm, epsilon, seed
+        How the run attacks it; None where only transfer attacks start from it.
+    restarts
+        Starts that an attack of a check may have.
+    """
+
+    about: str
+    model: AttackedModel
+    again: AttackedModel
+    x: torch.Tensor
+    labels: torch.Tensor
+    names: Sequence[Key]
+    norm: str | None = None
+    epsilon: float = 0.0
+    seed: int = 0
+    restarts: int = 2
+
+
+Check = Callable[[Checked], list[Finding]]
 
 
 def check_answers(target: AttackedModel, about: str, x: torch.Tensor) -> list[Finding]:
@@ -177,6 +210,52 @@ def check_square(rows: Sequence[Row], about: str) -> list[Finding]:
             "attacks with gradients had left: their gradients mislead",
         )
     ]
+
+
+CHECKS: dict[str, Check] = {
+    "answers": lambda of: check_answers(of.model, of.about, of.x),
+    "gradients": lambda of: check_gradients(
+        of.model, of.about, of.x, of.labels, of.names, again=of.again
+    ),
+    "large-budget": lambda of: _check_attacked(of),
+}
+"""What a run's models are checked for, in this order; `register_check` adds to it."""
+
+
+def register_check(name: str, check: Check) -> None:
+    """Add a check to those that every run makes.
+
+    Called where the module of a model (``--model MODULE:FACTORY``) is imported, it is made in that
+    model's runs, and its findings stand among the run's warnings.
+
+    Raises
+    ------
+    ConfigurationError
+        For a name that is taken.
+    """
+    if name in CHECKS:
+        raise ConfigurationError(
+            f"expected a name that no check has, got {name!r}; the names taken are "
+            f"{', '.join(CHECKS)}"
+        )
+    CHECKS[name] = check
+
+
+def _check_attacked(of: Checked) -> list[Finding]:
+    """Try a large budget on what the run itself attacks."""
+    if of.norm is None:
+        return []
+    return check_large_budget(
+        of.model,
+        of.about,
+        of.x,
+        of.labels,
+        norm=of.norm,
+        epsilon=of.epsilon,
+        ids=of.names,
+        seed=of.seed,
+        restarts=of.restarts,
+    )
 
 
 def _probabilities(logits: torch.Tensor) -> bool:

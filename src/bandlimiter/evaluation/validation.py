@@ -178,9 +178,14 @@ def require_protocol(protocol: str) -> None:
         raise ConfigurationError(f"expected protocol minimal, fixed or both; got {protocol!r}")
 
 
-def default_attacks(*, targeted: bool) -> list[str]:
-    """Return what runs where no attack is named: all defaults, or those with a targeted form."""
-    return [name for name in default_names() if not targeted or ATTACKS[name].targeted]
+def default_attacks(*, targeted: bool, protocol: str = "both") -> list[str]:
+    """Return what runs where no attack is named: of the defaults, those with what is asked for."""
+    return [
+        name
+        for name in default_names()
+        if (not targeted or ATTACKS[name].targeted)
+        and (protocol not in PROTOCOLS or protocol in ATTACKS[name].protocols)
+    ]
 
 
 def resolve_attacks(attacks: Sequence[str | Attack], protocol: str, quick: bool) -> list[Attack]:

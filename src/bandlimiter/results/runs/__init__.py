@@ -1,5 +1,8 @@
 """Runs on disk that survive anything: shards, manifest, lock, and what names a run."""
 
+import warnings
+from typing import Any
+
 from bandlimiter.results.runs.folder import find_runs
 from bandlimiter.results.runs.identity import run_name
 from bandlimiter.results.runs.shards import Arrays, Shard, ShardResult
@@ -7,3 +10,11 @@ from bandlimiter.results.runs.store import RunStore
 from bandlimiter.results.runs.stored import StoredRun
 
 __all__ = ["Arrays", "RunStore", "Shard", "ShardResult", "StoredRun", "find_runs", "run_name"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Harvest":
+        message = "bandlimiter.results.runs.Harvest is called ShardResult now"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return ShardResult
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
