@@ -104,7 +104,7 @@ def test_a_model_without_a_card_is_as_before():
         (("--minutes", 1), "expected minutes or epochs, got both"),
         (("--sigma", 0), "expected sigma above 0"),
         (("--batch", 1), "expected a batch of two images or more, got 1"),
-        (("--augment", "spin"), "expected augmentation auto, crop-flip, crop, none"),
+        (("--augment", "spin"), "expected augmentation auto, crop-flip, flip, crop, none"),
         (("--limit", 2), "expected three training images or more, got 2"),
     ],
 )

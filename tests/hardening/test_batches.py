@@ -14,6 +14,7 @@ from bandlimiter.hardening.batches import (
     Batches,
     crop,
     crop_and_flip,
+    flip,
     resolve_augment,
     split,
 )
@@ -186,6 +187,15 @@ def test_each_image_is_shifted_on_its_own():
     assert set(shifts) == set(range(9))  # of which one is missing once in e^21 times
 
 
+def test_flips_mirror_half_of_the_images_and_move_nothing():
+    x = torch.rand(200, 1, 3, 4, generator=stream())
+    found = flip(x, stream())
+    mirrored = [torch.equal(a, b.flip(2)) for a, b in zip(found, x, strict=True)]
+    kept = [torch.equal(a, b) for a, b in zip(found, x, strict=True)]
+    assert all(one != other for one, other in zip(mirrored, kept, strict=True))
+    assert 60 < sum(mirrored) < 140  # of 200 fair coins, beyond this once in 10^8 times
+
+
 def test_images_are_cropped_by_default_and_vectors_left_alone():
     assert resolve_augment("auto", (3, 32, 32)) is crop_and_flip
     assert resolve_augment("auto", (1, 28, 28)) is crop_and_flip
@@ -193,6 +203,7 @@ def test_images_are_cropped_by_default_and_vectors_left_alone():
         assert resolve_augment("auto", shape) is None
     assert resolve_augment("none", (6,)) is None
     assert resolve_augment("crop", (1, 8, 8)) is crop
+    assert resolve_augment("flip", (3, 8, 8)) is flip
     own = torch.nn.Identity()
     assert resolve_augment(own, (6,)) is own
 

@@ -101,12 +101,6 @@ def untrained() -> nn.Module:
     return nn.Sequential(sample[0], network).eval()  # type: ignore[index]
 
 
-def flipped(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Mirror half of the images [N, C, H, W]."""
-    mirrored = torch.rand(len(x), generator=rng) < 0.5
-    return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
-
-
 def methods(args: argparse.Namespace, minutes: float) -> dict[str, tuple[float, Make]]:
     found: dict[str, tuple[float, Make]] = {}
     for sigma in RADII:
@@ -143,7 +137,7 @@ def ablations(
         "batch 64": {"batch": 64},
         "weights not averaged": {"averaged": False},
         "no augmentation": {"augment": "none"},
-        "flips alone": {"augment": flipped},
+        "flips alone": {"augment": "flip"},
         "norm only": {"part": "norm"},
         "head only": {"part": "head"},
         "recalibrated after": {"recalibrated_after": True},

@@ -81,8 +81,9 @@ def harden(
     augment: Annotated[
         str,
         typer.Option(
-            help="crop-flip, crop (where a mirror image means something else, such as digits), "
-            "none, or auto: crop-flip for images of 1 or 3 channels.",
+            help="crop-flip, flip (better in few minutes), crop (where a mirror image means "
+            "something else, such as digits), none, or auto: crop-flip for images of 1 or 3 "
+            "channels.",
             rich_help_panel="Training",
         ),
     ] = "auto",

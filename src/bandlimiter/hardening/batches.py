@@ -38,7 +38,7 @@ def split(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
 
 def crop_and_flip(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     """Shift each image by up to an eighth of its size, black around it, and mirror half of them."""
-    return _flipped(crop(x, rng), rng)
+    return flip(crop(x, rng), rng)
 
 
 def crop(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
@@ -51,13 +51,15 @@ def crop(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return windows[torch.arange(len(x)), :, rows, columns]
 
 
-def _flipped(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+def flip(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Mirror half of the images [N, C, H, W]."""
     mirrored = (torch.rand(len(x), generator=rng) < 0.5).to(x.device)
     return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
 
 
 AUGMENTATIONS: dict[str, Augment | None] = {
     "crop-flip": crop_and_flip,
+    "flip": flip,
     "crop": crop,
     "none": None,
 }

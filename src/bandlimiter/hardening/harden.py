@@ -86,7 +86,7 @@ def harden(
         ``"all"``, ``"norm"`` (normalisation layers) or ``"head"`` (the last layer).
     augment
         ``"auto"`` (crops and flips for images of 1 or 3 channels, nothing for other inputs),
-        ``"crop-flip"``, ``"crop"``, ``"none"``, or a function of pixels [n, ...] and a
+        ``"crop-flip"``, ``"flip"``, ``"crop"``, ``"none"``, or a function of pixels [n, ...] and a
         ``torch.Generator`` for what it draws.
     rate
         Peak of the one-cycle rate of SGD (Nesterov momentum 0.9, weight decay 5e-4).
