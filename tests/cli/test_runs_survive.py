@@ -1,7 +1,6 @@
 """Whole commands: killed and given again, by any executor, with an image that kills."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from bandlimiter.data import load_data
 from bandlimiter.results import Status
 from bandlimiter.results.runs import StoredRun
 from tests.cli.poison import POISON
+from tests.results.runs.system_calls import require_watched_process
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--quick", "--threads", "1", "--shard-images", "2", "--attack", "fgsm")
@@ -35,11 +35,13 @@ def run(*arguments):
 
 
 def shards(folder):
-    return {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
+    """Return what shards gave but their timings."""
+    stored = StoredRun.open(folder)
+    files = {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
+    return {"rows": stored.rows(), "facts": [each.facts for each in stored.results()], **files}
 
 
 @pytest.mark.endurance
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_command_killed_anywhere_goes_on_as_if_nothing_had_been(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tests.cli.killed_study", str(tmp_path)],
@@ -47,6 +49,7 @@ def test_a_command_killed_anywhere_goes_on_as_if_nothing_had_been(tmp_path):
         text=True,
         cwd=ROOT,
         check=False,
+        env=require_watched_process(tmp_path),
     )
     assert done.returncode == 0, done.stderr
     tried = json.loads(done.stdout.splitlines()[-1])
@@ -56,12 +59,12 @@ def test_a_command_killed_anywhere_goes_on_as_if_nothing_had_been(tmp_path):
 
 
 @pytest.mark.endurance
-def test_all_executors_give_the_same_bytes(tmp_path):
+def test_all_executors_give_the_same(tmp_path):
     pytest.importorskip("ray", reason="needs the extra ray")
     kinds = {
         "local": [],
         "processes": ["--executor", "processes", "--workers", 2],
-        "ray": ["--executor", "ray", "--workers", 2],
+        "ray": ["--executor", "ray", "--workers", 2, "--address", "local"],
     }
     common = ("evaluate", "--limit", 3, *SMALL, "--save-adversarial", "--stage", "transfer")
     found = {}
@@ -71,7 +74,7 @@ def test_all_executors_give_the_same_bytes(tmp_path):
         document = json.loads(result.stdout)
         found[name] = shards(tmp_path / name), document["results"], document["verdict"]
     assert found["local"] == found["processes"] == found["ray"]
-    assert len(found["local"][0]) > 10
+    assert len(found["local"][0]) > 3
 
 
 @pytest.mark.endurance

@@ -7,7 +7,9 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from bandlimiter.cli.main import app as everything
 from bandlimiter.cli.tune import tune
+from bandlimiter.results.runs import StoredRun
 
 pytest.importorskip("matplotlib")
 
@@ -32,8 +34,32 @@ def tuned(tmp_path_factory):
 def test_one_document_also_on_disk_with_its_picture(tuned):
     out, document = tuned
     assert document == json.loads((out / "tune.json").read_text())
-    assert sorted(path.name for path in out.iterdir()) == ["tune.json", "tune.png", "tune.svg"]
+    names = ["lock", "run.sqlite", "shards", "tune.json", "tune.png", "tune.svg"]
+    assert sorted(path.name for path in out.iterdir()) == names
     assert Image.open(out / "tune.png").width > 1000
+
+
+def test_the_run_is_listed_has_a_page_and_is_not_measured_again(tuned, tmp_path):
+    out, document = tuned
+    (line,) = json.loads(CliRunner().invoke(everything, ["runs", str(out), "--json"]).stdout)[
+        "runs"
+    ]
+    assert (line["kind"], line["state"]) == ("tune", "done")
+    assert line["clean_accuracy"] == document["plain_accuracy"]
+    settings = 2 + 1 + 4  # radii, a refinement, K
+    assert line["rows"] <= 6 * settings
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(everything, ["report", str(out), "--out", str(page)])
+    assert result.exit_code == 0, result.stderr
+    assert "What a radius costs" in page.read_text()
+    before = StoredRun.open(out)
+    options = ("--choose-directions", "--most-differing", 0.3, "--out", out, "--json")
+    again = run(*QUICK, *options)
+    assert json.loads(again.stdout) == document
+    assert StoredRun.open(out).timings() == before.timings()
+    other = run(*QUICK, *options, "--most-loss", 0.02)
+    assert other.exit_code == 2
+    assert "choice.most_loss: 0.01 -> 0.02" in other.stderr
 
 
 def test_the_choice_follows_from_the_curve(tuned):

@@ -20,15 +20,11 @@ from bandlimiter.results.runs import StoredRun
 from tests.results.runs.damages import WAYS, files, is_one_line
 
 FILES = (
-    *("run.json", "manifest.jsonl", "attempts.jsonl", "timings.jsonl", "lock", "result.json"),
+    *("run.sqlite", "lock", "result.json"),
     *("adversarial-fgsm-minimal.safetensors", "adversarial-fgsm-fixed.safetensors"),
-    *(
-        f"shards/{name}.{kind}"
-        for name in ("0000-00-fgsm-minimal", "0000-01-fgsm-fixed", "inspection")
-        for kind in ("parquet", "safetensors")
-    ),
+    *(f"shards/{name}.safetensors" for name in ("0000-00-fgsm-minimal", "0000-01-fgsm-fixed")),
 )
-DECIDING = "run.json"
+DECIDING = "run.sqlite"
 """What says which run it is: without it there is none, and nobody guesses."""
 
 
@@ -95,7 +91,7 @@ def read(folder: Path, right: list[Row]) -> None:
     [
         pytest.param(name, way, marks=() if deciding or way == "half" else pytest.mark.endurance)
         for name in FILES
-        for deciding in [name in (DECIDING, "manifest.jsonl", "shards/0000-01-fgsm-fixed.parquet")]
+        for deciding in [name in (DECIDING, "shards/0000-01-fgsm-fixed.safetensors")]
         for way in WAYS
     ],
 )
@@ -104,16 +100,7 @@ def test_readers_of_a_damaged_run(whole: Path, run: Path, name: str, way: str) -
     read(run, read_rows(whole))
 
 
-CHOSEN = [
-    ("manifest.jsonl", "one byte"),
-    *((name, "half") for name in FILES if "jsonl" not in name),
-]
-
-
-def content(path: Path) -> bytes | list[bytes]:
-    """A file's bytes; the lines of a manifest in any order, as shards that are lost come last."""
-    data = path.read_bytes()
-    return sorted(data.splitlines()) if path.name == "manifest.jsonl" else data
+CHOSEN = [(name, "half") for name in FILES]
 
 
 @pytest.mark.parametrize(
@@ -132,11 +119,11 @@ def test_a_damaged_run_is_healed_or_named(whole: Path, run: Path, name: str, way
         assert is_one_line(error)
         assert name in str(error) or (name, way) == (DECIDING, "deleted")
         return
-    assert name != DECIDING or way == "all but one"  # only the end of its last line
+    assert name != DECIDING or way == "all but one"
     assert rows == read_rows(whole) == read_rows(run)
     for kept in FILES:
-        if kept not in ("attempts.jsonl", "timings.jsonl", DECIDING):
-            assert content(run / kept) == content(whole / kept), kept
+        if kept != DECIDING:
+            assert (run / kept).read_bytes() == (whole / kept).read_bytes(), kept
     assert not list(run.rglob("*.tmp"))
 
 

@@ -36,7 +36,6 @@ def write(folder: Path) -> None:
     write_adversarial(
         folder / "adversarial.safetensors", photos.images(0, FEW), photos.ids, attack="none"
     )
-    write_logs(folder)
     write_modules(folder)
 
 

@@ -12,7 +12,14 @@ from typer.main import get_command
 
 from bandlimiter.cli.main import app
 
-COMMANDS: Mapping[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+_TOP: Mapping[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+_RUNS: Mapping[str, Any] = _TOP["runs"].commands
+COMMANDS: Mapping[str, Any] = {
+    **_TOP,
+    "runs": _RUNS["list"],
+    **{f"runs {name}": _RUNS[name] for name in ("recover", "export")},
+}
+"""By the words that name them; `runs` alone lists."""
 
 TINY = "torchvision:squeezenet1_1"
 """The smallest network of torchvision; with the random weights of `files.write_imagenet`."""
@@ -20,6 +27,7 @@ TINY = "torchvision:squeezenet1_1"
 FREE = {
     *("accelerate", "address", "adversarial", "alpha", "around", "as_json", "at"),
     *("curve", "data", "device", "draw", "epsilon"),
+    *("csv", "parquet", "run"),
     *("find_directions", "folder", "image", "images", "most_loss", "norm"),
     *("out", "plane", "protocol", "quick", "radius", "randomness"),
     *("read", "runs", "sampler", "save_adversarial", "scale", "seed", "sigma", "size", "split"),
@@ -54,6 +62,8 @@ SMALL: dict[str, dict[str, str | bool | None]] = {
     "reproduce": {"limit": "1", "quick": True},
     "report": {},
     "runs": {},
+    "runs recover": {},
+    "runs export": {},
 }
 """By command: the value that an option gets, True to switch it on, None to leave it out."""
 
@@ -75,7 +85,7 @@ def make_small(words: Sequence[str]) -> list[str]:
     words
         As written, without the program's name.
     """
-    name, *rest = words
+    name, rest = split(words)
     if name not in SMALL:
         raise NoRuleError(f"no rule makes `bandlimiter {name}` small: add one here")
     given = _read(name, rest)
@@ -93,12 +103,18 @@ def make_small(words: Sequence[str]) -> list[str]:
     for option, replace in _REPLACED.items():
         if option in given or option in _ALWAYS:
             replace(name, given)
-    return [name, *_written(name, given)]
+    return [*name.split(), *_written(name, given)]
+
+
+def split(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the name of a command, of one word or two, and what it is given."""
+    count = 2 if " ".join(words[:2]) in COMMANDS else 1
+    return " ".join(words[:count]), list(words[count:])
 
 
 def unrunnable(words: Sequence[str]) -> str | None:
     """Return why a command is only read by its parser here, or None."""
-    given = _read(words[0], words[1:])
+    given = _read(*split(words))
     return next((why for option, why in ELSEWHERE.items() if option in given), None)
 
 

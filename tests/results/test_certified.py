@@ -2,16 +2,18 @@ from itertools import pairwise
 
 import pytest
 
-from bandlimiter.errors import ConfigurationError, LoadError
+from bandlimiter.errors import LoadError
 from bandlimiter.results.certified import round_radii, summarise_certified
-from bandlimiter.results.certified_rows import CertifiedRow, CertifiedRows, read_certified
+from bandlimiter.results.certified_logs import read_certified, table_of
+from bandlimiter.results.certified_rows import CertifiedRow
+from bandlimiter.results.runs import RunStore, Shard, ShardResult
+from tests.results.runs.material import row as other_row
 
 SETTINGS = {
     **{"epsilon": 8 / 255, "samples": 1000, "alpha": 1e-3, "coordinates": 4},
     "at": [0.2, 0.5, 1.0, 2.0],
 }
 REACH = 1.2
-IDENTITY = {"sigma": 0.25, "at": [0.2, 0.5]}
 
 
 def row(image, certified, radius, *, label=1, plain=1, samples=1100):
@@ -34,6 +36,7 @@ ROWS = [
     row(2, 2, 0.9, plain=2),  # certified, and wrong
     row(3, None, 0.0, samples=300),
 ]
+FAILED = row(3, None, 0.0, samples=0).model_copy(update={"error": "ValueError: bad image"})
 
 
 def test_counts_by_hand():
@@ -92,18 +95,25 @@ def test_round_radii_are_few_evenly_spaced_and_within(most):
     assert max(steps) == pytest.approx(min(steps))
 
 
-def table(folder):
-    return (folder / "certified.tsv").read_text().splitlines()
+def test_a_run_gives_its_rows_back_and_others_are_refused(tmp_path):
+    plan = [Shard("000000", "certify", (0, 1, 2, 3))]
+    with RunStore(
+        tmp_path / "run", {"kind": "certify"}, plan, settings={}, rows=CertifiedRow
+    ) as store:
+        with pytest.raises(LoadError, match="a run of certify with rows"):
+            read_certified(tmp_path / "run")
+        store.put(plan[0], ShardResult([*ROWS[:3], FAILED]))
+    assert read_certified(tmp_path / "run") == [*ROWS[:3], FAILED]
+    with pytest.raises(LoadError, match="found none"):
+        read_certified(tmp_path)
+    with RunStore(tmp_path / "other", {}, plan, settings={}) as store:
+        store.put(plan[0], ShardResult([other_row(0)]))
+    with pytest.raises(LoadError, match="a run of certify with rows"):
+        read_certified(tmp_path / "other")
 
 
-def test_rows_are_on_disk_as_soon_as_they_are_added(tmp_path):
-    folder = tmp_path / "run"
-    with CertifiedRows(folder, IDENTITY) as kept:
-        kept.add(ROWS[:2])
-        assert read_certified(folder) == ROWS[:2]
-        kept.add(ROWS[2:])
-    assert read_certified(folder) == kept.rows == ROWS
-    assert table(folder) == [
+def test_the_table_is_the_literature_s():
+    assert table_of(ROWS).splitlines() == [
         "idx\tlabel\tpredict\tradius\tcorrect\ttime",
         "0\t1\t1\t0.5\t1\t0:00:01.500000",
         "1\t1\t1\t1.1\t1\t0:00:01.500000",
@@ -112,71 +122,7 @@ def test_rows_are_on_disk_as_soon_as_they_are_added(tmp_path):
     ]
 
 
-def test_without_a_folder_rows_are_kept_in_memory():
-    with CertifiedRows(None, IDENTITY) as kept:
-        kept.add(ROWS)
-    assert kept.rows == ROWS
-
-
-@pytest.mark.parametrize("cut", range(0, 400, 13))
-def test_a_run_killed_at_any_byte_goes_on(tmp_path, cut):
-    """Whatever a kill left of both files: rows that are whole stay, and the table follows them."""
-    with CertifiedRows(tmp_path, IDENTITY) as kept:
-        kept.add(ROWS)
-    whole = table(tmp_path)
-    rows, lines = (tmp_path / "rows.jsonl").read_bytes(), (tmp_path / "certified.tsv").read_bytes()
-    (tmp_path / "rows.jsonl").write_bytes(rows[:cut])
-    (tmp_path / "certified.tsv").write_bytes(lines[: cut // 2])
-    with CertifiedRows(tmp_path, IDENTITY) as kept:
-        assert kept.rows == ROWS[: rows[:cut].count(b"\n")]
-        kept.add(ROWS[len(kept.rows) :])
-    assert read_certified(tmp_path) == ROWS
-    assert table(tmp_path) == whole
-
-
-def test_other_settings_are_refused_by_name(tmp_path):
-    with CertifiedRows(tmp_path, IDENTITY) as kept:
-        kept.add(ROWS[:1])
-    for other in ({**IDENTITY, "sigma": 0.5}, {"sigma": 0.25}, {**IDENTITY, "new": 1}):
-        with pytest.raises(ConfigurationError, match=r"(sigma|at|new) was .* name another folder"):
-            CertifiedRows(tmp_path, other)
-    assert read_certified(tmp_path) == ROWS[:1]
-    (tmp_path / "identity.json").write_text("{")
-    with pytest.raises(ConfigurationError, match="begun with"):
-        CertifiedRows(tmp_path, IDENTITY)
-
-
-def test_a_run_that_ended_before_its_first_row_is_nobody_s(tmp_path):
-    with CertifiedRows(tmp_path, IDENTITY):
-        pass
-    with CertifiedRows(tmp_path, {**IDENTITY, "sigma": 0.5}) as kept:
-        kept.add(ROWS)
-    assert read_certified(tmp_path) == ROWS
-
-
-def test_files_are_no_folders(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("")
-    for path in (file, file / "below"):
-        with pytest.raises(ConfigurationError, match="cannot write"):
-            CertifiedRows(path, IDENTITY)
-
-
-def test_two_do_not_write_to_one_file(tmp_path):
-    with CertifiedRows(tmp_path, IDENTITY) as kept:
-        kept.add(ROWS[:1])
-        with pytest.raises(ConfigurationError, match="another process writes to"):
-            CertifiedRows(tmp_path, IDENTITY)
-        kept.add(ROWS[1:])
-    assert read_certified(tmp_path) == ROWS
-
-
-def test_other_files_are_refused(tmp_path):
-    with pytest.raises(LoadError, match="found none"):
-        read_certified(tmp_path)
-    (tmp_path / "rows.jsonl").write_text(ROWS[0].model_dump_json() + '\n{"image": 1}\n')
-    with pytest.raises(LoadError, match="line 2"):
-        read_certified(tmp_path)
-    (tmp_path / "rows.jsonl").write_bytes(ROWS[0].model_dump_json().encode() + b"\n\xff\n")
-    with pytest.raises(LoadError, match="line 2"):
-        read_certified(tmp_path)
+def test_an_image_without_an_answer_is_an_abstention_with_its_reason():
+    document = summarise_certified([*ROWS[:3], FAILED], SETTINGS, REACH)
+    assert document["abstained"] == 0.25
+    assert document["failed"] == [{"image": 3, "error": "ValueError: bad image"}]

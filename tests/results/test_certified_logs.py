@@ -5,8 +5,15 @@ import pytest
 from scipy.stats import binomtest
 
 from bandlimiter.errors import LoadError
-from bandlimiter.results.certified_logs import certified_shares, compare_logs, read_log, read_logs
-from bandlimiter.results.certified_rows import CertifiedRows
+from bandlimiter.results.certified_logs import (
+    certified_shares,
+    compare_logs,
+    read_log,
+    read_logs,
+    table_of,
+)
+from bandlimiter.results.certified_rows import CertifiedRow
+from bandlimiter.results.runs import RunStore, Shard, ShardResult
 from tests.results.test_certified import ROWS
 
 HEADER = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
@@ -39,9 +46,15 @@ def test_the_literature_s_rule_by_a_few_lines_of_its_own(tmp_path):
     assert found["common"]
 
 
+def kept(folder):
+    plan = [Shard("000000", "certify", tuple(range(len(ROWS))))]
+    with RunStore(folder, {"kind": "certify"}, plan, settings={}, rows=CertifiedRow) as store:
+        store.put(plan[0], ShardResult(ROWS))
+    (folder / "certified.tsv").write_text(table_of(ROWS))
+
+
 def test_ours_reads_as_theirs(tmp_path):
-    with CertifiedRows(tmp_path / "ours", {}) as kept:
-        kept.add(ROWS)
+    kept(tmp_path / "ours")
     table = np.genfromtxt(
         tmp_path / "ours" / "certified.tsv", delimiter="\t", names=True, usecols=range(5)
     )
@@ -112,8 +125,7 @@ def test_names_tell_logs_apart(tmp_path):
 
 
 def test_shares_are_told_where_they_are_known(tmp_path):
-    with CertifiedRows(tmp_path / "ours", {}) as kept:
-        kept.add(ROWS)
+    kept(tmp_path / "ours")
     written(tmp_path / "theirs.tsv", LINES[:1])
     found = compare_logs(read_logs([tmp_path / "ours", tmp_path / "theirs.tsv"]), [0.0])
     assert [log["shares"] for log in found["logs"]] == [[0.75] * 3, None]

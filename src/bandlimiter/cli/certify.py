@@ -1,29 +1,18 @@
 """``bandlimiter certify``: how many images have a label that provably holds within a radius."""
 
-import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bandlimiter.cli import certify_report, options
 from bandlimiter.cli.error_handling import one_line_errors
-from bandlimiter.cli.files import write_json
 from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.defence.votes import bounded_votes, described_votes
 from bandlimiter.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from bandlimiter.cli.setup import Defended
-    from bandlimiter.data import ImageSet
-    from bandlimiter.results.certified_rows import CertifiedRow
-
 _SIGMA = 0.06
 """What a network that has not been trained under noise still answers under."""
-
-_TOGETHER = 32
-"""Images that are decided side by side, where some of them are decided soon."""
 
 
 @one_line_errors
@@ -138,7 +127,7 @@ def certify(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A folder for rows (rows.jsonl; certified.tsv as others' scripts read it), "
+            help="The run's folder: rows (run.sqlite; certified.tsv as others' scripts read it), "
             "certified.json and the curve (PNG, SVG). Killed, the same command goes on.",
             rich_help_panel="Run",
         ),
@@ -161,9 +150,10 @@ def certify(
       bandlimiter certify --read certified --read cohen_0.25.tsv
     """
     from bandlimiter.cli.images import ModelImages
+    from bandlimiter.cli.progress import rows_progress
     from bandlimiter.cli.setup import PROBE, build_defended, default_data, note_seen, sped_up
+    from bandlimiter.evaluation.certification import CertificationWorker, certify_images
     from bandlimiter.results.certified import summarise_certified
-    from bandlimiter.results.certified_rows import CERTIFIED, CertifiedRows
     from bandlimiter.tensors import require_images
 
     if read:
@@ -221,15 +211,22 @@ def certify(
             "epsilon": budget,
             "coordinates": images.images(0, 1).numel(),
         }
-        identity = certify_report.identity(defended, images, proof)
-        with CertifiedRows(out, identity) as kept:
-            for rows in _certified(defended, images, {**proof, "at": reached}, len(kept.rows)):
-                kept.add(rows)
-        document = summarise_certified(kept.rows, settings, most)
-        document["seconds_per_image"] = sum(row.seconds for row in kept.rows) / len(kept.rows)
+        if exact:
+            certify_report.require_exact(defended, images)
+        worker = CertificationWorker(
+            defended.classifier.module, defended.defence, images, {**proof, "at": reached}
+        )
+        with rows_progress("images") as update:
+            rows, document = certify_images(
+                worker,
+                out,
+                certify_report.identity(defended, images, proof),
+                settings,
+                lambda rows: summarise_certified(rows, settings, most),
+                progress=update,
+            )
         if out is not None:
-            certify_report.draw(out, kept.rows, document)
-            write_json(out / CERTIFIED, document)  # last: it says that all is there
+            certify_report.draw(out, rows, document)
     answer(document, as_json, certify_report.show)
 
 
@@ -241,58 +238,3 @@ def _radii(text: str | None) -> list[float] | None:
         return [options.parse_epsilon(part) for part in text.split(",")]
     except ConfigurationError:
         raise ConfigurationError(f"expected --at like 0.25,0.5, got {text!r}") from None
-
-
-def _certified(
-    defended: "Defended", images: "ImageSet", proof: dict[str, Any], done: int
-) -> "Iterator[Sequence[CertifiedRow]]":
-    """Yield the rows of a few images at a time, from number ``done`` on."""
-    import torch
-
-    from bandlimiter.attacks import AttackedModel
-    from bandlimiter.cli.progress import rows_progress
-    from bandlimiter.defence.certificates import certify as certify_images
-    from bandlimiter.results.certified_rows import CertifiedRow
-    from bandlimiter.tensors import model_logits, require_images, require_labels
-
-    plain = defended.classifier.module
-    with torch.no_grad(), rows_progress("images") as update:
-        first = require_images(images.images(0, 1).to(defended.device))
-        require_labels(images.labels, len(images), AttackedModel(plain).count_classes(first))
-        if proof["exact"]:
-            certify_report.require_exact(defended, images)
-        together = 1 if proof["at"] is None else _TOGETHER
-        for start in range(done, len(images), together):
-            update(start, len(images), "certifying")
-            began = time.perf_counter()
-            stop = min(start + together, len(images))
-            x = require_images(images.images(start, stop).to(defended.device))
-            ids = images.ids[start:stop].tolist()
-            found = certify_images(defended.defence, x, keys=ids, **proof)
-            each = (time.perf_counter() - began) / int(found.samples.sum())
-            columns = (
-                ids,
-                images.labels[start:stop].tolist(),
-                model_logits(plain, x).argmax(dim=1).tolist(),
-                found.labels.tolist(),
-                found.radius.tolist(),
-                found.undecided.sum(dim=1).tolist(),
-                found.share.tolist(),
-                found.samples.tolist(),
-            )
-            yield [
-                CertifiedRow(
-                    image=image,
-                    label=label,
-                    plain=answered,
-                    certified=None if certified < 0 else certified,
-                    radius=length,
-                    undecided=left,
-                    share=share,
-                    samples=spent,
-                    seconds=each * spent,
-                )
-                for image, label, answered, certified, length, left, share, spent in zip(
-                    *columns, strict=True
-                )
-            ]

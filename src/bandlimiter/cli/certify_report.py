@@ -16,7 +16,7 @@ def reach(
 ) -> tuple[float, list[float] | None]:
     """Return the largest radius that the samples can certify, and which of those asked for can.
 
-    Names the others.
+    Prints those that cannot.
 
     Raises
     ------
@@ -63,11 +63,15 @@ def require_exact(defended: "Defended", images: "ImageSet") -> None:
 
 def identity(defended: "Defended", images: "ImageSet", proof: dict[str, Any]) -> dict[str, Any]:
     """Return what rows depend on."""
+    import torch
+
     from bandlimiter.evaluation.fingerprints import of_code, of_images, of_place
     from bandlimiter.evaluation.values import hash_of
 
     defence = defended.defence
     return {
+        "kind": "certify",
+        "threads": torch.get_num_threads(),
         **{key: defence.settings[key] for key in ("sigma", "radius", "sampler", "vote")},
         "seed": defence.seed,
         **proof,

@@ -69,7 +69,6 @@ def _said(error: Exception) -> str:
 
 def _kept(out: Path | None) -> str:
     from bandlimiter.models.card import CARD, CHECKPOINT
-    from bandlimiter.results.certified_rows import ROWS
     from bandlimiter.results.runs import StoredRun, find_runs
 
     if out is None:
@@ -79,9 +78,6 @@ def _kept(out: Path | None) -> str:
             return f"{out} holds a finished network; the same command again reads it"
         if (out / CHECKPOINT).is_file():
             return f"the training so far is in {out}; the same command again goes on"
-        if (out / ROWS).is_file():
-            lines = (out / ROWS).read_bytes().count(b"\n")
-            return f"the {lines} rows so far are in {out}; the same command again goes on"
         rows = sum(len(StoredRun.open(folder).rows()) for folder in find_runs(out))
     except (BandlimiterError, OSError):
         rows = 0

@@ -1,13 +1,12 @@
 """``bandlimiter tune``: the largest radius, and the smallest K, that clean images allow."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bandlimiter.cli import options, tune_report
 from bandlimiter.cli.error_handling import one_line_errors
-from bandlimiter.cli.files import make_folder, write_json
 from bandlimiter.cli.output import answer, own_stdout
 from bandlimiter.errors import ConfigurationError
 
@@ -76,7 +75,11 @@ def tune(
     device: options.Device = "auto",
     out: Annotated[
         Path | None,
-        typer.Option(help="A folder for tune.json, tune.png and tune.svg.", rich_help_panel="Run"),
+        typer.Option(
+            help="The run's folder: answers (run.sqlite), tune.json and the picture (PNG, SVG). "
+            "Killed, the same command goes on.",
+            rich_help_panel="Run",
+        ),
     ] = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -105,7 +108,6 @@ def tune(
         from bandlimiter.draw.plotting import new_figure
 
         new_figure(1, 1, 1)  # where matplotlib is missing, say so before the work
-        make_folder(out)
     with own_stdout():
         from bandlimiter.attacks import AttackedModel
         from bandlimiter.cli.images import ModelImages
@@ -118,7 +120,12 @@ def tune(
             sped_up,
         )
         from bandlimiter.defence import choose_directions, tune_radius
+        from bandlimiter.defence.tuning.directions import CANDIDATES
+        from bandlimiter.defence.tuning.radius import default_radii
         from bandlimiter.evaluation import resolve_stop
+        from bandlimiter.evaluation.tuning import KeptAnswers, tuning_plan
+        from bandlimiter.results.runs import RunStore
+        from bandlimiter.results.tuned_rows import TunedRow
         from bandlimiter.tensors import require_images
 
         defended = build_defended(
@@ -143,37 +150,53 @@ def tune(
         early = resolve_stop(defended.defence, stop, 1e-3)
         if accelerate:
             defended = sped_up(defended, images.images(0, min(len(images), PROBE)))
-        names = images.ids.tolist()
-        with rows_progress("images") as progress:
-            radius = tune_radius(
-                defended.defence,
-                images.images,
-                images.labels,
-                most_loss=most_loss,
-                radii=tried or _usual(defended),
-                refinements=refinements,
-                stop=early,
-                keys=names,
-                progress=progress,
-            )
-        counts = None
-        if find_directions:
-            with rows_progress("images") as progress:
-                counts = choose_directions(
-                    defended.defence.variant(radius=radius.radius),
-                    images.images,
-                    images.labels,
-                    most_differing=most_differing,
-                    stop=early,
-                    keys=names,
-                    progress=progress,
-                )
+        grid = tried or _usual(defended) or default_radii(defended.defence, first.shape[1:])
         about = {"data": data, "split": split, "size": shown.size, "limit": limit, "subset": subset}
         about |= {"stop": early, "seed": seed}
-        document = tune_report.describe(defended, radius, counts, about)
-        if out is not None:
-            document["files"] = [str(out / "tune.json"), *tune_report.draw(out, document)]
-            write_json(out / "tune.json", document)
+        choice = {"most_loss": most_loss, "radii": grid, "refinements": refinements}
+        if find_directions:
+            choice |= {"most_differing": most_differing}
+        most = len(grid) + refinements + (len(CANDIDATES) if find_directions else 0)
+        with RunStore(
+            out,
+            tune_report.identity(defended, images, {**choice, "stop": early}),
+            tuning_plan(most, len(images)),
+            settings={**defended.settings, **about, **choice},
+            rows=TunedRow,
+        ) as store:
+            remember = KeptAnswers(store, images)
+            common: dict[str, Any] = {
+                "stop": early,
+                "keys": images.ids.tolist(),
+                "remember": remember,
+            }
+            with rows_progress("images") as progress:
+                radius = tune_radius(
+                    defended.defence,
+                    images.images,
+                    images.labels,
+                    most_loss=most_loss,
+                    radii=grid,
+                    refinements=refinements,
+                    progress=progress,
+                    **common,
+                )
+            counts = None
+            if find_directions:
+                with rows_progress("images") as progress:
+                    counts = choose_directions(
+                        defended.defence.variant(radius=radius.radius),
+                        images.images,
+                        images.labels,
+                        most_differing=most_differing,
+                        progress=progress,
+                        **common,
+                    )
+            remember.finish()
+            document = tune_report.describe(defended, radius, counts, about)
+            if out is not None:
+                document["files"] = [str(out / "tune.json"), *tune_report.draw(out, document)]
+            store.write_document("tune.json", document)
     answer(document, as_json, tune_report.show)
 
 

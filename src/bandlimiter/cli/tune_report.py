@@ -7,8 +7,31 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from bandlimiter.cli.setup import Defended
+    from bandlimiter.data import ImageSet
     from bandlimiter.defence import DirectionsChoice, RadiusChoice
     from bandlimiter.defence.tuning import DirectionsPoint, RadiusPoint
+
+
+def identity(defended: "Defended", images: "ImageSet", choice: dict[str, Any]) -> dict[str, Any]:
+    """Return what the answers depend on, and which settings are tried."""
+    import torch
+
+    from bandlimiter.evaluation.fingerprints import of_code, of_images, of_place
+    from bandlimiter.evaluation.values import hash_of
+
+    defence = {**defended.defence.settings}
+    del defence["radius"], defence["radius_pixels"]  # what is looked for
+    return {
+        "kind": "tune",
+        "threads": torch.get_num_threads(),
+        "defence": defence,
+        "choice": choice,
+        "model": hash_of(defended.classifier.module),
+        "accelerated": defended.settings["acceleration"] is not None,
+        "images": of_images(images),
+        **of_place(defended.defence.model),
+        **of_code(),
+    }
 
 
 def describe(

@@ -36,9 +36,11 @@ def summarise_certified(
         ``settings``, ``images``, ``accuracy`` (clean certified accuracy: the average's label is
         known and right; ``plain_accuracy`` is the plain model's), ``abstained``, ``median_radius``
         over the certified images, ``mean_right_radius`` (0 where wrong or abstaining),
-        ``mean_samples``, ``samples`` (median, 90 % and 99 % of images need no more), ``shares``
-        (quartiles of the rows' ``share``), ``curve`` (certified accuracy at the radii of
-        ``settings`` or at round ones: an image counts that is right with this radius or more),
+        ``mean_samples``, ``seconds_per_image``, ``failed`` (images without an answer, which
+        count as abstentions, and why), ``samples`` (median, 90 % and 99 % of images need no
+        more), ``shares`` (quartiles of the rows' ``share``), ``curve`` (certified accuracy at the
+        radii of ``settings`` or at round ones: an image counts that is right with this radius or
+        more),
         ``reach``, ``verdict``. Rates stand beside their 95 % intervals under the same key with
         ``_interval``: Wilson's, in ``curve`` Clopper and Pearson's.
     """
@@ -56,6 +58,8 @@ def summarise_certified(
         "median_radius": median(row.radius for row in certified) if certified else None,
         "mean_right_radius": float(log.radius.clip(0).mean()),
         "mean_samples": mean(row.samples for row in rows),
+        "seconds_per_image": mean(row.seconds for row in rows),
+        "failed": [{"image": row.image, "error": row.error} for row in rows if row.error],
         "samples": {
             name: float(np.quantile(spent, share))
             for name, share in (("median", 0.5), ("90 %", 0.9), ("99 %", 0.99))

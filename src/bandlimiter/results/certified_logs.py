@@ -15,7 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 
 from bandlimiter.errors import LoadError
-from bandlimiter.results.certified_rows import COLUMNS, ROWS, TABLE, CertifiedRow, read_certified
+from bandlimiter.results.certified_rows import COLUMNS, CertifiedRow
+from bandlimiter.results.runs import StoredRun
+from bandlimiter.results.runs.folder import DATABASE
+
+TABLE = "certified.tsv"
+"""Beside the rows of a run: the columns that the literature's analysis scripts read."""
 
 _READ = COLUMNS[:-1]
 
@@ -42,6 +47,11 @@ class Log(NamedTuple):
     radius: NDArray[np.float64]
     abstained: NDArray[np.bool_]
     share: NDArray[np.float64] | None = None
+
+
+def table_of(rows: Iterable[CertifiedRow]) -> str:
+    """Return our rows as the literature writes them."""
+    return "\t".join(COLUMNS) + "\n" + "".join(row.columns() for row in rows)
 
 
 def log_of(rows: Iterable[CertifiedRow], name: str) -> Log:
@@ -78,13 +88,16 @@ def read_logs(paths: Sequence[Path]) -> list[Log]:
 
 
 def read_log(path: Path) -> Log:
-    """Read a log: a file, or a folder of ours that holds one.
+    """Read a log: a file, a folder that holds one, or a run of ours.
 
     Raises
     ------
     LoadError
-        If it is missing, has no such columns, a line that is not of them, or an image twice.
+        If it is missing, has no such columns, a line that is not of them, or an image twice; or
+        if the run is of another kind.
     """
+    if (path / DATABASE).is_file():
+        return log_of(read_certified(path), path.resolve().name)
     file = path / TABLE if path.is_dir() else path
     try:
         text = file.read_text(encoding="utf-8")
@@ -102,13 +115,23 @@ def read_log(path: Path) -> Log:
     idx, predict, radius, correct = (np.array(column) for column in zip(*parsed, strict=True))
     if len(np.unique(idx)) < len(idx):
         raise LoadError(f"expected each image once in {file}, found some twice")
-    if path.is_dir():
-        rows = read_certified(path) if (path / ROWS).is_file() else []
-        if len(rows) == len(idx):
-            return log_of(rows, path.resolve().name)
     name = path.resolve().name  # Cohen's files have no suffix: sigma_0.25
     name = name.removesuffix(".tsv").removesuffix(".txt").removesuffix(".csv")
     return Log(name, idx, np.where(correct == 1, radius, -1.0), predict == -1)
+
+
+def read_certified(folder: Path) -> list[CertifiedRow]:
+    """Read the rows of a run of ``certify``.
+
+    Raises
+    ------
+    LoadError
+        If there is none.
+    """
+    rows = StoredRun.open(folder).rows()
+    if not rows or not all(isinstance(row, CertifiedRow) for row in rows):
+        raise LoadError(f"expected a run of certify with rows in {folder}, got another")
+    return rows
 
 
 def compare_logs(logs: Sequence[Log], at: Sequence[float]) -> dict[str, Any]:

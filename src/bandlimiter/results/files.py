@@ -1,11 +1,12 @@
-"""Files that are there whole or not at all; appending to others; whether one is locked."""
+"""Files that are there whole or not at all."""
 
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+# Windows has no links to follow by accident, and closes files at exec; it wants to hear of bytes.
+_ELSEWHERE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _ELSEWHERE
 
 
 def temporary(path: Path) -> Path:
@@ -49,17 +50,6 @@ def write_whole(path: Path, content: bytes | str) -> Path:
     return path
 
 
-def append(file: int, data: bytes) -> None:
-    """Append to an open file; durable on return. What a failure wrote of it is cut off again."""
-    before = os.fstat(file).st_size
-    try:
-        _write_all(file, data)
-        os.fsync(file)
-    except BaseException:
-        os.ftruncate(file, before)
-        raise
-
-
 def printable(text: str) -> str:
     r"""Return text that any encoding of Unicode can hold: other bytes as backslash escapes.
 
@@ -74,23 +64,10 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def locked(path: Path) -> bool:
-    """Whether a process, this one included, holds a lock on a file. Writes nothing."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False  # nobody can have opened it
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False
-
-
 def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable."""
+    """Make names in a folder durable, where the system can be asked to."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

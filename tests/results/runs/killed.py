@@ -1,10 +1,10 @@
 """Kills a run at every system call that changes its folder, and continues it each time.
 
-    python -m tests.results.runs.killed FOLDER
+    LD_PRELOAD=system_calls.so python -m tests.results.runs.killed FOLDER
 
-Each point is a process of its own (forked, so that a hundred are affordable) that kills itself with
-SIGKILL right after a call, which is before the next one, or in the middle of a write, when half of
-the bytes are in the file. What is found wrong is printed, and at the end how much was tried.
+Each point is a process of its own (forked, so that hundreds are affordable) that dies of SIGKILL
+right after a call, which is before the next one, or in the middle of a write, when half of the
+bytes are in the file. What is found wrong is printed, and at the end how much was tried.
 """
 
 import json
@@ -12,14 +12,17 @@ import os
 import shutil
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bandlimiter.results.runs import RunStore, StoredRun
+from bandlimiter.results.runs import RunStore, StoredRun, recover
 from tests.results.runs.material import IDENTITY, PLAN, SETTINGS, harvest_of
+from tests.results.runs.system_calls import forked, recorded, watch
 
-CALLS = ("open", "write", "fsync", "replace", "ftruncate", "unlink", "mkdir")
+RECOVERED = 3
+"""Shards of a run that was cut short: rows lie before what its end holds."""
 
 
 def opened(folder: Path) -> RunStore:
@@ -35,59 +38,20 @@ def work(store: RunStore, note: Callable[[str], object] = lambda name: None) -> 
     store.write_document("result.json", {"rows": len(store.rows())})
 
 
-class Watch:
-    """Counts the system calls of this process that change files, and dies at one of them."""
-
-    def __init__(self, number: int | None = None, moment: str = "after") -> None:
-        self.seen: list[str] = []
-        self._number, self._moment = number, moment
-        for name in CALLS:
-            setattr(os, name, self._wrapped(name, getattr(os, name)))
-
-    def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            if name == "open" and not args[1] & os.O_CREAT:
-                return call(*args, **kwargs)  # reading changes nothing
-            here = len(self.seen) == self._number
-            self.seen.append(name)
-            if here and self._moment == "half":
-                call(args[0], bytes(args[1])[: len(args[1]) // 2])
-                die()
-            try:
-                return call(*args, **kwargs)
-            finally:
-                if here:
-                    die()
-
-        return watched
+def whole_work(folder: Path) -> None:
+    """Open a run and do it, as a command does."""
+    with opened(folder) as store:
+        work(store)
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def forked(task: Callable[[], None]) -> int:
-    """Run a task in a process of its own; return how it ended (a negative signal's number)."""
-    child = os.fork()
-    if child == 0:
-        try:
-            task()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-            print(f"{type(error).__name__}: {error}", flush=True)
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def killed_work(folder: Path, number: int, moment: str) -> list[str]:
+def killed_work(folder: Path, number: int, half: bool) -> list[str]:
     """Work until killed; return the shards whose putting had returned by then."""
     reading, writing = os.pipe()
-    write = os.write  # unwatched
 
     def task() -> None:
-        Watch(number, moment)
+        watch(folder, folder.with_suffix(".log"), number, half)
         with opened(folder) as store:
-            work(store, lambda name: write(writing, f"{name}\n".encode()))
+            work(store, lambda name: os.write(writing, f"{name}\n".encode()))
 
     ended = forked(task)
     os.close(writing)
@@ -99,13 +63,16 @@ def killed_work(folder: Path, number: int, moment: str) -> list[str]:
 
 def continued(folder: Path, put: list[str]) -> None:
     """Check what the kill left, and finish the run."""
-    if (folder / "run.json").exists():
+    if (folder / "run.sqlite").exists():
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         run = StoredRun.open(folder)
         assert run.state != "in use", "the lock outlived its holder"
         names = [shard.name for shard in run.shards]
         assert run.rows() == [
             row for shard in PLAN if shard.name in names for row in harvest_of(shard).rows
         ]
+        after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert before == after, "reading changed something"
     with opened(folder) as store:
         assert not list(folder.rglob("*.tmp")), "temporary files are left"
         lost = [shard.name for shard in store.missing() if shard.name in put]
@@ -114,64 +81,93 @@ def continued(folder: Path, put: list[str]) -> None:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """What must be the same whatever happened: shards' bytes, and lines in any order."""
+    """What must be the same whatever happened."""
+    run = StoredRun.open(folder)
     return {
-        **{path.name: path.read_bytes() for path in (folder / "shards").iterdir()},
-        **{
-            name: sorted((folder / name).read_text().splitlines())
-            for name in ("manifest.jsonl", "timings.jsonl")
+        "state": run.state,
+        "rows": run.rows(),
+        "facts": [result.facts for result in run.results()],
+        "timings": run.timings(),
+        "documents": run.documents,
+        "files": {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.suffix in (".safetensors", ".json")
         },
-        **{name: (folder / name).read_bytes() for name in ("run.json", "result.json")},
         "names": sorted(path.name for path in folder.iterdir()),
     }
 
 
-def mess(folder: Path) -> None:
-    """A run that was killed before and damaged since: opening it has everything to mend."""
+def unfinished(folder: Path) -> None:
+    """A run that was killed before and damaged since: opening it has something to mend."""
     with RunStore(folder, IDENTITY, PLAN, settings={"workers": 2}) as store:
         for shard in PLAN[:2]:
             store.begin(shard)
             store.put(shard, harvest_of(shard))
         store.begin(PLAN[2])
-    (folder / "shards" / f"{PLAN[0].name}.parquet").write_bytes(b"PAR1")
-    (folder / "shards" / f".{PLAN[2].name}.parquet.tmp").write_bytes(b"half")
+    (folder / "shards" / f"{PLAN[0].name}.safetensors").write_bytes(b"half")
+    (folder / "shards" / f".{PLAN[2].name}.safetensors.tmp").write_bytes(b"half")
     (folder / ".result.json.tmp").write_bytes(b"{")
-    for name in ("manifest.jsonl", "timings.jsonl", "attempts.jsonl"):
-        with (folder / name).open("a") as file:
-            file.write('{"shard": "0002-f')
 
 
-def points(start: Path, scratch: Path, opening: bool) -> list[tuple[int, str]]:
-    """Return the calls after which files differ, by number, with the moments at which to die.
+def points(
+    start: Path, scratch: Path, task: Callable[[Path], object]
+) -> tuple[list[tuple[int, bool]], Counter[str]]:
+    """Return the calls after which files differ, by number, and whether to die halfway.
 
-    Of a damaged run only those of `opening` it: what follows is what a new run does.
-
-    fsync is left out: a killed process, unlike a power cut, takes nothing along that was written.
+    Syncs are left out: a killed process, unlike a power cut, takes nothing along that was written.
     """
-    listed = scratch.with_suffix(".calls")
     shutil.copytree(start, scratch)
+    log = scratch.with_suffix(".log")
 
-    def task() -> None:
-        watch = Watch()
-        with opened(scratch) as store:
-            if not opening:
-                work(store)
-        seen = list(watch.seen)
-        listed.write_text("\n".join(seen))
+    def watched() -> None:
+        watch(scratch, log)
+        task(scratch)
 
-    assert forked(task) == 0
+    assert forked(watched) == 0
+    calls = list(recorded(log))
     shutil.rmtree(scratch)
-    return [
-        (number, moment)
-        for number, name in enumerate(listed.read_text().split())
-        for moment in (("half", "after") if name == "write" else ("after",))
-        if name != "fsync"
+    found = [
+        (number, half)
+        for number, call in enumerate(calls)
+        for half in ((True, False) if call.name == "write" else (False,))
+        if call.name != "sync"
     ]
+    return found, Counter(call.path.name for call in calls)
 
 
-def try_point(folder: Path, number: int, moment: str, expected: dict[str, Any]) -> None:
+def cut_short(folder: Path) -> None:
+    """A finished run whose database lacks its last pages, so that it must be recovered."""
+    with opened(folder) as store:
+        work(store)
+    path = folder / "run.sqlite"
+    path.write_bytes(path.read_bytes()[: -2 * 4096])
+
+
+def try_recovery(folder: Path, number: int, half: bool) -> None:
+    """Kill a recovery at one point; after another, all that was left is there, and can go on."""
+
+    def doomed() -> None:
+        watch(folder, folder.with_suffix(".log"), number, half)
+        recover(folder)
+
+    assert forked(doomed) == -signal.SIGKILL, "was not killed"
+    before = (folder / "run.sqlite.damaged").is_file()
+
+    def again() -> None:
+        count, _ = recover(folder)
+        run = StoredRun.open(folder)
+        assert run.finished == count == RECOVERED, (before, count)
+        assert run.rows() == [row for shard in run.shards for row in harvest_of(shard).rows]
+        with opened(folder) as store:
+            work(store)
+
+    assert forked(again) == 0, "did not recover"
+
+
+def try_point(folder: Path, number: int, half: bool, expected: dict[str, Any]) -> None:
     """Kill the run in a folder at one point, and continue it."""
-    put = killed_work(folder, number, moment)
+    put = killed_work(folder, number, half)
     assert forked(lambda: continued(folder, put)) == 0, "did not continue"
     found = contents(folder)
     differ = [name for name in expected if found.get(name) != expected[name]]
@@ -179,26 +175,37 @@ def try_point(folder: Path, number: int, moment: str, expected: dict[str, Any]) 
 
 
 def main(base: Path) -> None:
-    """Try every point of a new run and of a damaged one."""
+    """Try every point of a new run, of a damaged one, and of a recovery."""
     with opened(base / "unbroken") as store:
         work(store)
     expected = contents(base / "unbroken")
     (base / "new").mkdir()
-    mess(base / "damaged")
+    unfinished(base / "damaged")
+    cut_short(base / "cut")
+    tasks = {"new": whole_work, "damaged": whole_work, "cut": recover}
+    calls: Counter[str] = Counter()
     tried = wrong = 0
-    for start in (base / "new", base / "damaged"):
-        for number, moment in points(start, base / "scratch", opening=start.name == "damaged"):
-            folder = base / f"{start.name}-{number}-{moment}"
+    for start in (base / "new", base / "damaged", base / "cut"):
+        found, seen = points(start, base / "scratch", tasks[start.name])
+        calls += seen
+        for number, half in found:
+            folder = base / f"{start.name}-{number}-{'half' if half else 'after'}"
             shutil.copytree(start, folder)
             tried += 1
             try:
-                try_point(folder, number, moment, expected)
+                if start.name == "cut":
+                    try_recovery(folder, number, half)
+                else:
+                    try_point(folder, number, half, expected)
             except Exception as error:  # noqa: BLE001 - to be counted, and the next point tried
                 wrong += 1
                 print(f"{folder.name}: {type(error).__name__}: {error}")
             else:
                 shutil.rmtree(folder)
-    print(json.dumps({"tried": tried, "wrong": wrong}))
+    said = {"tried": tried, "wrong": wrong}
+    print(
+        json.dumps({**said, "calls": {n: calls[n] for n in ("run.sqlite", "run.sqlite-journal")}})
+    )
 
 
 if __name__ == "__main__":

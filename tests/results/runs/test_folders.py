@@ -40,9 +40,9 @@ def test_other_files_are_not_written_among(tmp_path: Path) -> None:
     assert "cannot be used" in refusal(tmp_path / "photo.png" / "run")
 
 
-def test_a_run_of_the_older_kind_is_not_written_among(tmp_path: Path) -> None:
-    (tmp_path / "rows.jsonl").write_text("{}\n")
-    assert "holds 'rows.jsonl' but no run" in refusal(tmp_path)
+def test_a_run_of_the_former_kind_is_not_written_among(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}\n")
+    assert "former kind (run.json); bandlimiter 0.1 reads it" in refusal(tmp_path)
 
 
 def test_other_files_in_a_run_are_left_alone(tmp_path: Path) -> None:
@@ -65,16 +65,7 @@ def test_a_link_for_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "run.json",
-        "lock",
-        "manifest.jsonl",
-        "attempts.jsonl",
-        "timings.jsonl",
-        "holder.json",
-        "shards",
-    ],
+    "name", ["run.sqlite", "run.sqlite-journal", "lock", "holder.json", "shards"]
 )
 def test_links_inside_are_refused(name: str, tmp_path: Path) -> None:
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
@@ -90,7 +81,7 @@ def test_a_linked_shard_is_refused(tmp_path: Path) -> None:
     run, precious = tmp_path / "run", tmp_path / "precious"
     precious.write_text("mine")
     opened(run).close()
-    (run / "shards" / "0000-fgsm.parquet").symlink_to(precious)
+    (run / "shards" / "0000-fgsm.safetensors").symlink_to(precious)
     assert "is a symbolic link" in refusal(run)
     assert precious.read_text() == "mine"
 
@@ -99,9 +90,9 @@ def test_a_link_that_comes_later_is_replaced_and_not_followed(tmp_path: Path) ->
     run, precious = tmp_path / "run", tmp_path / "precious"
     precious.write_text("mine")
     with opened(run) as store:
-        (run / "shards" / "0000-fgsm.parquet").symlink_to(precious)
+        (run / "shards" / "0000-fgsm.safetensors").symlink_to(precious)
         store.put(PLAN[0], harvest_of(PLAN[0]))
-        (run / "shards" / ".0001-fgsm.parquet.tmp").symlink_to(precious)
+        (run / "shards" / ".0001-fgsm.safetensors.tmp").symlink_to(precious)
         with pytest.raises(OSError, match="symbolic links"):
             store.put(PLAN[1], harvest_of(PLAN[1]))
         store.put(PLAN[1], harvest_of(PLAN[1]))  # the link was cleared away
@@ -112,7 +103,6 @@ _AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from bandlimiter.errors import BandlimiterError
-import pyarrow.parquet
 from tests.results.runs.test_folders import StoredRun, find_runs, opened
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

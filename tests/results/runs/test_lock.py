@@ -36,6 +36,27 @@ def test_a_second_process_is_refused_and_told_by_whom(tmp_path: Path) -> None:
         assert store.missing() == PLAN[1:]
 
 
+def test_a_second_command_disturbs_nothing_that_the_first_is_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a file that is half-written and looks left over."""
+    refused = []
+
+    def replace(self: Path, target: Path) -> Path:
+        with pytest.raises(ConfigurationError, match="in use"):
+            opened(tmp_path / "run")
+        refused.append(target.name)
+        return pathlib_replace(self, target)
+
+    with opened(tmp_path / "run") as store:
+        pathlib_replace = Path.replace
+        monkeypatch.setattr(Path, "replace", replace)
+        store.put(PLAN[0], harvest_of(PLAN[0]))
+    assert refused == [f"{PLAN[0].name}.safetensors"]
+    monkeypatch.undo()
+    assert StoredRun.open(tmp_path / "run").rows() == harvest_of(PLAN[0]).rows
+
+
 def test_death_frees_the_lock_at_once(tmp_path: Path) -> None:
     with holding(tmp_path / "run") as first:
         first.kill()

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from bandlimiter.errors import ConfigurationError, InputError, LoadError
-from bandlimiter.results.runs import RunStore, Shard, ShardResult
-from bandlimiter.results.runs.packing import pack_result, unpack_result
+from bandlimiter.results.runs import RunStore, Shard, ShardResult, StoredRun
 from tests.results.runs.material import IDENTITY, PLAN, SETTINGS, harvest_of, row
 from tests.results.runs.strategies import rows
 
@@ -68,12 +69,14 @@ _ARRAYS = st.dictionaries(
         ShardResult, st.lists(rows(), max_size=3), _ARRAYS, _FACTS, st.lists(_FACTS, max_size=2)
     )
 )
-def test_a_harvest_comes_back_as_it_was(result: ShardResult) -> None:
-    labels = {"format": 1, "run": "r", "shard": "s"}
-    packed = pack_result(result, labels)
-    again = unpack_result(packed, labels)
-    assert same(again, result)
-    assert pack_result(again, labels) == packed
+def test_a_result_comes_back_as_it_was(result: ShardResult) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        with opened(Path(folder) / "run") as store:
+            store.put(PLAN[1], result)
+            assert same(store.result(PLAN[1]), result)
+        with opened(Path(folder) / "run") as store:
+            assert not store.redone
+            assert same(store.result(PLAN[1]), result)
 
 
 def test_both_kinds_of_store_give_it_back(store: RunStore) -> None:
@@ -100,14 +103,11 @@ def test_order_of_putting_does_not_matter(order: tuple[int, ...], tmp_path: Path
         assert store.rows() == expected
 
 
-def test_a_shard_without_arrays_and_facts_has_one_file(tmp_path: Path) -> None:
+def test_a_shard_without_arrays_has_no_file(tmp_path: Path) -> None:
     with opened(tmp_path / "run") as store:
         store.put(PLAN[0], ShardResult(rows=[row(0)]))
         store.put(PLAN[1], ShardResult())
-    assert sorted(path.name for path in (tmp_path / "run" / "shards").iterdir()) == [
-        "0000-fgsm.parquet",
-        "0001-fgsm.parquet",
-    ]
+    assert not list((tmp_path / "run" / "shards").iterdir())
     with opened(tmp_path / "run") as store:
         assert store.rows() == [row(0)]
         assert store.missing() == [PLAN[2]]
@@ -119,12 +119,31 @@ def test_two_stores_hold_the_same_bytes(tmp_path: Path) -> None:
             for shard in PLAN:
                 store.put(shard, harvest_of(shard))
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*"))
-    assert len(files) == 2 * len(PLAN) + len(
-        ("run", "lock", "manifest", "timings", "attempts", "shards")
-    )
+    assert [str(file) for file in files] == [
+        *("lock", "run.sqlite", "shards"),
+        *(f"shards/{shard.name}.safetensors" for shard in PLAN),
+    ]
     for file in files:
         if (tmp_path / "one" / file).is_file():
             assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_other_programs_read_the_rows_by_column(tmp_path: Path) -> None:
+    """With SQLite alone: a column per field, shards by number, findings as a view."""
+    finding = {"kind": "masked gradients", "about": "pgd", "images": 3}
+    with opened(tmp_path / "run") as store:
+        store.put(PLAN[0], harvest_of(PLAN[0]))
+        store.put(PLAN[2], ShardResult(facts={"findings": [finding]}))
+    with sqlite3.connect(tmp_path / "run" / "run.sqlite") as other:
+        found = other.execute(
+            "SELECT shards.name, image, linf, found, stage, other_seeds_clean FROM rows"
+            " JOIN shards ON shards.number = rows.shard WHERE error IS NULL"
+        ).fetchall()
+        assert found == [(PLAN[0].name, 0, 1 / 255, 1, None, "[]")]
+        assert other.execute("SELECT shard, kind, about FROM findings").fetchall() == [
+            (PLAN[2].name, "masked gradients", "pgd")
+        ]
+    other.close()
 
 
 @pytest.mark.parametrize(
@@ -171,7 +190,7 @@ def test_another_plan_is_another_run(plan: list[Shard], said: str, tmp_path: Pat
 def test_settings_are_no_part_of_the_identity(tmp_path: Path) -> None:
     opened(tmp_path / "run").close()
     RunStore(tmp_path / "run", IDENTITY, PLAN, settings={"workers": 2}).close()
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"] == {"workers": 2}
+    assert StoredRun.open(tmp_path / "run").settings == {"workers": 2}
 
 
 def test_a_shard_is_put_once_and_must_be_planned(store: RunStore) -> None:
@@ -195,6 +214,8 @@ def test_a_shard_is_put_once_and_must_be_planned(store: RunStore) -> None:
         ShardResult(arrays={"names": np.array(["cat"])}),
         ShardResult(arrays={"__metadata__": np.zeros(1)}),
         ShardResult(rows=[row(2**64)]),
+        ShardResult(rows=[row(0, linf=float("nan"))]),
+        ShardResult(rows=[row(0, error="\udce9")]),
     ],
 )
 def test_what_cannot_be_kept_is_refused_before_anything_is_written(
@@ -204,6 +225,8 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_written(
         kept.put(PLAN[0], result)
     assert "\n" not in str(refused.value)
     assert kept.missing() == PLAN
+    assert kept.folder is not None
+    assert not list((kept.folder / "shards").iterdir())
     kept.put(PLAN[0], harvest_of(PLAN[0]))
 
 
@@ -224,21 +247,24 @@ def test_starts_are_remembered_and_ended_by_putting(tmp_path: Path) -> None:
         store.put(PLAN[1], harvest_of(PLAN[1]))
         store.begin(PLAN[2])
         store.release(PLAN[2])
-    (tmp_path / "run" / "shards" / "0001-fgsm.parquet").unlink()
+    (tmp_path / "run" / "shards" / "0001-fgsm.safetensors").unlink()
     with opened(tmp_path / "run") as store:
         assert list(store.redone) == ["0001-fgsm"]
         assert [store.begin(shard) for shard in PLAN] == [1, 0, 0]
 
 
-def test_documents_are_written_beside_and_only_there(kept: RunStore, tmp_path: Path) -> None:
+def test_documents_are_in_the_database_and_beside_it_and_only_there(
+    kept: RunStore, tmp_path: Path
+) -> None:
     kept.write_document("result.json", {"accuracy": 0.5})
-    for name in ("run.json", "holder.json", "result.txt", "../x.json", "shards/x.json", ".x.json"):
+    for name in ("holder.json", "result.txt", "../x.json", "shards/x.json", ".x.json"):
         with pytest.raises(ConfigurationError):
             kept.write_document(name, {})
-    with pytest.raises(ConfigurationError, match="JSON"):
+    with pytest.raises(InputError, match="JSON"):
         kept.write_document("other.json", {"x": object()})
     assert kept.folder is not None
     assert json.loads((kept.folder / "result.json").read_text()) == {"accuracy": 0.5}
+    assert StoredRun.open(kept.folder).documents == {"result.json": {"accuracy": 0.5}}
     assert sorted(tmp_path.iterdir()) == [kept.folder]
     assert not list(tmp_path.rglob("x.json"))
 
@@ -273,28 +299,13 @@ def test_a_closed_store_writes_nothing(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     opened(tmp_path / "run").close()
-    path = tmp_path / "run" / "run.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(LoadError, match="format 1, got 2; read it with the version"):
+    with sqlite3.connect(tmp_path / "run" / "run.sqlite") as other:
+        other.execute("PRAGMA user_version = 3")
+    other.close()
+    with pytest.raises(LoadError, match="format 2 .* got 3; read it with the version"):
         opened(tmp_path / "run")
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0), st.integers(0, 255))
-def test_any_changed_byte_of_the_description_is_noticed(where: int, byte: int) -> None:
-    """Either it is refused, or what was changed is a setting (or space) and the run is the same."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        opened(run).close()
-        data = bytearray((run / "run.json").read_bytes())
-        data[where % len(data)] = byte
-        (run / "run.json").write_bytes(data)
-        try:
-            store = opened(run)
-        except LoadError as error:
-            assert "\n" not in str(error)  # noqa: PT017 - either outcome is right
-        else:
-            assert store.missing() == PLAN
-            store.close()
+def test_in_memory_settings_must_be_json_too() -> None:
+    with pytest.raises(ConfigurationError, match="settings that JSON can hold"):
+        RunStore(None, {}, PLAN, settings={"x": object()})

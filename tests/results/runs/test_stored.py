@@ -1,12 +1,12 @@
 """What readers see of a run, without touching it."""
 
-import json
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bandlimiter.errors import LoadError
+from bandlimiter.errors import ConfigurationError, LoadError
 from bandlimiter.results.runs import RunStore, Shard, ShardResult, StoredRun, find_runs
 from tests.results.runs.material import IDENTITY, PLAN, SETTINGS, harvest_of, row
 
@@ -48,8 +48,6 @@ def test_rows_and_harvests_come_in_the_order_of_the_plan(run: Path) -> None:
 
 def test_reading_changes_nothing(run: Path) -> None:
     (run / "shards" / ".x.tmp").touch()
-    with (run / "manifest.jsonl").open("a") as file:
-        file.write("torn")
 
     def state() -> dict[Path, tuple[int, bytes]]:
         return {
@@ -78,49 +76,46 @@ def test_a_name_is_the_folder_s_even_for_a_dot(run: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("name", "content", "said"),
     [
-        (None, "found none"),
-        ("", "damaged"),
-        ("[]", "damaged"),
-        ("{}", "damaged"),
-        ('{"format": 2}', "format 1, got 2"),
-        ("[" * 100_000, "damaged"),
+        ("notes.txt", b"", "found none"),
+        ("run.json", b"{}", r"former kind \(run.json\); bandlimiter 0.1 reads it"),
+        ("rows.jsonl", b"{}", r"former kind \(rows.jsonl\); bandlimiter 0.1 reads it"),
+        ("run.sqlite", b"", r"damaged \(it holds no run\)"),
+        ("run.sqlite", b"[" * 100_000, "damaged"),
+        ("run.sqlite", b"SQLite format 3\0" + bytes(100_000), "damaged"),
     ],
 )
-def test_what_is_no_run_is_refused(content: str | None, said: str, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "run.json").write_text(content)
+def test_what_is_no_run_is_refused(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(LoadError, match=said) as refused:
         StoredRun.open(tmp_path)
     assert "\n" not in str(refused.value)
+    with pytest.raises((LoadError, ConfigurationError)) as refused:
+        RunStore(tmp_path, IDENTITY, PLAN, settings=SETTINGS)
+    assert "\n" not in str(refused.value)
+    assert (tmp_path / name).read_bytes() == content
 
 
 def test_a_description_changed_by_hand_is_refused(run: Path) -> None:
     """An identity that does not belong to the rows would name them wrongly; so would a plan."""
-    original = json.loads((run / "run.json").read_text())
-    for change in (
-        {"identity": {**IDENTITY, "weights": "77aa"}},
-        {"shards": [["../../x", "fgsm", [0]]]},
-        {"shards": original["shards"][::-1]},
-        {"shards": [[*shard, "more"] for shard in original["shards"]]},
-        {"hash": "0" * 64},
-    ):
-        (run / "run.json").write_text(json.dumps(original | change))
-        with pytest.raises(LoadError, match=r"damaged|changed by hand") as refused:
-            StoredRun.open(run)
+    with sqlite3.connect(run / "run.sqlite") as other:
+        for table in ("run", "run_copy"):
+            other.execute(
+                f"UPDATE {table} SET description = replace(description, '3f9a', '77aa')"  # noqa: S608
+            )
+    other.close()
+    for open_it in (StoredRun.open, lambda run: RunStore(run, IDENTITY, PLAN, settings=SETTINGS)):
+        with pytest.raises(LoadError, match="what the run is was changed") as refused:
+            open_it(run)
         assert "\n" not in str(refused.value)
 
 
-def test_a_damaged_document_is_named(run: Path) -> None:
-    (run / "result.json").write_text("{")
-    stored = StoredRun.open(run)
-    assert len(stored.rows()) == 4
-    with pytest.raises(LoadError, match=r"result\.json"):
-        _ = stored.documents
-    (run / "result.json").write_text("[]")
-    with pytest.raises(LoadError, match="JSON object"):
-        _ = stored.documents
+def test_one_of_two_descriptions_is_enough(run: Path) -> None:
+    with sqlite3.connect(run / "run.sqlite") as other:
+        other.execute("UPDATE run SET settings = '{}'")
+    other.close()
+    assert StoredRun.open(run).settings == SETTINGS
 
 
 def test_ten_thousand_rows(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from bandlimiter.evaluation.executors import Executor
 from bandlimiter.evaluation.reproduction import ATTACKS, EXPERIMENTS, Study
 from bandlimiter.report.experiments import experiment_markdown
 from bandlimiter.results.files import write_whole
+from bandlimiter.results.runs.folder import DATABASE
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def run_study(
     dict
         Its document, with ``files``, what was written.
     """
-    if (asked.out / "run.json").exists():
+    if (asked.out / DATABASE).exists():
         raise ConfigurationError(
             f"expected a folder of runs as --out, {asked.out} is a run itself; name another one"
         )

@@ -9,10 +9,12 @@ from bandlimiter.defence.tuning.directions import (
     DirectionsPoint,
     choose_directions,
 )
+from bandlimiter.defence.tuning.measuring import Answers
 from bandlimiter.defence.tuning.radius import RadiusChoice, tune_radius
 from bandlimiter.defence.tuning.search import RadiusPoint
 
 __all__ = [
+    "Answers",
     "DirectionsChoice",
     "DirectionsPoint",
     "RadiusChoice",

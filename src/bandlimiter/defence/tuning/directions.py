@@ -13,6 +13,7 @@ from bandlimiter.defence.tuning.measuring import (
     Comparison,
     Images,
     Progress,
+    Remember,
     require_share,
 )
 from bandlimiter.errors import ConfigurationError
@@ -88,6 +89,7 @@ def choose_directions(
     stop: Stop | None = None,
     keys: Sequence[Key] | None = None,
     progress: Progress | None = None,
+    remember: Remember | None = None,
 ) -> DirectionsChoice:
     """Choose the smallest K that answers like the largest, on all but a share of clean images.
 
@@ -96,7 +98,7 @@ def choose_directions(
     defence
         Gives everything but K; it is not changed. Its own draw stands for its own K; other K
         have the draw that its seed names.
-    images, labels, stop, keys, progress
+    images, labels, stop, keys, progress, remember
         See `tune_radius`.
     candidates
         The K to try, two or more.
@@ -114,7 +116,7 @@ def choose_directions(
     counts = sorted(set(candidates))
     if len(counts) < 2 or counts[0] < 1:
         raise ConfigurationError(f"expected two different K of 1 or more, got {list(candidates)}")
-    clean = CleanImages(defence, images, labels, stop=stop, keys=keys)
+    clean = CleanImages(defence, images, labels, stop=stop, keys=keys, remember=remember)
     done, total = 0, len(clean) * len(counts)
     largest: torch.Tensor | None = None
     points: list[DirectionsPoint] = []

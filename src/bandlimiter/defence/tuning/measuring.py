@@ -66,6 +66,10 @@ class Answers:
     evaluations: float
 
 
+Remember = Callable[[PostAverage, Callable[[], Answers]], Answers]
+"""Returns the answers of a defence, which the second argument measures, maybe from before."""
+
+
 class CleanImages:
     """Labelled clean images, and what the plain model says of them.
 
@@ -81,6 +85,8 @@ class CleanImages:
         See `PostAverage.predict`; None is ``"exact"`` where the vote allows it.
     keys
         A name for each image's draws, where they are fresh; None numbers them.
+    remember
+        See `Remember`.
 
     Raises
     ------
@@ -98,7 +104,9 @@ class CleanImages:
         *,
         stop: Stop | None = None,
         keys: Sequence[Key] | None = None,
+        remember: Remember | None = None,
     ) -> None:
+        self._remember = remember
         self.labels = as_labels(labels).cpu()
         if len(self.labels) == 0:
             raise InputError("expected labels of at least one image, got none")
@@ -123,15 +131,24 @@ class CleanImages:
 
     def answers(self, defence: PostAverage, tell: Callable[[int], None]) -> Answers:
         """Return a defence's labels; ``tell`` hears of every block how many images it had."""
-        labels, spent = [], 0
-        for start, stop in self._blocks():
-            found = defence.predict(
-                self._read(start, stop), stop=self._stop, keys=self._keys[start:stop]
-            )
-            labels.append(found.labels.cpu())
-            spent += int(found.samples.sum())
-            tell(stop - start)
-        return Answers(torch.cat(labels), spent / len(self))
+        told = 0
+
+        def measure() -> Answers:
+            nonlocal told
+            labels, spent = [], 0
+            for start, stop in self._blocks():
+                found = defence.predict(
+                    self._read(start, stop), stop=self._stop, keys=self._keys[start:stop]
+                )
+                labels.append(found.labels.cpu())
+                spent += int(found.samples.sum())
+                told = stop
+                tell(stop - start)
+            return Answers(torch.cat(labels), spent / len(self))
+
+        answers = measure() if self._remember is None else self._remember(defence, measure)
+        tell(len(self) - told)
+        return answers
 
     def compare(self, answers: Answers) -> Comparison:
         """Compare such labels with the plain model's, image by image."""

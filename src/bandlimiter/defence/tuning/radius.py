@@ -15,6 +15,7 @@ from bandlimiter.defence.tuning.measuring import (
     CleanImages,
     Images,
     Progress,
+    Remember,
     require_share,
 )
 from bandlimiter.defence.tuning.search import (
@@ -90,6 +91,7 @@ def tune_radius(
     stop: Stop | None = None,
     keys: Sequence[Key] | None = None,
     progress: Progress | None = None,
+    remember: Remember | None = None,
 ) -> RadiusChoice:
     """Choose the largest radius whose loss of clean accuracy stays within a bound.
 
@@ -124,6 +126,9 @@ def tune_radius(
         With ``randomness="fresh"``: a name for each image's draw. None: its number.
     progress
         Called with images done, images in all (at most) and what is being done.
+    remember
+        Called with a defence and a function that measures its `Answers`, which it returns, maybe
+        from an earlier call.
 
     Returns
     -------
@@ -156,7 +161,7 @@ def tune_radius(
     require_share(most_loss, "most_loss")
     if refinements < 0:
         raise ConfigurationError(f"expected 0 refinements or more, got {refinements}")
-    clean = CleanImages(defence, images, labels, stop=stop, keys=keys)
+    clean = CleanImages(defence, images, labels, stop=stop, keys=keys, remember=remember)
     grid = require_grid(default_radii(defence, clean.shape) if radii is None else radii)
     total, done = len(clean) * (len(grid) + refinements), 0
 

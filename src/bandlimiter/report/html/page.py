@@ -18,7 +18,7 @@ from bandlimiter.results.files import write_whole
 if TYPE_CHECKING:
     from bandlimiter.results.runs import StoredRun
 
-_FOLDED = ("classes-", "settings", "timings")
+_FOLDED = ("classes-", "settings", "phases", "timings")
 """Tables that a reader opens; the first of the classes is open."""
 
 

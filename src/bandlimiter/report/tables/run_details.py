@@ -6,6 +6,7 @@ from typing import Any
 
 from bandlimiter.report.tables.study import Study
 from bandlimiter.report.tables.table import Cell, Column, Table
+from bandlimiter.results.phases import seconds_by_phase
 
 _LONGEST = 12
 """Of lists so many entries are shown."""
@@ -67,6 +68,24 @@ def timing_table(study: Study) -> Table:
         ],
         [[*key, *_took(timings)] for key, timings in total.items()],
         "Wall-clock time where the work was done, added up over shards.",
+    )
+
+
+def phase_table(study: Study) -> Table:
+    """Return where the time went, over all processes."""
+    seconds = seconds_by_phase(study.timings)
+    total = sum(seconds.values())
+    return Table(
+        "phases",
+        "Where the time went",
+        [
+            Column("phase", "phase", text=True),
+            Column("seconds", "seconds", digits=1),
+            Column("share", "share of all", digits=2),
+        ],
+        [[name, each, each / total] for name, each in seconds.items() if total],
+        "Wall-clock time, added up over processes. On a GPU, work counts where its result is "
+        "waited for.",
     )
 
 

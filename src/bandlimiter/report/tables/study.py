@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from bandlimiter.report.tables.sweep import Sweep, sweep_of
 from bandlimiter.results import NONE, OURS, Row, Status, summarise
 
@@ -21,7 +23,11 @@ class Study:
     name, kind, state, finished, planned, damaged
         As the store has them.
     everything
-        All rows, failed ones too.
+        All rows of attacks, failed ones too.
+    records
+        All rows, of whatever kind the run has; `everything` where there are attacks.
+    result
+        The document that the run ended with; empty where it has not come so far.
     settings, identity
         What the run was asked for, and what names it.
     warnings
@@ -44,6 +50,8 @@ class Study:
     warnings: Sequence[Mapping[str, Any]] | None = None
     said: str | None = None
     timings: Sequence[Mapping[str, Any]] = ()
+    records: Sequence[BaseModel] = ()
+    result: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: "StoredRun") -> "Study":
@@ -54,8 +62,9 @@ class Study:
         LoadError
             Where one of its files is damaged.
         """
-        result = run.documents.get("result.json", {})
-        said = result.get("verdict")
+        names = {"certify": "certified.json", "tune": "tune.json"}
+        result = run.documents.get(names.get(run.kind, "result.json"), {})
+        said, records = result.get("verdict"), run.rows()
         return cls(
             name=run.name,
             kind=run.kind,
@@ -63,10 +72,12 @@ class Study:
             finished=run.finished,
             planned=run.planned,
             damaged=run.damaged,
-            everything=run.rows(),
+            everything=records if run.row_type is Row else (),
+            records=records,
+            result=result,
             settings=run.settings,
             identity=run.identity,
-            warnings=result.get("warnings"),
+            warnings=_warnings(result),
             said=said if isinstance(said, str) else None,
             timings=run.timings(),
         )
@@ -77,9 +88,9 @@ class Study:
         return [row for row in self.everything if row.status is not Status.FAILED]
 
     @cached_property
-    def failed(self) -> list[Row]:
-        """Rows with an error, which count in no rate."""
-        return [row for row in self.everything if row.status is Status.FAILED]
+    def failed(self) -> list[Any]:
+        """Rows with an error, which count in no rate (of `certify`: as abstentions)."""
+        return [row for row in self.records if getattr(row, "error", None) is not None]
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -146,4 +157,14 @@ def defence_rates(results: Iterable[Mapping[str, Any]], protocol: str) -> list[f
         result["defence_rate"]
         for result in results
         if result["protocol"] == protocol and result["defence_rate"] is not None
+    ]
+
+
+def _warnings(result: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
+    """Return a document's warnings; those of ``tune`` are sentences."""
+    if "warnings" not in result:
+        return None
+    return [
+        {"kind": "tune", "about": "images", "message": each} if isinstance(each, str) else each
+        for each in result["warnings"]
     ]

@@ -2,8 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
+
+from pydantic import BaseModel
 
 from bandlimiter.report.tables.table import Cell, Column, Measured, Table
 from bandlimiter.results import Row
@@ -25,12 +27,24 @@ def to_csv(table: Table) -> str:
     return _written(header, cells)
 
 
-def rows_csv(rows: Sequence[Row]) -> str:
-    """Return a run's rows as CSV, with the ``status`` that follows from each."""
-    fields = list(Row.model_fields)
+def rows_csv(rows: Sequence[BaseModel], without: Collection[str] = ()) -> str:
+    """Return a run's rows as CSV: a column per field but those named, for attacks the ``status``.
+
+    Nothing, not even a header, where there is no row.
+    """
+    if not rows:
+        return ""
+    fields = [name for name in type(rows[0]).model_fields if name not in without]
+    attacks = isinstance(rows[0], Row)
     return _written(
-        [*fields, "status"],
-        ([*(_plain(getattr(row, field)) for field in fields), str(row.status)] for row in rows),
+        [*fields, *(["status"] if attacks else [])],
+        (
+            [
+                *(_plain(getattr(row, field)) for field in fields),
+                *([str(row.status)] if isinstance(row, Row) else []),
+            ]
+            for row in rows
+        ),
     )
 
 

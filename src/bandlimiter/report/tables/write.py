@@ -47,7 +47,8 @@ def write_tables(studies: Sequence[Study], folder: Path) -> list[Path]:
                     place / f"{table.name}.json", json.dumps(to_json(table), indent=2) + "\n"
                 ),
             ]
-        files.append(write_whole(place / "rows.csv", rows_csv([*study.rows, *study.failed])))
+        rows = [*study.rows, *study.failed] or study.records
+        files.append(write_whole(place / "rows.csv", rows_csv(rows)))
     return files
 
 

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandlimiter.results.rows import Row
-
 Arrays = Mapping[str, NDArray[np.generic]]
 """Named arrays, as a safetensors file holds them."""
 
@@ -43,7 +41,8 @@ class ShardResult:
     Attributes
     ----------
     rows
-        In the order of the shard's images; for several defences, defence by defence.
+        In the order of the shard's images; for several defences, defence by defence. `Row` objects,
+        or all of another of `ROW_TYPES`.
     arrays
         Adversarial images and the like.
     facts
@@ -52,7 +51,7 @@ class ShardResult:
         What it took: kept beside the rows and never compared. JSON.
     """
 
-    rows: Sequence[Row] = ()
+    rows: Sequence[Any] = ()
     arrays: Arrays = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     timings: Sequence[Mapping[str, Any]] = ()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bandlimiter.report.html.colours import looks_of
 from bandlimiter.report.html.figures.budgets import Labels, minimal_figures, smallest_figure
+from bandlimiter.report.html.figures.certified import certified_figure, tuning_figure
 from bandlimiter.report.html.figures.figure import Figure
 from bandlimiter.report.html.figures.rates import rate_figures, sweep_figures
 from bandlimiter.report.tables import Study
@@ -14,6 +15,8 @@ def figures_of(studies: Sequence[Study]) -> list[Figure]:
     """Return the figures that runs have rows for; a curve for each defence of each run."""
     looks, labels = looks_of(studies), labels_of(studies)
     return [
+        *certified_figure(studies),
+        *tuning_figure(studies),
         *sweep_figures(studies),
         *rate_figures(studies, looks, labels),
         *smallest_figure(studies, looks, labels),
