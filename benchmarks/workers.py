@@ -17,16 +17,18 @@ from typing import Any
 
 from timing import begin, end, median, model_parser, ratios, take_turns
 
+from bandlimiter.results import read_rows
+
 COMMAND = [sys.executable, "-c", "from bandlimiter.cli.main import app; app()", "evaluate"]
 
 
-def evaluate(arguments: list[str]) -> dict[str, bytes]:
-    """Run the command in a new folder; return its shards' bytes."""
+def evaluate(arguments: list[str]) -> list[Any]:
+    """Run the command in a new folder; return its rows."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         command = [*COMMAND, *arguments, "--threads", "1", "--out", str(out), "--json"]
         subprocess.run(command, capture_output=True, check=True)  # noqa: S603
-        return {path.name: path.read_bytes() for path in (out / "shards").iterdir()}
+        return read_rows(out)
 
 
 def main() -> None:
@@ -46,8 +48,9 @@ def main() -> None:
         many: ["--executor", "processes", "--workers", str(args.workers)],
     }
     if args.ray:
-        variants["ray"] = ["--executor", "ray", "--workers", str(args.workers)]
-    found: dict[str, dict[str, bytes]] = {}
+        ray = ["--executor", "ray", "--address", "local"]
+        variants["ray"] = [*ray, "--workers", str(args.workers)]
+    found: dict[str, list[Any]] = {}
 
     def run(name: str) -> None:
         found[name] = evaluate([*shared, *variants[name]])
@@ -55,7 +58,7 @@ def main() -> None:
     calls: dict[str, Any] = {name: partial(run, name) for name in variants}
     times = take_turns(calls, args.rounds)
     same = all(each == found["one process"] for each in found.values())
-    print(f"the same bytes from all: {same}")
+    print(f"{args.limit} images; the same rows from all: {same}")
     for name in variants:
         gain, least, most = ratios(times, name, "one process")
         print(

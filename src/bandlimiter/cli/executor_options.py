@@ -13,7 +13,7 @@ Executor = Annotated[
     str,
     typer.Option(
         help="local (this process, or as many as --workers says), processes, or ray (needs the "
-        "extra ray). Rows are the same with the same --threads.",
+        "extra ray and --address). Rows are the same with the same --threads.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -36,7 +36,8 @@ Threads = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        help="A Ray cluster's address, or auto. Default: Ray on this machine, closed to others.",
+        help="A Ray cluster's address, or auto; local starts Ray on this machine, where only "
+        "whoever has its token is answered.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -48,6 +49,15 @@ GpusPerWorker = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        help="GPUs of this machine, such as cuda:0,cuda:1: each worker sees one as its only GPU "
+        "(with --device auto or cuda). "
+        "Default: as --device says, which all share.",
+        rich_help_panel=_PANEL,
+    ),
+]
 
 
 def build(
@@ -56,8 +66,10 @@ def build(
     threads: int | None = None,
     address: str | None = None,
     gpus: float = 0.0,
+    devices: str | None = None,
 ) -> "Built":
     """Return the executor that options ask for; see `build_executor`."""
     from bandlimiter.evaluation.executors import build_executor
 
-    return build_executor(executor, workers, threads, address, gpus)
+    each = () if devices is None else tuple(devices.split(","))
+    return build_executor(executor, workers, threads, address, gpus, each)

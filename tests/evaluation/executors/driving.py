@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from bandlimiter.evaluation.executors import Executor, build_executor, run_shards
-from bandlimiter.results.runs import RunStore
+from bandlimiter.results.runs import RunStore, StoredRun
 from tests.evaluation.executors.toy import Toy, plan
 
 ROOT = Path(__file__).parents[3]
@@ -98,9 +98,11 @@ def descendants(ancestor: int) -> set[int]:
     return family
 
 
-def shard_files(folder: Path) -> dict[str, bytes]:
-    """Return all that a run's rows and arrays are kept in."""
-    return {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
+def shard_contents(folder: Path) -> dict[str, Any]:
+    """Return all that a run's shards gave but their timings: rows, facts, files of arrays."""
+    stored = StoredRun.open(folder)
+    files = {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
+    return {"rows": stored.rows(), "facts": [each.facts for each in stored.results()], **files}
 
 
 def main(told: dict[str, Any]) -> None:

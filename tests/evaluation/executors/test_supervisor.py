@@ -1,62 +1,80 @@
 """The policy, with workers whose fate is written down: no process is needed."""
 
+import pickle
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from bandlimiter.errors import (
-    ConfigurationError,
-    LoadError,
-    MissingExtraError,
-    NoGradientError,
+from bandlimiter.errors import ConfigurationError
+from bandlimiter.evaluation.executors.outcomes import (
+    Died,
+    Outcome,
+    Raised,
+    attempt,
+    unpack_and_start,
 )
-from bandlimiter.evaluation.executors.outcomes import Died, Outcome, Raised, Stopped, attempt
 from bandlimiter.evaluation.executors.supervisor import Supervisor
-from bandlimiter.evaluation.executors.worker_pool import Place, Task
-from bandlimiter.results.runs import RunStore
-from tests.evaluation.executors.toy import OddError, Toy, plan
+from bandlimiter.results.runs import RunStore, Shard
+from tests.evaluation.executors.toy import Toy, plan
 
 
 class Written:
-    """One worker. ``fates``: image -> outcomes in turn, then it is well."""
+    """A pool of one. ``fates``: image -> outcomes in turn, then it is well.
 
-    isolates = True
+    ``starts``: what becomes of workers as they start, in turn, then they are well.
+    """
 
-    def __init__(self, toy: Toy, fates: dict[int, list[Outcome]], *, idle: Sequence[Died] = ()):
-        self.worker, self.fates, self.idle = toy, fates, list(idle)
-        self.handed: list[Task] = []
-        self.asked: list[tuple[str, Place]] = []
+    size = 1
 
-    @property
-    def free(self) -> bool:
-        return not self.handed
+    def __init__(self, toy: Toy, fates: dict[int, list[Outcome]], starts: Sequence[Died] = ()):
+        self.worker, self.fates, self.starts = toy, fates, list(starts)
+        self.asked: list[tuple[str, bool]] = []
+        self.living = 0
 
-    def submit(self, task: Task) -> None:
-        self.handed.append(task)
-        self.asked.append((task.shard.name, task.place))
+    def start(self, alone: bool = False) -> "WrittenMember":
+        return WrittenMember(self, alone)
 
-    def wait(self) -> Sequence[tuple[Task | None, Outcome]]:
-        if self.idle:
-            return [(None, self.idle.pop())]
-        task = self.handed.pop()
-        for image in task.shard.images:
-            if self.fates.get(image):
-                return [(task, self.fates[image].pop(0))]
-        return [(task, attempt(self.worker, task.shard))]
+    def start_alone(self) -> "WrittenMember":
+        return self.start(alone=True)
 
 
-def supervised(pool: Written, toy: Toy, shards: int, *, size: int = 2, begun: int = 0) -> RunStore:
+class WrittenMember:
+    def __init__(self, pool: Written, alone: bool) -> None:
+        self.pool, self.alone, self.open = pool, alone, True
+        pool.living += 1
+        self.ready: Future[Outcome | None] = Future()
+        self.ready.set_result(pool.starts.pop(0) if pool.starts else None)
+
+    def submit(self, shard: Shard) -> "Future[Outcome]":
+        self.pool.asked.append((shard.name, self.alone))
+        done: Future[Outcome] = Future()
+        fates = (self.pool.fates.get(image) for image in shard.images)
+        fate = next((fate for fate in fates if fate), None)
+        done.set_result(fate.pop(0) if fate else attempt(self.pool.worker, shard))
+        return done
+
+    def outcome(self, future: "Future[Outcome]") -> Outcome | None:
+        return future.result()
+
+    def close(self) -> None:
+        self.pool.living -= self.open
+        self.open = False
+
+
+def supervised(pool: Written, toy: Toy, shards: int, *, size: int = 2) -> RunStore:
     store = RunStore(None, {}, plan(shards, size), settings={})
-    for _ in range(begun):
-        store.begin(plan(shards, size)[0])
-    Supervisor(store, toy, pool).run(store.missing())
+    try:
+        Supervisor(store, toy, pool).run(store.missing())
+    finally:
+        assert pool.living == 0
     return store
 
 
 DEATH = Died("was ended by SIGKILL")
-ALONE, ANY, OUTSIDE = Place.ALONE, Place.ANY, Place.OUTSIDE
+ALONE, ANY = True, False
 
 
 @pytest.mark.parametrize(
@@ -84,7 +102,7 @@ ALONE, ANY, OUTSIDE = Place.ALONE, Place.ANY, Place.OUTSIDE
     ],
 )
 def test_who_is_asked_for_what(
-    tmp_path: Path, fates: list[Outcome], asked: list[tuple[str, Place]], failed: list[int]
+    tmp_path: Path, fates: list[Outcome], asked: list[tuple[str, bool]], failed: list[int]
 ) -> None:
     toy = Toy(tmp_path)
     pool = Written(toy, {1: list(fates)})
@@ -96,40 +114,40 @@ def test_who_is_asked_for_what(
     assert [r for r in rows if not r.error] == [r for r in well if r.image not in failed]
 
 
-def test_a_shard_that_a_driver_died_on_is_kept_from_the_driver(tmp_path: Path) -> None:
-    toy = Toy(tmp_path)
-    pool = Written(toy, {0: [Raised("no")]})
-    supervised(pool, toy, 2, begun=1)
-    assert pool.asked == [("00", OUTSIDE), ("00.0", OUTSIDE), ("00.1", OUTSIDE), ("01", ANY)]
-
-
 @pytest.mark.parametrize(
-    ("fates", "idle", "message"),
+    ("fates", "starts", "message"),
     [
-        ([Died("fell", building=True)] * 3, [], "3 deaths in a row before that"),
-        ([], [Died("fell", building=True)] * 3, "3 deaths in a row before that"),
+        ([], [Died("fell")] * 3, "3 deaths in a row before that"),
         ([Died("fell")] * 20, [], "20 deaths in a row with nothing done between"),
+        ([Died("fell", blameless=True)] * 20, [], "20 deaths in a row with nothing done between"),
     ],
 )
 def test_deaths_without_end_end_the_run(
-    tmp_path: Path, fates: list[Outcome], idle: list[Died], message: str
+    tmp_path: Path, fates: list[Outcome], starts: list[Died], message: str
 ) -> None:
     toy = Toy(tmp_path)
     fate: dict[int, list[Outcome]] = {image: list(fates) for image in range(6)}
     with pytest.raises(ConfigurationError, match=f"{message}.*the process fell"):
-        supervised(Written(toy, fate, idle=idle), toy, 6, size=1)
+        supervised(Written(toy, fate, starts), toy, 6, size=1)
 
 
 def test_a_death_before_any_work_is_not_held_against_an_image(tmp_path: Path) -> None:
     toy = Toy(tmp_path)
-    early = Died("fell", building=True)
-    pool = Written(toy, {0: [early, early, DEATH, early, early]})
+    early = Died("fell")
+    pool = Written(toy, {0: [DEATH]}, [early, early])
     assert not [row for row in supervised(pool, toy, 1).rows() if row.error]
-    assert pool.asked == [("00", ANY)] * 6  # never taken apart: it died on the work once
+    assert pool.asked == [("00", ANY)] * 2  # never taken apart: it died on the work once
+
+
+def test_memory_that_others_took_is_not_held_against_an_image(tmp_path: Path) -> None:
+    toy = Toy(tmp_path)
+    pool = Written(toy, {0: [Died("was lost", blameless=True)] * 5})
+    assert not [row for row in supervised(pool, toy, 1).rows() if row.error]
+    assert pool.asked == [("00", ANY)] * 6
 
 
 def test_an_end_blames_nobody(tmp_path: Path) -> None:
-    toy = Toy(tmp_path)
+    toy = Toy(tmp_path, {2: "configuration"})
     released: Counter[str] = Counter()
 
     class Store(RunStore):
@@ -138,8 +156,8 @@ def test_an_end_blames_nobody(tmp_path: Path) -> None:
             super().release(shard)
 
     store = Store(None, {}, plan(3), settings={})
-    pool = Written(toy, {2: [Stopped.of(KeyboardInterrupt())]})
-    with pytest.raises(KeyboardInterrupt):
+    pool = Written(toy, {})
+    with pytest.raises(ConfigurationError):
         Supervisor(store, toy, pool).run(store.missing())
     assert released == {"01": 1}
     assert [shard.name for shard in store.missing()] == ["01", "02"]
@@ -147,24 +165,21 @@ def test_an_end_blames_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "text"),
+    ("building", "kind", "text"),
     [
-        (NoGradientError("expected a gradient"), NoGradientError, "expected a gradient"),
-        (LoadError("expected a file"), LoadError, "expected a file"),
-        (MissingExtraError("expected ray"), MissingExtraError, "expected ray"),
-        (FileNotFoundError(2, "No such file"), OSError, "[Errno 2] No such file"),
-        (
-            OddError("two\nlines"),
-            ConfigurationError,
-            "expected models and images that a worker can load, got OddError: two lines; "
-            "one worker in this process may do",
-        ),
+        ("configuration", ConfigurationError, "expected sense, got none"),
+        ("memory", MemoryError, "full"),
+        ("no file", OSError, "[Errno 2] No such file"),
+        ("leave", ConfigurationError, "expected models and images that a worker can load, got "
+         "SystemExit: 3; one worker in this process may do"),
+        ("unpicklable", ConfigurationError, "expected models and images that a worker can load, "
+         "got OddError: odd; one worker in this process may do"),
     ],
-)
-def test_an_error_arrives_as_its_kind_in_one_line(
-    error: Exception, kind: type[Exception], text: str
+)  # fmt: skip
+def test_what_a_start_raises_travels_between_processes(
+    tmp_path: Path, building: str, kind: type[Exception], text: str
 ) -> None:
-    arrived = Stopped.of(error).exception()
-    assert type(arrived) is kind
-    assert str(arrived) == text
-    assert "In the worker" in arrived.__notes__[0]
+    with pytest.raises(kind) as raised:
+        unpack_and_start(pickle.dumps(Toy(tmp_path, building=building)))
+    assert str(raised.value) == text
+    assert str(pickle.loads(pickle.dumps(raised.value))) == text

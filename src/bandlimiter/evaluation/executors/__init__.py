@@ -2,11 +2,11 @@
 
 from bandlimiter.evaluation.executors.build import EXECUTORS, build_executor
 from bandlimiter.evaluation.executors.in_process import InProcess
+from bandlimiter.evaluation.executors.pool import Executor
 from bandlimiter.evaluation.executors.processes import Processes
 from bandlimiter.evaluation.executors.ray_cluster import RayCluster
 from bandlimiter.evaluation.executors.supervisor import run_shards
 from bandlimiter.evaluation.executors.worker import Reporter, Worker
-from bandlimiter.evaluation.executors.worker_pool import Executor
 
 __all__ = [
     "EXECUTORS",

@@ -1,17 +1,15 @@
 """Executors by name, with numbers of workers and threads that suit this machine."""
 
 import os
-import sys
+from collections.abc import Sequence
 
 import torch
 
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.executors.in_process import InProcess
-from bandlimiter.evaluation.executors.packing import require_positive
+from bandlimiter.evaluation.executors.pool import Executor, require_positive
 from bandlimiter.evaluation.executors.processes import Processes
-from bandlimiter.evaluation.executors.ray_cluster import RayCluster
-from bandlimiter.evaluation.executors.ray_session import import_ray
-from bandlimiter.evaluation.executors.worker_pool import Executor
+from bandlimiter.evaluation.executors.ray_cluster import LOCAL, RayCluster, import_ray
 
 EXECUTORS = ("local", "processes", "ray")
 
@@ -22,6 +20,7 @@ def build_executor(
     threads: int | None = None,
     address: str | None = None,
     num_gpus: float = 0.0,
+    devices: Sequence[str] = (),
 ) -> Executor:
     """Return an executor.
 
@@ -37,7 +36,9 @@ def build_executor(
         Of each worker. Where omitted: torch's for ``local``; else all cores divided by
         ``workers``, and one on a cluster.
     address, num_gpus
-        Of ``ray``; see `RayCluster`.
+        Of ``ray``, which needs an address; see `RayCluster`.
+    devices
+        Of processes, one worker for each where ``workers`` is omitted; see `Processes`.
 
     Raises
     ------
@@ -57,20 +58,24 @@ def build_executor(
         raise ConfigurationError(
             f"expected an address and GPUs with ray alone, got them with {name}"
         )
+    if name == "ray" and (address is None or devices):
+        raise ConfigurationError(
+            "expected an address with ray, of a cluster, auto or local, and no devices"
+        )
     require_positive(workers=1 if workers is None else workers)
     require_positive(threads=1 if threads is None else threads)
-    if name == "local" and (workers or 1) == 1:
+    if devices:
+        workers = len(devices) if workers is None else workers
+    elif name == "local" and (workers or 1) == 1:
         return InProcess(torch.get_num_threads() if threads is None else threads)
-    if address is not None:
-        if workers is None:
-            raise ConfigurationError("expected a number of workers with an address")
-        crowd = (workers, threads or 1)
-    else:
-        crowd = _share(workers, threads)
-    if name != "ray":
-        return Processes(*crowd)
+    if address is None:
+        return Processes(*_share(workers, threads), tuple(devices))
     import_ray()  # says now that it is missing, and not after models are loaded
-    return RayCluster(*crowd, address, num_gpus)
+    if address == LOCAL:
+        return RayCluster(*_share(workers, threads), address, num_gpus)
+    if workers is None:
+        raise ConfigurationError("expected a number of workers with an address")
+    return RayCluster(workers, threads or 1, address, num_gpus)
 
 
 def _share(workers: int | None, threads: int | None) -> tuple[int, int]:
@@ -82,4 +87,6 @@ def _share(workers: int | None, threads: int | None) -> tuple[int, int]:
 
 def _cores() -> int:
     """Return how many this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,18 +1,18 @@
-"""The plain engine: shards are done here, one after another; suspects in a process beside."""
+"""The plain executor: shards are done here, one after another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from typing import Any
 
 import torch
 
-from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.executors.outcomes import Died, Outcome, attempt
-from bandlimiter.evaluation.executors.packing import pack, require_positive
+from bandlimiter.evaluation.executors.outcomes import Outcome, attempt
+from bandlimiter.evaluation.executors.pool import Member, pack, require_positive
 from bandlimiter.evaluation.executors.processes import ProcessPool
 from bandlimiter.evaluation.executors.worker import Worker
-from bandlimiter.evaluation.executors.worker_pool import Place, Task
+from bandlimiter.results.runs import Shard
 
 
 @dataclass(frozen=True)
@@ -43,60 +43,53 @@ class InProcess:
 
 
 class InProcessPool:
-    """One worker: this process. What may have killed it before is done in a child."""
+    """The driver itself, and another process once its device gives no answer any more."""
+
+    size = 1
 
     def __init__(self, worker: Worker, threads: int) -> None:
         self._worker, self._threads = worker, threads
-        self._task: Task | None = None
-        self._usable = True
-        self._beside: ProcessPool | None = None
+        self._used = False
+        self._others: ProcessPool | None = None
 
-    @property
-    def free(self) -> bool:
-        """Whether there is nothing to do yet."""
-        return self._task is None
+    def start(self) -> Member:
+        """Start with this process."""
+        if self._used:
+            return self.start_alone()
+        self._used = True
+        return Here(self._worker)
 
-    @cached_property
-    def isolates(self) -> bool:
-        """Whether the worker can be sent to a child."""
-        try:
-            pack(self._worker)
-        except ConfigurationError:
-            return False
-        return True
-
-    def submit(self, task: Task) -> None:
-        """Take a task; `wait` does it."""
-        self._task = task
-
-    def wait(self) -> Sequence[tuple[Task | None, Outcome]]:
-        """Do the task."""
-        task, self._task = self._task, None
-        if task is None:
-            return []
-        if task.place is Place.ANY and self._usable:
-            return [(task, self._do(task))]
-        # An image that ended this process once will come in other shards too: stay in the child.
-        self._usable = False
-        beside = self._child()
-        beside.submit(task)
-        ended: Sequence[tuple[Task | None, Outcome]] = []
-        while not ended:
-            ended = beside.wait()
-        return ended
+    def start_alone(self) -> Member:
+        """Start another process."""
+        if self._others is None:
+            self._others = ProcessPool(pack(self._worker), self._threads)
+        return self._others.start()
 
     def close(self) -> None:
-        """End the child, where there is one."""
-        if self._beside:
-            self._beside.close()
+        """Remove what other processes needed."""
+        if self._others:
+            self._others.close()
 
-    def _do(self, task: Task) -> Outcome:
-        self._worker.start()
-        outcome = attempt(self._worker, task.shard)
-        self._usable = self._usable and not isinstance(outcome, Died)
+
+class Here:
+    """The driver as a worker: a shard is done as it is submitted; see `Member`."""
+
+    def __init__(self, worker: Worker) -> None:
+        worker.start()
+        self._worker = worker
+        self.ready: Future[Any] = Future()
+        self.ready.set_result(None)
+
+    def submit(self, shard: Shard) -> "Future[Any]":
+        """Do a shard; what ends the run is raised."""
+        done: Future[Any] = Future()
+        done.set_result(attempt(self._worker, shard))
+        return done
+
+    def outcome(self, future: "Future[Any]") -> Outcome | None:
+        """Return what came of it."""
+        outcome: Outcome | None = future.result()
         return outcome
 
-    def _child(self) -> ProcessPool:
-        if self._beside is None:
-            self._beside = ProcessPool(pack(self._worker), 1, self._threads)
-        return self._beside
+    def close(self) -> None:
+        """Do nothing: this process goes on."""

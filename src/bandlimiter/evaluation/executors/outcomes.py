@@ -1,13 +1,19 @@
-"""What becomes of a piece of work: done, raised, its worker died, or the run cannot go on."""
+"""What becomes of a shard: a result, an exception that concerns its images, or its worker's death.
 
-import traceback
-from collections.abc import Callable
+Any other exception ends the run, and is raised.
+"""
+
+import pickle
 from dataclasses import dataclass
 
 import torch
 
-from bandlimiter import errors
-from bandlimiter.errors import ConfigurationError, MissingExtraError, NoGradientError
+from bandlimiter.errors import (
+    BandlimiterError,
+    ConfigurationError,
+    MissingExtraError,
+    NoGradientError,
+)
 from bandlimiter.evaluation.executors.worker import Worker
 from bandlimiter.results.files import printable
 from bandlimiter.results.runs import Shard, ShardResult
@@ -22,13 +28,6 @@ _WHOLE_RUN = (
     MemoryError,
     torch.OutOfMemoryError,
 )
-_KNOWN = {
-    kind.__name__: kind
-    for kind in (
-        *(kind for kind in vars(errors).values() if isinstance(kind, type)),
-        *(MemoryError, torch.OutOfMemoryError, KeyboardInterrupt, OSError),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -46,48 +45,15 @@ class Died:
     ----------
     how
         In words: ``ended by SIGKILL``.
-    building
-        Whether it had not got so far as to work on anything.
+    blameless
+        Whether what it worked on cannot be the reason.
     """
 
     how: str
-    building: bool = False
+    blameless: bool = False
 
 
-@dataclass(frozen=True)
-class Stopped:
-    """An exception that ends the run; as text, since not every exception can be sent."""
-
-    kinds: tuple[str, ...]
-    error: str
-    trace: str
-
-    @classmethod
-    def of(cls, error: BaseException) -> "Stopped":
-        """Describe an exception."""
-        kinds = tuple(kind.__name__ for kind in type(error).__mro__)
-        trace = "".join(traceback.format_exception(error))
-        return cls(kinds, " ".join(str(error).split()), trace)
-
-    def exception(self) -> BaseException:
-        """Return the exception again, with the worker's trace as a note.
-
-        One of a kind that is neither ours nor Python's is a `ConfigurationError`.
-        """
-        kind = next((_KNOWN[name] for name in self.kinds if name in _KNOWN), None)
-        found = (
-            ConfigurationError(
-                f"expected models and images that a worker can load, got {self.kinds[0]}: "
-                f"{self.error}; one worker in this process may do"
-            )
-            if kind is None
-            else kind(self.error)
-        )
-        found.add_note(f"In the worker:\n{self.trace}")
-        return found
-
-
-Outcome = ShardResult | Raised | Died | Stopped
+Outcome = ShardResult | Raised | Died
 
 
 def attempt(worker: Worker, shard: Shard) -> Outcome:
@@ -104,12 +70,21 @@ def attempt(worker: Worker, shard: Shard) -> Outcome:
         return Raised(said(error))
 
 
-def trying(work: Callable[[], Outcome | None]) -> Outcome | None:
-    """Return what work returns; what it raises, as `Stopped`."""
+def unpack_and_start(packed: bytes) -> Worker:
+    """Unpack and start a worker; raise only what travels between processes."""
     try:
-        return work()
-    except BaseException as error:  # noqa: BLE001  (it travels to the driver)
-        return Stopped.of(error)
+        worker: Worker = pickle.loads(packed)  # noqa: S301  (the driver's own)
+        worker.start()
+    except (BandlimiterError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except OSError as error:  # those of other packages are not always fit to travel
+        raise OSError(error.errno, error.strerror or str(error)) from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (models raise whatever they like)
+        raise ConfigurationError(
+            f"expected models and images that a worker can load, got {said(error)}; one worker in "
+            "this process may do"
+        ) from None
+    return worker
 
 
 def said(error: BaseException) -> str:

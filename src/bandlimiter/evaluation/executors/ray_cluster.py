@@ -1,19 +1,29 @@
-"""Ray: actors that hold a worker, one shard in flight each, none queued."""
+"""Ray, for clusters: actors that hold a worker, one shard in flight each, none queued."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import importlib
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from threading import current_thread, main_thread
 from typing import Any
 
-from bandlimiter.errors import ConfigurationError
+from bandlimiter.errors import BandlimiterError, ConfigurationError, MissingExtraError
 from bandlimiter.evaluation.executors.outcomes import Died, Outcome, Raised, said
-from bandlimiter.evaluation.executors.packing import pack, require_positive
-from bandlimiter.evaluation.executors.ray_session import ray_session
-from bandlimiter.evaluation.executors.ray_worker import RayWorker
+from bandlimiter.evaluation.executors.pool import Member, pack, require_positive
+from bandlimiter.evaluation.executors.processes import ProcessPool
 from bandlimiter.evaluation.executors.worker import Worker
-from bandlimiter.evaluation.executors.worker_pool import Place, Task
+from bandlimiter.evaluation.executors.worker_process import do, prepare, start
+from bandlimiter.results.runs import Shard
 
-_TICK = 1.0  # seconds between looks at signals
+LOCAL = "local"
+
+_TOKEN = secrets.token_hex(32)
+"""Of clusters that are started here: Ray reads a process's token once."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +40,15 @@ class RayCluster:
     threads
         Of each; also the CPUs that it asks Ray for.
     address
-        The cluster's; None for Ray on this machine alone.
+        The cluster's, or ``auto``; ``local`` starts Ray on this machine, where only whoever has
+        its token is answered (Ray's own authentication).
     num_gpus
         GPUs that an actor asks for; may be a fraction.
     """
 
     workers: int = 2
     threads: int = 1
-    address: str | None = None
+    address: str = LOCAL
     num_gpus: float = 0.0
 
     def __post_init__(self) -> None:
@@ -48,13 +59,10 @@ class RayCluster:
     @contextmanager
     def pool(self, worker: Worker, shards: int) -> "Iterator[RayPool]":
         """See `Executor`."""
-        workers = min(self.workers, shards)
-        with ray_session(self.address, workers * self.threads) as ray:
+        size = min(self.workers, shards)
+        with redirect_stdout(sys.stderr), _connected(self.address, size * self.threads) as ray:
             self._require_room(ray)
-            actor = ray.remote(
-                num_cpus=self.threads, num_gpus=self.num_gpus, max_restarts=0, max_task_retries=0
-            )(RayWorker)
-            pool = RayPool(ray, actor, pack(worker, ray.cloudpickle.dumps), workers, self.threads)
+            pool = RayPool(ray, worker, self, size)
             try:
                 yield pool
             finally:
@@ -72,76 +80,102 @@ class RayCluster:
             )
 
 
-class RayPool:
-    """Actors, started at once, and anew after a death.
+class RayPool(ProcessPool):
+    """Actors; what may have killed some is done in processes of this machine: see `Pool`."""
 
-    Parameters
-    ----------
-    ray
-        The module, connected.
-    actor
-        `RayWorker` as Ray's class.
-    packed
-        The worker.
-    workers, threads
-        See `RayCluster`.
-    """
+    def __init__(self, ray: Any, worker: Worker, asked: RayCluster, size: int) -> None:
+        packed = pack(worker, ray.cloudpickle.dumps)
+        super().__init__(packed, asked.threads, size)
+        self._ray, self._content = ray, ray.put(packed)
+        self._actor = ray.remote(
+            num_cpus=asked.threads, num_gpus=asked.num_gpus, max_restarts=0, max_task_retries=0
+        )(_Actor)
 
-    isolates = True
+    def start(self) -> Member:
+        """Start an actor."""
+        return RayMember(self._ray, self._actor.remote(self._threads), self._content)
 
-    def __init__(self, ray: Any, actor: Any, packed: bytes, workers: int, threads: int) -> None:
-        self._ray, self._actor, self._threads = ray, actor, threads
-        self._packed = ray.put(packed)
-        self._idle: list[Any] = []
-        self._flights: dict[Any, tuple[Any, Task | None]] = {}
-        for _ in range(workers):
-            self._start()
 
-    @property
-    def free(self) -> bool:
-        """Whether an actor is ready and has nothing to do."""
-        return bool(self._idle)
+class RayMember:
+    """One actor: see `Member`."""
 
-    def submit(self, task: Task) -> None:
-        """Give a task to an idle actor."""
-        actor = self._idle.pop()
-        method = actor.do_alone if task.place is Place.ALONE else actor.do
-        self._flights[method.remote(task.shard)] = (actor, task)
+    def __init__(self, ray: Any, actor: Any, content: Any) -> None:
+        self._ray, self._actor = ray, actor
+        self.ready: Future[Any] = actor.start.remote(content).future()
 
-    def wait(self) -> Sequence[tuple[Task | None, Outcome]]:
-        """Wait for an actor to answer or to die."""
-        ended: list[tuple[Task | None, Outcome]] = []
-        ready, _ = self._ray.wait(list(self._flights), timeout=_TICK)
-        for flight in ready:
-            actor, task = self._flights.pop(flight)
-            outcome, usable = self._land(flight, task)
-            if usable:
-                self._idle.append(actor)
-            else:
-                self._ray.kill(actor)
-                self._start()
-            if outcome is not None:
-                ended.append((task, outcome))
-        return ended
+    def submit(self, shard: Shard) -> "Future[Any]":
+        """Give it a shard."""
+        future: Future[Any] = self._actor.do.remote(shard).future()
+        return future
+
+    def outcome(self, future: "Future[Any]") -> Outcome | None:
+        """Return what came of a future."""
+        kinds = self._ray.exceptions
+        try:
+            outcome: Outcome | None = future.result()
+        except kinds.RayTaskError as error:
+            if isinstance(error.cause, (BandlimiterError, MemoryError, RuntimeError, OSError)):
+                raise error.cause from error
+            return Raised(said(error))  # what it gave could not be sent
+        except kinds.RayError as error:
+            short_of_memory = isinstance(error, kinds.OutOfMemoryError)  # whoever was largest
+            return Died(f"was lost: {said(error)}", blameless=short_of_memory)
+        return outcome
 
     def close(self) -> None:
-        """Kill all actors."""
-        for actor in [*self._idle, *(actor for actor, _ in self._flights.values())]:
-            self._ray.kill(actor)
+        """Kill the actor."""
+        self._ray.kill(self._actor)
 
-    def _start(self) -> None:
-        actor = self._actor.remote(self._packed, self._threads)
-        self._flights[actor.build.remote()] = (actor, None)
 
-    def _land(self, flight: Any, task: Task | None) -> tuple[Outcome | None, bool]:
-        """Return what came, and whether the actor is still of use."""
+class _Actor:
+    def __init__(self, threads: int) -> None:
+        prepare(threads)
+
+    def start(self, packed: bytes) -> None:
+        start(packed)
+
+    def do(self, shard: Shard) -> Outcome:
+        return do(shard)
+
+
+def import_ray() -> Any:
+    """Return the module; MissingExtraError where it is not installed."""
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise MissingExtraError(
+            "expected ray; install it with pip install 'bandlimiter[ray]'"
+        ) from error
+
+
+@contextmanager
+def _connected(address: str, cpus: int) -> Iterator[Any]:
+    """Yield Ray, connected; in the end disconnect, and end what was started here."""
+    ray = import_ray()
+    if ray.is_initialized():
+        raise ConfigurationError(
+            "expected no connection to Ray in this process, got one; call ray.shutdown() first"
+        )
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    given = {"RAY_USAGE_STATS_ENABLED": "0"}
+    if address == LOCAL:
+        options |= {"num_cpus": cpus, "include_dashboard": False}
+        # Else Ray makes one, and writes it into the user's home.
+        given["RAY_AUTH_TOKEN"] = _TOKEN
+    ours = [name for name in (*given, "RAY_AUTH_MODE") if name not in os.environ]
+    os.environ.update({name: value for name, value in given.items() if name in ours})
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
         try:
-            outcome = self._ray.get(flight)
-        except self._ray.exceptions.RayTaskError as error:
-            if task is None:
-                raise
-            return Raised(said(error)), True  # what it gave could not be sent
-        except self._ray.exceptions.RayError as error:
-            return Died(f"was lost: {said(error)}", building=task is None), False
-        alone = task is not None and task.place is Place.ALONE
-        return outcome, alone or not isinstance(outcome, Died)
+            ray.init(address=address, **options)
+        except ConnectionError as error:
+            raise ConfigurationError(
+                f"expected a Ray cluster at {address}, got none: {' '.join(str(error).split())}"
+            ) from error
+        yield ray
+    finally:
+        ray.shutdown()
+        for name in ours:
+            os.environ.pop(name, None)
+        if handler is not None and current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray has put its own there

@@ -2,12 +2,18 @@
 
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 from bandlimiter.errors import ConfigurationError
-from bandlimiter.evaluation.executors.outcomes import Died, Outcome, Stopped
+from bandlimiter.evaluation.executors.in_process import InProcess
+from bandlimiter.evaluation.executors.outcomes import Died, Raised
+from bandlimiter.evaluation.executors.pool import Executor, Member, Pool, pack
+from bandlimiter.evaluation.executors.processes import Processes
 from bandlimiter.evaluation.executors.worker import Reporter, Worker
-from bandlimiter.evaluation.executors.worker_pool import Executor, Place, Task, WorkerPool
+from bandlimiter.evaluation.phases import WRITING, phase
 from bandlimiter.results.runs import RunStore, Shard, ShardResult
 
 ATTEMPTS = 2
@@ -15,7 +21,9 @@ ATTEMPTS = 2
 
 # That many deaths with nothing done in between are no image's fault.
 _MOST_DEATHS = 20
-_MOST_BUILDS = 3
+_MOST_EARLY_DEATHS = 3
+
+_TICK = 1.0  # seconds between looks at signals, where a wait cannot be interrupted
 
 
 def run_shards(
@@ -30,6 +38,7 @@ def run_shards(
     decides what is done. A shard that raises is done again image by image, and an image that
     raises is recorded as failed. A shard whose worker dies is tried once more, then image by
     image in processes of their own; an image that ends these is recorded as failed ("poison").
+    What this process may have died on before is done in another.
 
     Parameters
     ----------
@@ -52,107 +61,177 @@ def run_shards(
         the same call goes on; shards given up are not blamed.
     """
     missing = store.missing()
-    if missing:
-        with executor.pool(worker, len(missing)) as pool:
-            Supervisor(store, worker, pool, reporter).run(missing)
+    if not missing:
+        return
+    suspects = [shard for shard in missing if store.attempts(shard)]
+    if suspects and isinstance(executor, InProcess):
+        try:
+            pack(worker)
+        except ConfigurationError:
+            _set_aside(store, worker, suspects)
+        else:
+            # An image that ended this process once will come in other shards too.
+            executor = Processes(1, executor.threads)
+    missing = store.missing()
+    with executor.pool(worker, len(missing)) as pool:
+        Supervisor(store, worker, pool, reporter).run(missing)
+
+
+def _set_aside(store: RunStore, worker: Worker, suspects: Sequence[Shard]) -> None:
+    """Give up shards that this process died on again and again, where it is the only one."""
+    for shard in suspects:
+        if (ended := store.attempts(shard)) >= ATTEMPTS:
+            why = f"the run ended {ended} times on images of its shard"
+            store.put(shard, worker.merge(shard, [worker.failed(p, why) for p in shard.parts()]))
+
+
+@dataclass(eq=False)
+class Task:
+    """A shard of the plan, or one image of it.
+
+    Attributes
+    ----------
+    shard
+        What a worker is given.
+    plan
+        The shard of the plan that it is, or is a part of.
+    alone
+        Whether it gets a process of its own, so that its death has one cause.
+    deaths
+        How many workers died on it.
+    """
+
+    shard: Shard
+    plan: Shard
+    alone: bool = False
+    deaths: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a shard of the plan."""
+        return self.shard is self.plan
 
 
 class Supervisor:
     """Sees to it that every shard ends in the store; see `run_shards`."""
 
     def __init__(
-        self, store: RunStore, worker: Worker, pool: WorkerPool, reporter: Reporter | None = None
+        self, store: RunStore, worker: Worker, pool: Pool, reporter: Reporter | None = None
     ) -> None:
         self._store, self._worker, self._pool, self._reporter = store, worker, pool, reporter
         self._queue: deque[Task] = deque()
+        self._idle: list[Member] = []
+        self._starting: dict[Future[Any], tuple[Member, Task | None]] = {}
+        self._running: dict[Future[Any], tuple[Member, Task]] = {}
         self._begun: dict[str, Shard] = {}
         self._parts: dict[str, dict[int, ShardResult]] = {}
-        self._deaths = self._builds = 0
+        self._deaths = self._early_deaths = 0
 
     def run(self, shards: Sequence[Shard]) -> None:
         """Do them all."""
         self._queue.extend(Task(shard, shard) for shard in shards)
         try:
             while self._queue or self._begun:
-                while self._queue and self._pool.free:
-                    self._hand(self._queue.popleft())
-                for task, outcome in self._pool.wait():
-                    self._handle(task, outcome)
+                self._hand_out()
+                futures = [*self._starting, *self._running]
+                for future in wait(futures, _TICK, FIRST_COMPLETED).done:
+                    if future in self._starting:
+                        self._started(future, *self._starting.pop(future))
+                    else:
+                        self._ended(future, *self._running.pop(future))
         finally:
+            busy = [member for member, _ in (*self._starting.values(), *self._running.values())]
+            for member in (*self._idle, *busy):
+                member.close()
             for shard in self._begun.values():
                 with suppress(Exception):  # what brought us here matters more, such as a full disk
                     self._store.release(shard)
 
-    def _hand(self, task: Task) -> None:
+    def _hand_out(self) -> None:
+        """Give tasks to idle workers, and start as many more as there may and need be."""
+        while self._queue and (self._queue[0].alone or self._idle):
+            if not self._queue[0].alone:
+                self._submit(self._idle[-1], self._queue.popleft())
+                continue
+            if self._members >= self._pool.size:
+                if not self._idle:
+                    return
+                self._idle.pop().close()
+            member = self._pool.start_alone()
+            self._starting[member.ready] = member, self._queue.popleft()
+        while self._members < self._pool.size and len(self._starting) < len(self._queue):
+            member = self._pool.start()
+            self._starting[member.ready] = member, None
+
+    @property
+    def _members(self) -> int:
+        return len(self._idle) + len(self._starting) + len(self._running)
+
+    def _submit(self, member: Member, task: Task) -> None:
+        """Give a task to an idle worker."""
         shard = task.plan
         if shard.name not in self._begun:
+            with phase(WRITING):
+                self._store.begin(shard)
             self._begun[shard.name] = shard
-            earlier = self._store.begin(shard)
             if self._reporter:
                 self._reporter.started(shard)
-            if earlier and self._pool.isolates:
-                task.place = Place.OUTSIDE  # maybe it killed the driver: there it will be seen
-            elif earlier >= ATTEMPTS:
-                return self._set_aside(
-                    task, f"the run ended {earlier} times on images of its shard"
-                )
-        return self._pool.submit(task)
+        future = member.submit(task.shard)
+        self._idle.remove(member)  # not before: what is raised meanwhile closes all that are here
+        self._running[future] = member, task
 
-    def _handle(self, task: Task | None, outcome: Outcome) -> None:
-        if isinstance(outcome, Stopped):
-            raise outcome.exception()
+    def _started(self, future: "Future[Any]", member: Member, task: Task | None) -> None:
+        self._idle.append(member)
+        outcome = member.outcome(future)
         if isinstance(outcome, Died):
-            self._count(outcome)
+            self._idle.pop().close()
             if task:
-                self._died(task, outcome)
+                self._queue.appendleft(task)
+            self._early_deaths += 1
+            if self._early_deaths >= _MOST_EARLY_DEATHS:
+                raise ConfigurationError(
+                    f"expected workers that load their models, got {self._early_deaths} deaths in "
+                    f"a row before that, in the last the process {outcome.how}; use fewer if "
+                    'memory is short, and in a script keep its work under if __name__ == "__main__"'
+                )
+        elif task:
+            self._submit(member, task)
+
+    def _ended(self, future: "Future[Any]", member: Member, task: Task) -> None:
+        self._early_deaths = 0
+        self._idle.append(member)  # also where what comes now is raised: all are closed then
+        outcome = member.outcome(future)
+        if isinstance(outcome, Died) or task.alone:
+            self._idle.pop().close()
+        if isinstance(outcome, Died):
+            self._died(task, outcome)
             return
-        self._deaths = self._builds = 0
-        if task is None:
-            return
+        self._deaths = 0
         if isinstance(outcome, ShardResult):
             self._keep(task, outcome)
-        else:
-            self._failed(task, outcome.error)
-
-    def _failed(self, task: Task, error: str) -> None:
-        if task.whole and len(task.shard.images) > 1:
-            self._take_apart(task, task.place)
-        else:
-            self._keep(task, self._worker.failed(task.shard, error))
+        elif task.whole and len(task.shard.images) > 1:
+            self._take_apart(task, alone=False)
+        elif isinstance(outcome, Raised):
+            self._keep(task, self._worker.failed(task.shard, outcome.error))
 
     def _died(self, task: Task, death: Died) -> None:
-        task.deaths += not death.building
-        if task.deaths < ATTEMPTS:
-            self._queue.appendleft(task)
-        elif task.whole:
-            self._take_apart(task, Place.ALONE)
-        else:
-            self._keep(task, self._worker.failed(task.shard, f"its process {death.how}"))
-
-    def _count(self, death: Died) -> None:
-        if death.building:
-            self._builds += 1
-        else:
-            self._builds, self._deaths = 0, self._deaths + 1
-        if self._builds >= _MOST_BUILDS:
-            raise ConfigurationError(
-                f"expected workers that load their models, got {self._builds} deaths in a row "
-                f"before that, in the last the process {death.how}; use fewer if memory is short, "
-                'and in a script keep its work under if __name__ == "__main__"'
-            )
+        self._deaths += 1
         if self._deaths >= _MOST_DEATHS:
             raise ConfigurationError(
                 f"expected workers that live, got {self._deaths} deaths in a row with nothing done "
                 f"between, in the last the process {death.how}; use fewer if memory is short"
             )
+        task.deaths += not death.blameless
+        if task.deaths < ATTEMPTS:
+            self._queue.appendleft(task)
+        elif task.whole:
+            self._take_apart(task, alone=True)
+        else:
+            self._keep(task, self._worker.failed(task.shard, f"its process {death.how}"))
 
-    def _take_apart(self, task: Task, place: Place) -> None:
-        parts = [Task(part, task.plan, place) for part in task.shard.parts()]
+    def _take_apart(self, task: Task, alone: bool) -> None:
+        parts = [Task(part, task.plan, alone) for part in task.shard.parts()]
         self._queue.extendleft(reversed(parts))
-
-    def _set_aside(self, task: Task, why: str) -> None:
-        for part in task.shard.parts():
-            self._keep(Task(part, task.plan), self._worker.failed(part, why))
 
     def _keep(self, task: Task, result: ShardResult) -> None:
         """Store a shard, or an image's part once all parts are there."""
@@ -164,7 +243,8 @@ class Supervisor:
                 return
             result = self._worker.merge(shard, [parts[image] for image in shard.images])
             del self._parts[shard.name]
-        self._store.put(shard, result)
+        with phase(WRITING):
+            self._store.put(shard, result)
         del self._begun[shard.name]
         if self._reporter:
             self._reporter.finished(shard, result)
