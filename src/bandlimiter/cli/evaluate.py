@@ -58,6 +58,7 @@ def evaluate(
     threads: executor_options.Threads = None,
     address: executor_options.Address = None,
     gpus: executor_options.GpusPerWorker = 0.0,
+    devices: executor_options.Devices = None,
     shard_images: options.ShardImages = None,
     out: Annotated[
         Path | None,
@@ -158,7 +159,7 @@ def evaluate(
         resolve_stop(defended.defence, stop, level)
         if accelerate:
             defended = sped_up(defended, images.images(0, min(len(images), PROBE)))
-        work = executor_options.build(executor, workers, threads, address, gpus)
+        work = executor_options.build(executor, workers, threads, address, gpus, devices)
         settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
         settings["split"], settings["size"], settings["threads"] = split, shown.size, work.threads
         settings["adversarial"] = [str(path) for path in adversarial or []]
@@ -190,7 +191,7 @@ def evaluate(
 
             curves = curves_of(evaluation.rows, adaptive.stages)
             draw_robustness_curves(*curves, out / "robustness_curves")
-    answer(evaluation.tables, as_json, show_result)
+    answer({**evaluation.tables, "seconds": evaluation.seconds}, as_json, show_result)
 
 
 def _of_rivals(names: list[str] | None) -> list[str]:

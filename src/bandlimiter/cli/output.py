@@ -32,10 +32,13 @@ def show_result(document: dict[str, Any]) -> None:
     from rich.console import Console
 
     from bandlimiter.report import result_tables
+    from bandlimiter.results.phases import said_phases
 
     console = Console()
     console.print(result_tables(document))
     console.print(document["verdict"], highlight=False, markup=False)
+    if took := said_phases(document.get("seconds", {})):
+        console.print(f"time: {took}", highlight=False, markup=False)
 
 
 class _BestEffort:

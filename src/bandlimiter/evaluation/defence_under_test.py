@@ -10,6 +10,7 @@ from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.defence.baselines import build_baseline
 from bandlimiter.errors import BandlimiterError, ConfigurationError
 from bandlimiter.evaluation.adaptive import REDRAWS
+from bandlimiter.evaluation.phases import ANSWERS, SEEDS, phase
 from bandlimiter.evaluation.plan import Plan
 from bandlimiter.results import NONE, OURS
 from bandlimiter.tensors import Key, answers_differ, find_normaliser, model_logits, place_of
@@ -70,21 +71,24 @@ class DefenceUnderTest:
 
     def labels(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         """[N, ...] -> [N], with fresh draws named by ``keys``."""
-        return self._labels(self.module, images, keys)
+        with phase(ANSWERS):
+            return self._labels(self.module, images, keys)
 
     def repeated(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         """Return predictions [redraws, N], each with draws of its own."""
-        repeats = [
-            self._labels(self.module, images, [f"{key}/again{i}" for key in keys])
-            for i in range(self.randomness.redraws)
-        ]
+        with phase(ANSWERS):
+            repeats = [
+                self._labels(self.module, images, [f"{key}/again{i}" for key in keys])
+                for i in range(self.randomness.redraws)
+            ]
         return torch.stack(repeats)
 
     def other_seeds(self, images: torch.Tensor) -> list[tuple[int, ...]]:
         """Return the labels [N][seeds] under other direction seeds, empty where there are none."""
         if not self._others or not len(images):
             return [()] * len(images)
-        columns = [self._labels(other, images, range(len(images))) for other in self._others]
+        with phase(SEEDS):
+            columns = [self._labels(other, images, range(len(images))) for other in self._others]
         return [tuple(row) for row in torch.stack(columns, dim=1).tolist()]
 
     def scale(self) -> float | torch.Tensor | None:

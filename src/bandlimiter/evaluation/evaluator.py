@@ -16,6 +16,7 @@ from bandlimiter.attacks import (
 from bandlimiter.data import ImageSet
 from bandlimiter.evaluation.attack_spec import AttackSpec
 from bandlimiter.evaluation.defence_under_test import DefenceUnderTest
+from bandlimiter.evaluation.phases import ATTACKS, LOADING, PLAIN, phase
 from bandlimiter.evaluation.targets import Targets
 from bandlimiter.results import CASCADE
 from bandlimiter.tensors import place_of, require_images
@@ -122,7 +123,8 @@ class Evaluator:
         images = require_images(images)
         labels = labels.to(images.device)
         if known is None:
-            logits = self.plain.logits(images)
+            with phase(PLAIN):
+                logits = self.plain.logits(images)
             targets = None if self.targets is None else self.targets.of(logits, labels, ids)
             plain = logits.argmax(dim=1)
         else:
@@ -136,15 +138,16 @@ class Evaluator:
         if not len(right):
             return None
         goal = batch.goal(right)
-        result = attack(
-            self.plain,
-            batch.images[right],
-            goal.labels,
-            epsilon=self.epsilon,
-            target=goal.target_labels,
-            ids=batch.ids[right.cpu()].tolist(),
-            seed=self.seed,
-        )
+        with phase(ATTACKS):
+            result = attack(
+                self.plain,
+                batch.images[right],
+                goal.labels,
+                epsilon=self.epsilon,
+                target=goal.target_labels,
+                ids=batch.ids[right.cpu()].tolist(),
+                seed=self.seed,
+            )
         return Attacked(right, result)
 
     def attack_defended(
@@ -155,16 +158,17 @@ class Evaluator:
         if not len(right):
             return None
         goal = batch.goal(right)
-        found = run_cascade(
-            attacks,
-            target,
-            batch.images[right],
-            goal.labels,
-            epsilon=self.epsilon,
-            target=goal.target_labels,
-            ids=batch.ids[right.cpu()].tolist(),
-            seed=self.seed,
-        )
+        with phase(ATTACKS):
+            found = run_cascade(
+                attacks,
+                target,
+                batch.images[right],
+                goal.labels,
+                epsilon=self.epsilon,
+                target=goal.target_labels,
+                ids=batch.ids[right.cpu()].tolist(),
+                seed=self.seed,
+            )
         return Attacked(right, found.result, found if spec.name == CASCADE else None)
 
 
@@ -202,5 +206,6 @@ class CleanAnswers:
         return self._other_seeds[evaluator.name]
 
     def _pixels(self, evaluator: Evaluator) -> torch.Tensor:
-        parts = [self._images.images(i, i + 1) for i in self.positions]
-        return evaluator.place(torch.cat(parts))
+        with phase(LOADING):
+            parts = [self._images.images(i, i + 1) for i in self.positions]
+            return evaluator.place(torch.cat(parts))

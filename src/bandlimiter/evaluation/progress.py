@@ -32,7 +32,7 @@ class ProgressReporter:
         self._done = self._total - sum(self._rows(shard) for shard in missing)
 
     def started(self, shard: Shard) -> None:
-        """See `executors.Watcher`."""
+        """See `executors.Reporter`."""
         item = self._items.get(shard.item)
         if item is None:
             return self.tell("sanity checks")
@@ -40,7 +40,7 @@ class ProgressReporter:
         return self.tell(f"{item.spec.name} {how}")
 
     def finished(self, shard: Shard, result: ShardResult) -> None:
-        """See `executors.Watcher`."""
+        """See `executors.Reporter`."""
         self._done += self._rows(shard)
         self.tell(self._doing)
 

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from bandlimiter.evaluation.adversarial_sets import write_adversarial
 from bandlimiter.evaluation.checking import conclude
 from bandlimiter.evaluation.crash_marker import crash_marker
 from bandlimiter.evaluation.executors import Executor, InProcess, run_shards
+from bandlimiter.evaluation.phases import LOADING, WRITING, phase, timed
 from bandlimiter.evaluation.plan import Plan, make_plan
 from bandlimiter.evaluation.probe import MOST_SLICES, ChangedError
 from bandlimiter.evaluation.progress import Progress, ProgressReporter
 from bandlimiter.evaluation.validation import default_attacks
 from bandlimiter.evaluation.worker import Worker
 from bandlimiter.results import NONE, OURS, Row, summarise
+from bandlimiter.results.phases import seconds_by_phase
 from bandlimiter.results.runs import RunStore
 
 RESULT = "result.json"
@@ -42,10 +44,13 @@ class Evaluation:
     tables
         The JSON document made from them: ``settings``, ``clean``, ``results``,
         ``worst_case``, ``verdict``; see `results.summarise`.
+    seconds
+        Where the time went, by phase, added up over all processes and earlier calls.
     """
 
     rows: list[Row]
     tables: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def evaluate(
@@ -205,7 +210,7 @@ def run_plan(
     """Do what is left of a planned run; see `evaluate`."""
     executor = executor or InProcess()
     reporter = ProgressReporter(progress, plan)
-    with crash_marker(folder, len(plan.images)) as probe:
+    with timed() as seconds, phase(LOADING), crash_marker(folder, len(plan.images)) as probe:
         worker = Worker(plan, probe)
         worker.start(reporter.heartbeat)  # refuses what does not fit, before the run is opened
     # What is not kept needs no name.
@@ -213,16 +218,22 @@ def run_plan(
     with RunStore(folder, identity, plan.shards, settings=plan.facts) as store:
         _require_same_answers(plan, store, worker)
         try:
-            reporter.resumed(store.missing())
-            run_shards(store, worker, executor, reporter)
+            missing = store.missing()
+            reporter.resumed(missing)
+            with timed() as spent:
+                run_shards(store, worker, executor, reporter)
         finally:  # whatever ends the run, what was found is kept
             if folder is not None and plan.keep_images:
                 _write_sets(folder, store, plan)
         rows = store.rows()
         tables = _tables(plan, rows, store.facts(plan.checks).get("findings", []))
-        store.write_document(RESULT, tables)
+        with timed() as closing, phase(WRITING):
+            store.write_document(RESULT, tables)
+        writing = spent.get(WRITING, 0.0) + closing.get(WRITING, 0.0)
+        if missing:
+            store.note({"phases": {LOADING: seconds[LOADING], WRITING: writing}})
         reporter.tell("done")
-    return Evaluation(rows, tables)
+        return Evaluation(rows, tables, seconds_by_phase(store.timings()))
 
 
 def _write_sets(folder: Path, store: RunStore, plan: Plan) -> None:

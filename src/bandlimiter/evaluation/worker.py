@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from bandlimiter.evaluation.checking import Checks
 from bandlimiter.evaluation.defence_under_test import defences_under_test
 from bandlimiter.evaluation.evaluator import Attacked, CleanAnswers, Evaluator
 from bandlimiter.evaluation.examples import choose_examples
+from bandlimiter.evaluation.phases import CHECKS as CHECKS_PHASE
+from bandlimiter.evaluation.phases import EXAMPLES, phase, timed
 from bandlimiter.evaluation.plan import CHECKS, Plan, PlanItem
 from bandlimiter.evaluation.probe import IMAGES, Kept, Probe
 from bandlimiter.evaluation.row_building import build_rows, failed_rows
@@ -82,10 +85,19 @@ class Worker:
 
     def do(self, shard: Shard) -> ShardResult:
         """Do one item on one slice, or the checks; what comes out depends on the shard alone."""
-        if shard.item == CHECKS:
-            return self._check(shard)
-        item, answers = self._plan.item(shard), self._answers_to(shard.images)
         began = time.perf_counter()
+        with timed() as seconds:
+            if shard.item == CHECKS:
+                with phase(CHECKS_PHASE):
+                    result = self._check(shard)
+            else:
+                result = self._attack(shard)
+        (timing,) = result.timings
+        taken = {"seconds": time.perf_counter() - began, "phases": seconds}
+        return replace(result, timings=[{**timing, **taken}])
+
+    def _attack(self, shard: Shard) -> ShardResult:
+        item, answers = self._plan.item(shard), self._answers_to(shard.images)
         attack = self._attack_defended if item.attack is None else self._attack_plain
         rows, images, ids = attack(item, answers)
         timing = {
@@ -93,20 +105,21 @@ class Worker:
             "protocol": item.spec.protocol,
             "threat": item.spec.threat,
             "images": len({row.image for row in rows}),
-            "seconds": time.perf_counter() - began,
         }
         facts: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
         if self._plan.kept and shard.item == self._plan.items[0].name:
             clean = answers.of(self._own)
-            facts["probe"] = self._probe.ask(clean.images[:IMAGES], clean.ids[:IMAGES].tolist())
+            with phase(CHECKS_PHASE):
+                facts["probe"] = self._probe.ask(clean.images[:IMAGES], clean.ids[:IMAGES].tolist())
         if self._plan.keep_images:
             arrays["images"] = images.to(torch.float32).cpu().numpy()
             arrays["ids"] = ids.to(torch.int64).cpu().numpy()
         early = shard.images[0] < _SLICES_WITH_EXAMPLES * len(shard.images)
         if self._plan.examples and early and rows and rows[0].defence == self._own.name:
             found, most = (images, ids), self._plan.examples
-            facts["exhibits"], shown = choose_examples(self._own, answers, rows, found, most)
+            with phase(EXAMPLES):
+                facts["exhibits"], shown = choose_examples(self._own, answers, rows, found, most)
             arrays.update(shown)
         return ShardResult(rows, arrays, facts, [timing])
 
@@ -188,7 +201,8 @@ class Worker:
             checks.look(answers.of(self._own))
             if checks.complete:
                 break
-        return ShardResult(facts={"findings": [found.document() for found in checks.found]})
+        facts = {"findings": [found.document() for found in checks.found]}
+        return ShardResult(facts=facts, timings=[{"attack": CHECKS}])
 
 
 def _found(

@@ -66,6 +66,7 @@ def reproduce(
     threads: executor_options.Threads = None,
     address: executor_options.Address = None,
     gpus: executor_options.GpusPerWorker = 0.0,
+    devices: executor_options.Devices = None,
     shard_images: options.ShardImages = None,
     out: Annotated[
         Path,
@@ -133,7 +134,7 @@ def reproduce(
                 quick=quick,
                 out=out,
                 shard_images=shard_images,
-                executor=executor_options.build(executor, workers, threads, address, gpus),
+                executor=executor_options.build(executor, workers, threads, address, gpus, devices),
             )
             document = run_study(
                 asked,
