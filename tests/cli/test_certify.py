@@ -247,3 +247,15 @@ def test_an_image_that_fails_is_one_row(tmp_path):
     assert failed["image"] == 1
     assert "NaN" in failed["error"]
     assert [row.error is None for row in read_certified(tmp_path / "run")] == [True, False, True]
+
+
+def test_equal_runs_export_equal_bytes(finished, tmp_path):
+    """Seconds, which are never the same twice, are left out."""
+    assert inside(*QUICK, "--out", tmp_path / "again").exit_code == 0
+    files = []
+    for folder in (finished[0], tmp_path / "again"):
+        files.append(tmp_path / f"{len(files)}.csv")
+        command = ["runs", "export", str(folder), "--out", str(files[-1])]
+        assert CliRunner().invoke(app, command).exit_code == 0
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert files[0].read_text().startswith("image,label,plain,certified,radius,")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bandlimiter.cli.main import app
 from bandlimiter.results import read_rows
 from bandlimiter.results.runs import RunStore, StoredRun, folder
-from tests.results.runs.material import IDENTITY, PLAN, SETTINGS
+from tests.results.runs.material import IDENTITY, PLAN, SETTINGS, harvest_of
 from tests.results.runs.processes import ROOT
 from tests.results.runs.test_damage import edit, finish
 
@@ -179,3 +179,20 @@ def test_a_network_file_system_is_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr("bandlimiter.results.runs.store.on_network", lambda folder: True)
     with pytest.warns(UserWarning, match="network file system"):
         RunStore(tmp_path / "run", IDENTITY, PLAN, settings=SETTINGS).close()
+
+
+def test_parquet_names_its_extra(whole, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = run("export", whole / "first", "--parquet", "--out", tmp_path / "x.parquet")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "bandlimiter[parquet]" in result.stderr
+    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_what_is_not_finished_is_said(tmp_path):
+    with RunStore(tmp_path / "run", IDENTITY, PLAN, settings=SETTINGS) as store:
+        store.put(PLAN[1], harvest_of(PLAN[1]))
+    result = run("export", tmp_path / "run", "--out", tmp_path / "x.csv", "--json")
+    document = json.loads(result.stdout)
+    assert [document[key] for key in ("rows", "finished", "planned")] == [2, 1, 3]
+    assert "note: 1 of 3 shards" in result.stderr

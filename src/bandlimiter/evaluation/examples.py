@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bandlimiter.defence import PostAverage
+from bandlimiter.defence.votes import VOTES
 from bandlimiter.evaluation.evaluator import CleanAnswers, Evaluator
 from bandlimiter.results import Row, Status
 from bandlimiter.tensors import ChunkLimit, Key, map_chunks, model_logits, place_of
@@ -79,25 +80,25 @@ def _shown(evaluator: Evaluator, pair: torch.Tensor, name: Key) -> dict[str, tor
     if not isinstance(module, PostAverage):
         defended = model_logits(module, pair).float().softmax(dim=1)
         return {"plain": plain, "defended": defended, "votes": _one_vote(defended)}
-    keys = [f"{name}{i}" for i in range(len(pair))]
-    votes = torch.stack(
-        [_votes(module.model, module.neighbours(x, key)) for x, key in zip(pair, keys, strict=True)]
-    )
+    points = torch.stack([module.neighbours(x, f"{name}{i}") for i, x in enumerate(pair)])
+    logits = _logits(module.model, points.flatten(0, 1)).reshape(*points.shape[:2], -1)
+    vote, classes = VOTES[module.vote], logits.shape[2]
+    winners = logits.argmax(dim=2)
     return {
         "plain": plain,
-        "defended": module.predict(pair, keys=keys).probabilities.float(),
-        "votes": votes,
+        "defended": vote.probabilities(vote.scores(logits)).float(),
+        "votes": torch.stack([torch.bincount(each, minlength=classes) for each in winners]),
     }
 
 
-def _votes(model: nn.Module, points: torch.Tensor) -> torch.Tensor:
-    """Count which class each point [P, ...] is given: [classes] int64."""
+def _logits(model: nn.Module, points: torch.Tensor) -> torch.Tensor:
+    """[P, ...] -> [P, classes]."""
 
     def logits(start: int, stop: int) -> tuple[torch.Tensor]:
         return (model_logits(model, points[start:stop], check=False),)
 
     (scores,) = map_chunks(logits, len(points), ChunkLimit("auto"), points)
-    return torch.bincount(scores.argmax(dim=1), minlength=scores.shape[1])
+    return scores
 
 
 def _one_vote(scores: torch.Tensor) -> torch.Tensor:
