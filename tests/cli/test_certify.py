@@ -247,6 +247,12 @@ def test_an_image_that_fails_is_one_row(tmp_path):
     assert failed["image"] == 1
     assert "NaN" in failed["error"]
     assert [row.error is None for row in read_certified(tmp_path / "run")] == [True, False, True]
+    page = tmp_path / "page.html"
+    made = CliRunner().invoke(app, ["report", str(tmp_path / "run"), "--out", str(page)])
+    assert made.exit_code == 0, made.stderr
+    assert "1 image gave no answer and counts as an abstention" in page.read_text()
+    listed = CliRunner().invoke(app, ["runs", str(tmp_path / "run"), "--json"])
+    assert json.loads(listed.stdout)["runs"][0]["failed_images"] == 1
 
 
 def test_equal_runs_export_equal_bytes(finished, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 
 from bandlimiter.report.tables.study import Study
 from bandlimiter.report.tables.table import Cell, Column, Table
+from bandlimiter.results import OURS, Row
 from bandlimiter.results.phases import seconds_by_phase
 
 _LONGEST = 12
@@ -28,7 +29,11 @@ def failure_table(study: Study) -> Table:
     """Return which images gave no answer under which attack, and why."""
     images: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
     for row in study.failed:
-        key = (study.shown(row.defence), row.attack, row.protocol, row.error or "")
+        key: tuple[str, str, str, str]
+        if isinstance(row, Row):
+            key = (study.shown(row.defence), row.attack, row.protocol, row.error or "")
+        else:
+            key = (OURS, study.kind, "", row.error or "")
         images[key].append(row.image)
     return Table(
         "failures",
@@ -41,7 +46,7 @@ def failure_table(study: Study) -> Table:
             Column("error", "why", text=True),
         ],
         [[_listed(sorted(set(found))), *key] for key, found in images.items()],
-        "They count in no rate.",
+        "They count as abstentions." if study.kind == "certify" else "They count in no rate.",
     )
 
 

@@ -90,7 +90,8 @@ class Study:
     @cached_property
     def failed(self) -> list[Any]:
         """Rows with an error, which count in no rate (of `certify`: as abstentions)."""
-        return [row for row in self.records if getattr(row, "error", None) is not None]
+        rows = self.records or self.everything
+        return [row for row in rows if getattr(row, "error", None) is not None]
 
     @cached_property
     def document(self) -> dict[str, Any]:

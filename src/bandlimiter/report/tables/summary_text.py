@@ -40,11 +40,10 @@ def failures_of(study: Study) -> str | None:
     images = len({row.image for row in study.failed})
     if not images:
         return None
-    return (
-        "1 image gave no answer and counts in no rate"
-        if images == 1
-        else (f"{images} images gave no answer and count in no rate")
-    )
+    how = "as an abstention" if study.kind == "certify" else "in no rate"
+    if images == 1:
+        return f"1 image gave no answer and counts {how}"
+    return f"{images} images gave no answer and count {how}"
 
 
 def _of_sweep(study: Study) -> str:
