@@ -50,7 +50,7 @@ def build_executor(
     Examples
     --------
     >>> build_executor("processes", workers=2, threads=1)
-    Processes(workers=2, threads=1)
+    Processes(workers=2, threads=1, devices=())
     """
     if name not in EXECUTORS:
         raise ConfigurationError(f"expected one of {', '.join(EXECUTORS)}, got {name!r}")
