@@ -6,7 +6,6 @@ from typing import Literal
 import torch
 from torch import nn
 
-from bandlimiter.defence.certificates.radii import RADII
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.sampling import InputSampler, RandomDirections, Sampler, build_sampler
 from bandlimiter.tensors import is_number
@@ -31,6 +30,9 @@ def law_for_sigma(
     randomness: str | None,
 ) -> tuple[Sampler | InputSampler | str, float, Literal["fresh"]]:
     """Return the settings that ``sigma`` implies; refuse others."""
+    # Late, as certificates need SciPy and Numba, which take half a second to import.
+    from bandlimiter.defence.certificates.radii import RADII
+
     name = sampler if isinstance(sampler, str) else getattr(sampler, "name", "gaussian")
     if name not in RADII:
         raise ConfigurationError(

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from typing_extensions import override
 
-from bandlimiter.defence.certificates.radii import noise_length
 from bandlimiter.defence.law import law_for_sigma, require_lengths, resolve_sampler
 from bandlimiter.defence.neighbourhood import Neighbourhood
 from bandlimiter.defence.scale import placed, resolve_scale, rms
@@ -137,9 +136,12 @@ class Offsets(nn.Module):
         That is sigma sqrt(n), the root-mean-square length of the noise, and for the ball
         sigma sqrt(n + 2).
         """
-        return (
-            self.radius if self.sigma is None else noise_length(self.sampler.name, self.sigma, dim)
-        )
+        if self.sigma is None:
+            return self.radius
+        # Late, as certificates need SciPy and Numba, which take half a second to import.
+        from bandlimiter.defence.certificates.radii import noise_length
+
+        return noise_length(self.sampler.name, self.sigma, dim)
 
     @property
     def pixel_radius(self) -> float:

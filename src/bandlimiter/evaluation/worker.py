@@ -48,10 +48,13 @@ class Worker:
 
     def __init__(self, plan: Plan, probe: int = 0) -> None:
         self._plan, self._first = plan, probe
+        self._tried = False
         self._evaluators: dict[str, Evaluator] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_plan": self._plan, "_first": self._first, "_evaluators": {}}
+        # What was tried need not be tried again where it goes.
+        kept = {"_plan": self._plan, "_first": self._first, "_tried": self._tried}
+        return {**kept, "_evaluators": {}}
 
     def start(self, heartbeat: Heartbeat | None = None) -> None:
         """Build what attacks need, once; ``heartbeat`` is an `AttackedModel`'s.
@@ -71,10 +74,12 @@ class Worker:
             for each in defences
         ]
         placed = evaluators[0].place(require_images(first))
-        for module in (plan.model, *(each.module for each in defences)):
-            require_sound(module, placed)
-        classes = plain.count_classes(placed)
-        require_fitting(classes, plan.images, plan.attacks, plan.targets, placed)
+        if not self._tried:
+            for module in (plan.model, *(each.module for each in defences)):
+                require_sound(module, placed)
+            classes = plain.count_classes(placed)
+            require_fitting(classes, plan.images, plan.attacks, plan.targets, placed)
+            self._tried = True
         if plan.kept:
             own = {each.name: each.module for each in defences if each.name not in plan.baselines}
             self._probe = Probe({NONE: plan.model, **own}, placed)
