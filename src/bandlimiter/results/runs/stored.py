@@ -1,6 +1,7 @@
 """A run as readers find it: nothing is written, and nobody is kept from working on it."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -191,7 +192,9 @@ def read_shards(database: Database, folder: Path) -> tuple[dict[str, Kept], dict
             if found.arrays is not None:
                 read_arrays(folder, database.description.hash, shard.name, found.arrays)
         except LoadError as error:
-            reasons[shard.name] = str(error)
+            unreadable = isinstance(error.__cause__, sqlite3.Error)
+            said = f"SQLite cannot read it: {error.__cause__}" if unreadable else str(error)
+            reasons[shard.name] = said
         else:
             kept[shard.name] = found
     return kept, reasons
