@@ -27,7 +27,7 @@ def tuning_figure(studies: Sequence[Study]) -> list[Figure]:
         "Accuracy of the average on clean images, with 95 % Wilson intervals; at radius 0 that of "
         "the plain model."
     )
-    return _figure("tuned", "What a radius costs", caption, "r", curves)
+    return _figure("tuned", "What a radius costs", caption, "radius, network input space", curves)
 
 
 def _figure(key: str, title: str, caption: str, x: str, curves: Sequence[Curve]) -> list[Figure]:
