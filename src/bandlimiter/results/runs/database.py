@@ -9,6 +9,7 @@ written. Tables: ``run`` and ``run_copy`` (what the run is), ``shards`` (the pla
 import errno
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -316,7 +317,9 @@ def reading(path: Path, mend: bool = False) -> Database:
     mode = "rw" if mend else "ro"
     with _explained(path):
         # Not as_uri: of a network share it makes an authority, which SQLite refuses.
-        connection = _connected(f"file:{quote(path.absolute().as_posix())}?mode={mode}", uri=True)
+        connection = _connected(
+            f"file:{quote(os.fsencode(path.absolute().as_posix()))}?mode={mode}", uri=True
+        )
     return Database(connection, path)
 
 
