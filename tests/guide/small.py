@@ -28,8 +28,8 @@ FREE = {
     *("accelerate", "address", "adversarial", "alpha", "around", "as_json", "at"),
     *("curve", "data", "device", "draw", "epsilon"),
     *("csv", "parquet", "run"),
-    *("find_directions", "folder", "image", "images", "most_loss", "norm"),
-    *("out", "plane", "protocol", "quick", "radius", "randomness"),
+    *("find_directions", "folder", "gradient_points", "image", "images", "most_loss", "norm"),
+    *("out", "plane", "precision", "protocol", "quick", "radius", "randomness"),
     *("read", "runs", "sampler", "save_adversarial", "scale", "seed", "sigma", "size", "split"),
     *("stage", "stop", "tables", "threads", "threat", "vote", "what"),
 }

@@ -21,7 +21,7 @@ from bandlimiter.attacks.registration import (
 if TYPE_CHECKING:
     from bandlimiter.attacks.apgd import APGD
     from bandlimiter.attacks.attack_input import AttackInput
-    from bandlimiter.attacks.attacked_model import AttackedModel
+    from bandlimiter.attacks.attacked_model import AttackedModel, GradientPoints
     from bandlimiter.attacks.base import Attack, AttackResult, require_targeted
     from bandlimiter.attacks.cascade import CascadeResult, run_cascade
     from bandlimiter.attacks.goals import Goal
@@ -41,6 +41,7 @@ __all__ = [
     "AttackedModel",
     "CascadeResult",
     "Goal",
+    "GradientPoints",
     "MinimalPGD",
     "Randomness",
     "RegisteredAttack",
@@ -66,6 +67,7 @@ _HOMES = {
     "AttackedModel": "attacked_model",
     "CascadeResult": "cascade",
     "Goal": "goals",
+    "GradientPoints": "attacked_model",
     "MinimalPGD": "pgd",
     "Randomness": "mean_over_draws",
     "Square": "square",

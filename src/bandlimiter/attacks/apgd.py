@@ -82,7 +82,8 @@ class APGD(Attack):
         """Return the best points from one start, their losses, and which left as adversarial."""
         around, loss = ball(self.norm), LOSSES[self.loss]
         start = around.start(inputs, self.name, restart)
-        logits, losses, gradient = inputs.ascend(start, loss)
+        share = inputs.model.share(0.0)
+        logits, losses, gradient = inputs.ascend(start, loss, share=share)
         climb = _Climb(inputs, around, start, losses, gradient)
         points, largest = start.clone(), losses.clone()
         fooled = torch.zeros(len(start), dtype=torch.bool, device=start.device)
@@ -90,12 +91,16 @@ class APGD(Attack):
         checkpoints = _checkpoints(self.steps)
         for step in range(self.steps + 1):
             if step > 0:
+                now = inputs.model.share(step / self.steps)
+                if now != share:  # losses of other points do not compare
+                    share = now
+                    climb.go_on(*climb.inputs.ascend(climb.best, loss, share=share)[1:])
                 climb.move()
-                logits, losses, gradient = climb.inputs.ascend(climb.x, loss)
+                logits, losses, gradient = climb.inputs.ascend(climb.x, loss, share=share)
                 climb.observe(losses, gradient)
             points[active], largest[active] = climb.best, climb.best_loss
             if self.leave:  # with the first adversarial point, whatever its loss
-                hit = climb.inputs.confirmed(climb.x, logits)
+                hit = climb.inputs.confirmed(climb.x, logits, share)
                 if hit.any():
                     points[active[hit]], fooled[active[hit]] = climb.x[hit], True
                     active = active[~hit]
@@ -145,6 +150,13 @@ class _Climb:
         self._best_gradient = torch.where(wide, gradient, self._best_gradient)
         self.best_loss = torch.where(better, losses, self.best_loss)
         self._loss, self._gradient = losses, gradient
+
+    def go_on(self, losses: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Start again from the best point, whose loss and gradient were taken anew."""
+        self.x = self._before = self.best
+        self.best_loss = self._loss = self._checked_loss = losses
+        self._best_gradient = self._gradient = gradient
+        self._first = True
 
     def move(self) -> None:
         """Take a step along the gradient, with momentum from the second one on."""

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,6 +11,15 @@ from bandlimiter.attacks.attacked_model import AttackedModel
 from bandlimiter.attacks.goals import Goal
 from bandlimiter.attacks.losses import CROSS_ENTROPY, Loss
 from bandlimiter.tensors import Key, generator
+
+if TYPE_CHECKING:
+    from bandlimiter.attacks.base import Attack
+
+_FARTHEST = 1.25
+"""By how much a point is lengthened at most until the model itself is fooled."""
+
+_BISECTIONS = 10
+"""To 0.0005 of its length."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +84,59 @@ class AttackInput:
         return self.goal.margin(self.logits(x))
 
     def ascend(
-        self, x: torch.Tensor, loss: Loss = CROSS_ENTROPY
+        self, x: torch.Tensor, loss: Loss = CROSS_ENTROPY, *, share: float = 1.0
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return logits, losses and gradients at x; see `AttackedModel.ascend`."""
-        return self.model.ascend(x, self.goal, loss, self.ids)
+        return self.model.ascend(x, self.goal, loss, self.ids, share=share)
 
-    def confirmed(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    def confirmed(self, x: torch.Tensor, logits: torch.Tensor, share: float = 1.0) -> torch.Tensor:
         """Return whether images may leave at x, where `ascend` gave ``logits``: [N] bool."""
-        return self.model.confirmed(x, self.goal, logits, self.ids)
+        return self.model.confirmed(x, self.goal, logits, self.ids, share=share)
 
-    def loss_gradient(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of the cross-entropy, as it rises towards success: [N, ...]."""
-        return self.ascend(x)[2]
+    def pushed_over(self, x: torch.Tensor) -> torch.Tensor:
+        """Return points x [N, ...] on which the model itself agrees, where a copy was followed.
 
-    def confirmed_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        A copy's boundary is not quite the model's. A point that the model still has right moves
+        away from its image, along a straight line and by a quarter at most, until it has not; one
+        that nothing helps stays. Of all other points, and models, nothing changes.
+        """
+        if not self.model.follows_copy:
+            return x
+        short = (~self.fooled(x)).nonzero().flatten()
+        if not len(short):
+            return x
+        part, start, far = self.select(short), self.images[short], x[short] - self.images[short]
+        shape = (-1, *[1] * (x.ndim - 1))
+        low, high = x.new_ones(len(short)), x.new_full((len(short),), _FARTHEST)
+        for number in range(_BISECTIONS):
+            middle = high if number == 0 else (low + high) / 2
+            fooled = part.fooled((start + middle.view(shape) * far).clamp(0, 1))
+            if number == 0:
+                reached = fooled
+            low, high = torch.where(fooled, low, middle), torch.where(fooled, middle, high)
+        moved = x.clone()
+        away = short[reached]
+        moved[away] = (start + high.view(shape) * far).clamp(0, 1)[reached]
+        return moved
+
+    def loss_gradient(self, x: torch.Tensor, progress: float = 1.0) -> torch.Tensor:
+        """Return the gradient of the cross-entropy, as it rises towards success: [N, ...].
+
+        After ``progress``, in [0, 1], of an attack's steps; see `AttackedModel.share`.
+        """
+        return self.ascend(x, share=self.model.share(progress))[2]
+
+    def confirmed_and_gradient(
+        self, x: torch.Tensor, progress: float = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `confirmed` [N] bool and `loss_gradient` [N, ...] from one pass."""
-        logits, _, gradient = self.ascend(x)
-        return self.confirmed(x, logits), gradient
+        share = self.model.share(progress)
+        logits, _, gradient = self.ascend(x, share=share)
+        return self.confirmed(x, logits, share), gradient
+
+    def candidates_of(self, attack: "Attack") -> torch.Tensor:
+        """Return what an attack finds; a search that was made already is not made again."""
+        return self.model.searches.candidates(attack, self)
 
     def select(self, index: torch.Tensor) -> "AttackInput":
         """Return the inputs for the images numbered in ``index``: [n] int64."""

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from bandlimiter.attacks.goals import Goal
+from bandlimiter.attacks.kept_searches import KeptSearches
 from bandlimiter.attacks.losses import CROSS_ENTROPY, Loss
 from bandlimiter.attacks.mean_over_draws import MeanOverDraws, Randomness
 from bandlimiter.attacks.query_counter import QueryCounter
@@ -24,7 +26,21 @@ from bandlimiter.tensors import (
 _SURE = 3.0
 """How many times as probable a wrong class is on average before nearly every draw names it."""
 
+_SHARES = ((0.5, 1 / 8), (0.8, 1 / 3))
+"""Up to which part of an attack's steps which share of an average's points is followed."""
+
+GradientPoints = Literal["part", "all"]
+
 _Pass = Callable[..., tuple[torch.Tensor, ...]]
+
+
+@runtime_checkable
+class ClearLabels(Protocol):
+    """A model that knows which of its labels are clear; to be sure of the others costs more."""
+
+    def clear_labels(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
+        """Return labels [N] for x [N, ...], -1 where they are not clear."""
+        ...
 
 
 class AttackedModel:
@@ -50,12 +66,18 @@ class AttackedModel:
         For a model whose answers are random.
     differentiable
         A module that takes the model's place where a gradient is asked for: the same
-        function before something without gradient (a majority vote, a compiled copy).
+        function before something without gradient (a majority vote), or a faster copy. What it
+        takes for a success, the model confirms.
+    gradient_points
+        ``"all"``, or ``"part"``: a `PostAverage` is followed along some of its points in the first
+        steps of an attack, along more in later ones and along all in the last; see `share`.
 
     Attributes
     ----------
     queries, gradients
         Evaluations of single inputs so far, without and with a gradient; each draw counts.
+    searches
+        What searches for smallest perturbations found last.
     """
 
     def __init__(
@@ -65,6 +87,7 @@ class AttackedModel:
         *,
         randomness: Randomness | None = None,
         differentiable: nn.Module | None = None,
+        gradient_points: GradientPoints = "all",
     ) -> None:
         self.model = model
         self.queries = 0
@@ -72,11 +95,13 @@ class AttackedModel:
         self.randomness = randomness or Randomness()
         self._draws = MeanOverDraws(model, self.randomness.draws)
         self._followed = model if differentiable is None else differentiable
-        self._slopes = MeanOverDraws(self._followed, self.randomness.draws)
-        self._stands_in = differentiable is not None
+        self._parts: dict[float, nn.Module] = {1.0: self._followed}
+        self._by_part = gradient_points == "part" and hasattr(self._followed, "part")
+        self._stands_in = differentiable is not None or self._by_part
         self._limit = ChunkLimit("auto")
         self._heartbeat = heartbeat
         self._counter = QueryCounter()
+        self.searches = KeptSearches(self._counter)
 
     @property
     def averages(self) -> bool:
@@ -97,21 +122,35 @@ class AttackedModel:
         goal: Goal | torch.Tensor,
         logits: torch.Tensor,
         names: Sequence[Key] | None = None,
+        *,
+        share: float = 1.0,
     ) -> torch.Tensor:
         """Return whether an attack may stop at x [N, ...], `ascend` having given ``logits``.
 
         [N] bool. A seeming success is asked about once more where the gradient is of another
         function than the answers, and where answers are random: the luckiest of many noisy
-        answers is mostly luck.
+        answers is mostly luck. A model that tells which of its labels are clear (`ClearLabels`) is
+        asked for these alone: an attack had better go on than stop at a close decision.
         """
         goal = Goal.of(goal)
-        hit = self.beaten(goal.margin(logits))
+        # A part of the points scatters around all of them, as random answers do.
+        least = math.log(_SURE) if self.averages or share < 1 else 0.0
+        hit = goal.margin(logits) >= least if least else goal.margin(logits) > 0
         if not (self.averages or self._stands_in) or not hit.any():
             return hit
         rows = hit.nonzero().flatten()
         own = None if names is None else [names[i] for i in rows.tolist()]
-        hit[rows] = self.beaten(goal[rows].margin(self.logits(x[rows], own)))
+        if isinstance(self.model, ClearLabels) and not self.averages:
+            labels = self._asked(self.model.clear_labels, x[rows], own, 1)
+            hit[rows] = (labels >= 0) & goal[rows].reached(labels)
+        else:
+            hit[rows] = self.beaten(goal[rows].margin(self.logits(x[rows], own)))
         return hit
+
+    @property
+    def follows_copy(self) -> bool:
+        """Whether gradients come from something else than the model's own answers."""
+        return self._stands_in
 
     def spent(self, names: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return how many queries, and gradients, went to the images called ``names``: [N] each."""
@@ -163,27 +202,42 @@ class AttackedModel:
 
     # --- gradients --------------------------------------------------------------------
 
+    def share(self, progress: float) -> float:
+        """Return which share of an average's points shows the way, after so much of an attack.
+
+        ``progress`` in [0, 1]. 1 for all other models, and with ``gradient_points="all"``.
+        """
+        if not self._by_part:
+            return 1.0
+        return next((share for until, share in _SHARES if progress < until), 1.0)
+
     def ascend(
         self,
         x: torch.Tensor,
         goal: Goal | torch.Tensor,
         loss: Loss = CROSS_ENTROPY,
         names: Sequence[Key] | None = None,
+        *,
+        share: float = 1.0,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return logits [N, classes], losses [N] and the losses' gradients [N, ...], in one pass.
 
         ``loss`` in the form that rises towards the goal. A gradient holds a random draw constant.
+        All three are of the ``share`` of the model's points that `share` names: losses compare
+        only with those of the same share.
         """
         goal = Goal.of(goal).usable()
         drawn = self._counter.draws(names, len(x))
+        followed = self._part(share)
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = _leaf(x[start:stop])
-            logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
+            own = None if drawn is None else drawn[start:stop]
+            logits = self._with_graph(part, own, followed)
             losses = goal[start:stop].loss(loss, logits)
             return logits.detach(), losses.detach(), slope(losses.sum(), part)
 
-        logits, losses, gradients = self._differentiate(one_pass, x, names)
+        logits, losses, gradients = self._differentiate(one_pass, x, names, followed)
         return logits, losses, gradients
 
     def loss_gradient(
@@ -223,12 +277,13 @@ class AttackedModel:
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = _leaf(x[start:stop])
             own, others = usable(labels[start:stop, None]), usable(runners_up[start:stop])
-            logits = self._with_graph(part, None if drawn is None else drawn[start:stop])
+            own_draws = None if drawn is None else drawn[start:stop]
+            logits = self._with_graph(part, own_draws, self._followed)
             margins = logits.gather(1, others) - logits.gather(1, own)
             slopes = [slope(margins[:, r].sum(), part, again=True) for r in range(others.shape[1])]
             return margins.detach(), torch.stack(slopes, dim=1)
 
-        margins, gradients = self._differentiate(one_pass, x, names)
+        margins, gradients = self._differentiate(one_pass, x, names, self._followed)
         return margins, gradients
 
     # --- how --------------------------------------------------------------------------
@@ -252,8 +307,13 @@ class AttackedModel:
         self._counter.add(names, queries=times)
         return logits
 
+    def _part(self, share: float) -> nn.Module:
+        if share not in self._parts:
+            self._parts[share] = self._followed.part(share)  # type: ignore[operator]
+        return self._parts[share]
+
     def _differentiate(
-        self, one_pass: _Pass, x: torch.Tensor, names: Sequence[Key] | None
+        self, one_pass: _Pass, x: torch.Tensor, names: Sequence[Key] | None, followed: nn.Module
     ) -> tuple[torch.Tensor, ...]:
         times = self.randomness.draws
 
@@ -265,12 +325,25 @@ class AttackedModel:
 
         require_autograd()
         with torch.enable_grad():
-            found = map_chunks(run, len(x), self._limit, x)
+            found = map_chunks(run, len(x), self._gradient_limit(x, followed), x)
         self._counter.add(names, gradients=times)
         return found
 
-    def _with_graph(self, x: torch.Tensor, drawn: Sequence[Key] | None) -> torch.Tensor:
-        return with_graph(lambda at: self._slopes.mean(at, drawn), x, self._followed)
+    def _gradient_limit(self, x: torch.Tensor, followed: nn.Module) -> ChunkLimit:
+        """Return how many images share a backward pass: all points of each, where graphs are kept.
+
+        Else points would be evaluated twice, on the way there and on the way back.
+        """
+        if not getattr(followed, "keeps_graphs", False):
+            return self._limit
+        points = int(getattr(followed, "evaluations", 1))
+        return ChunkLimit(max(1, self._limit.resolve(x) // points))
+
+    def _with_graph(
+        self, x: torch.Tensor, drawn: Sequence[Key] | None, followed: nn.Module
+    ) -> torch.Tensor:
+        slopes = MeanOverDraws(followed, self.randomness.draws)
+        return with_graph(lambda at: slopes.mean(at, drawn), x, followed)
 
     def _call_heartbeat(self) -> None:
         if self._heartbeat:

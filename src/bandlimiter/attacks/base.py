@@ -80,6 +80,9 @@ class Attack(ABC):
         Whether it can be given target classes: whether `run` goes by the inputs' `Goal`.
     needs_gradient
         Whether it follows a gradient. One that does not can break a defence that hides it.
+    few_gradients
+        Whether it takes so few that it follows the model itself, not a fast copy of it: then one
+        gradient decides much.
     image_axes
         How many axes its images must have beside the batch's: 3 for [C, H, W]. None for any.
     """
@@ -91,6 +94,7 @@ class Attack(ABC):
     threat: str = "transfer"
     targeted: bool = False
     needs_gradient: bool = True
+    few_gradients: bool = False
     image_axes: int | None = None
 
     @abstractmethod
@@ -151,7 +155,7 @@ class Attack(ABC):
             classifier,
             images,
             inputs.goal,
-            self.run(inputs),
+            inputs.candidates_of(self),
             epsilon,
             ids=names,
             norm=self.norm,

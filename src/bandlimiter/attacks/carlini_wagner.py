@@ -43,7 +43,7 @@ class MinimalCarliniWagner(Attack):
             high = torch.where(success, constant, high)
             low = torch.where(success, low, constant)
             constant = torch.where(torch.isinf(high), constant * 10, (low + high) / 2)
-        return best.points
+        return inputs.pushed_over(best.points)
 
     def _descend(
         self, inputs: AttackInput, constant: torch.Tensor, best: "_Closest"
@@ -58,9 +58,8 @@ class MinimalCarliniWagner(Attack):
         interval = math.ceil(self.iterations / 10)
 
         for iteration in range(self.iterations):
-            x, loss, hit, gradient = _penalised(
-                inputs.select(active), w, origin[active], constant[active]
-            )
+            going = inputs.select(active)
+            x, loss, hit, gradient = _penalised(going, w, origin[active], constant[active])
             best.offer(active[hit], x[hit])
             success[active[hit]] = True
             w = w + adam.step(gradient)

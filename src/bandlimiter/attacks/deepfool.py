@@ -24,6 +24,7 @@ class MinimalDeepFool(Attack):
     quick: bool = False
     name = "deepfool"
     protocol = "minimal"
+    few_gradients = True
 
     @override
     def run(self, inputs: AttackInput) -> torch.Tensor:
@@ -41,7 +42,7 @@ class MinimalDeepFool(Attack):
             if not len(active):
                 break
             x[active] = (x[active] + self.overshoot * _step(margins, gradients)).clamp(0, 1)
-        return x
+        return inputs.pushed_over(x)
 
 
 def _runners_up(logits: torch.Tensor, labels: torch.Tensor, candidates: int) -> torch.Tensor:

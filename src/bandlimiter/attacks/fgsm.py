@@ -18,6 +18,7 @@ class FGSM(Attack):
     name = "fgsm"
     protocol = "fixed"
     targeted = True
+    few_gradients = True
 
     @override
     def run(self, inputs: AttackInput) -> torch.Tensor:
@@ -40,6 +41,7 @@ class MinimalFGSM(Attack):
     name = "fgsm"
     protocol = "minimal"
     targeted = True
+    few_gradients = True
 
     @override
     def run(self, inputs: AttackInput) -> torch.Tensor:

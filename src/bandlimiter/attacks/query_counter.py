@@ -38,6 +38,14 @@ class QueryCounter:
             self._queries[name] += queries
             self._gradients[name] += gradients
 
+    def add_each(
+        self, names: Sequence[Key], queries: torch.Tensor, gradients: torch.Tensor
+    ) -> None:
+        """Count a number of evaluations of its own for each image: [N] each."""
+        for name, more, slopes in zip(names, queries.tolist(), gradients.tolist(), strict=True):
+            self._queries[name] += more
+            self._gradients[name] += slopes
+
     def spent(self, names: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return queries and gradients that went to the images called ``names``: [N] each."""
         queries = torch.tensor([self._queries[name] for name in names])

@@ -26,11 +26,12 @@ class ScaledToBudget(Attack):
         self.search = search
         self.name = search.name
         self.quick, self.targeted = search.quick, search.targeted
+        self.few_gradients = search.few_gradients
         self.needs_gradient, self.image_axes = search.needs_gradient, search.image_axes
 
     @override
     def run(self, inputs: AttackInput) -> torch.Tensor:
-        images, found = inputs.images, self.search.run(inputs)
+        images, found = inputs.images, inputs.candidates_of(self.search)
         difference = found - images
         length = difference.flatten(1).abs().amax(dim=1).view(-1, *[1] * (images.ndim - 1))
         factor = torch.where(length > 0, inputs.epsilon / length.clamp_min(1e-30), 0)

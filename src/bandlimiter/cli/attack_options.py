@@ -1,7 +1,7 @@
 """Options of attacks, and what they make together."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -146,6 +146,23 @@ Curve = Annotated[
         rich_help_panel=_ADAPTIVE,
     ),
 ]
+GradientPoints = Annotated[
+    str,
+    typer.Option(
+        help="part: in an attack's first steps gradients come from some of an average's points, in "
+        "the last and for every verdict from all; a third of the time. all: always.",
+        rich_help_panel=_ADAPTIVE,
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="auto: a fast copy of the model (bfloat16 where the machine computes in it) searches "
+        "and gives clear answers, float32 judges what was found and decides close ones. float32: "
+        "it does everything.",
+        rich_help_panel="Run",
+    ),
+]
 Draw = Annotated[
     bool,
     typer.Option(
@@ -180,6 +197,7 @@ def build_adaptive(
     redraws: int | None,
     broken_share: float,
     curve: bool,
+    gradient_points: str,
 ) -> "Adaptive":
     """Return the settings of adaptive attacks."""
     from bandlimiter.evaluation import Adaptive
@@ -194,6 +212,7 @@ def build_adaptive(
         redraws=redraws,
         broken_share=broken_share,
         curve=curve,
+        gradient_points=cast(Any, gradient_points),
     )
 
 

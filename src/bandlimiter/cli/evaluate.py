@@ -40,6 +40,7 @@ def evaluate(
     redraws: attack_options.Redraws = None,
     broken_share: attack_options.BrokenShare = 0.5,
     curve: attack_options.Curve = False,
+    gradient_points: attack_options.GradientPoints = "part",
     draw: attack_options.Draw = False,
     radius: options.Radius = None,
     sigma: options.Sigma = None,
@@ -51,6 +52,7 @@ def evaluate(
     stop: options.Stop = "auto",
     alpha: options.Alpha = None,
     accelerate: options.Accelerate = False,
+    precision: attack_options.Precision = "auto",
     seed: options.Seed = 0,
     device: options.Device = "auto",
     executor: executor_options.Executor = "local",
@@ -149,6 +151,7 @@ def evaluate(
             redraws=redraws,
             broken_share=broken_share,
             curve=curve,
+            gradient_points=gradient_points,
         )
         if data is None:
             data = default_data(defended.classifier)
@@ -180,6 +183,7 @@ def evaluate(
                 quick=quick,
                 stop=stop,
                 alpha=level,
+                precision=precision,
                 save_adversarial=save_adversarial,
                 executor=work,
                 shard_images=shard_images,

@@ -35,6 +35,7 @@ def all_scores(
     x: torch.Tensor,
     keys: Sequence[Key],
     limit: ChunkLimit,
+    points: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the scores [N, classes] of all 6K + 1 points around inputs x [N, ...].
 
@@ -50,14 +51,17 @@ def all_scores(
         Inputs, and the names of their draws.
     limit
         Of inputs in a pass.
+    points
+        [p] int64, some of the points alone.
     """
-    size = max(1, _PASSES_PER_GROUP * limit.resolve(x) // offsets.evaluations)
-    return torch.cat(
-        [
-            scores(logits_at_points(model, offsets.around(part, names), part, limit))
-            for part, names in _groups(x, keys, size)
-        ]
-    )
+    count = offsets.evaluations if points is None else len(points)
+    size = max(1, _PASSES_PER_GROUP * limit.resolve(x) // count)
+    found = []
+    for part, names in _groups(x, keys, size):
+        around = offsets.around(part, names)
+        around = around if points is None else around.only(points)
+        found.append(scores(logits_at_points(model, around, part, limit)))
+    return torch.cat(found)
 
 
 def early_answers(

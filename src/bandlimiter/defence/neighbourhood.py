@@ -1,5 +1,7 @@
 """The points at which a classifier is evaluated, for a whole batch at once."""
 
+from copy import copy
+
 import torch
 
 from bandlimiter.defence.scale import placed
@@ -46,6 +48,13 @@ class Neighbourhood:
                 lengths.append(radius * step)
         self._index = torch.tensor(index, device=x.device)
         self._lengths = torch.tensor(lengths, dtype=torch.float64, device=x.device)
+
+    def only(self, points: torch.Tensor) -> "Neighbourhood":
+        """Return the same with some of each input's points: [p] int64."""
+        part = copy(self)
+        at = points.to(self._index.device)
+        part._index, part._lengths = self._index[at], self._lengths[at]
+        return part
 
     @property
     def points_per_input(self) -> int:

@@ -44,9 +44,10 @@ def logits_at_points(
     """Evaluate ``model`` at all points around the batch ``x``: [N, P, classes].
 
     For a gradient, only these logits are kept: points and activations are made again,
-    pass by pass, on the way back. Its memory is that of one pass, whatever P is. Where
-    that does not fit on the way back, PyTorch's error comes through: a pass can be cut
-    smaller only on the way forward (give a smaller ``chunk``).
+    pass by pass, on the way back (unless all is one pass of a `GradientCopy`). Its memory is
+    that of one pass, whatever P is. Where that does not fit on the way back, PyTorch's error
+    comes through: a pass can be cut smaller only on the way forward (give a smaller
+    ``chunk``).
 
     Returns
     -------
@@ -73,8 +74,10 @@ def logits_at_points(
         )
         return kept
 
-    one_pass = recomputed if torch.is_grad_enabled() else logits
-    (flat,) = map_chunks(one_pass, len(x) * around.points_per_input, limit, x)
+    count = len(x) * around.points_per_input
+    kept = getattr(model, "keeps_graphs", False) and count <= limit.resolve(x)
+    one_pass = recomputed if torch.is_grad_enabled() and not kept else logits
+    (flat,) = map_chunks(one_pass, count, limit, x)
     require_no_overflow(flat)  # once for all passes: on a GPU, looking waits
     flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
     return flat.view(len(x), around.points_per_input, -1)

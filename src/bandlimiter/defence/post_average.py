@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from bandlimiter.defence.averaging import all_scores, early_answers, most_together
 from bandlimiter.defence.offsets import Offsets, claim_state
+from bandlimiter.defence.part_of_average import PartOfAverage
 from bandlimiter.defence.passes import full_pass_size, require_full_pass
 from bandlimiter.defence.prediction import Prediction
 from bandlimiter.defence.scale import require_scale_fits
@@ -185,6 +186,16 @@ class PostAverage(nn.Module):
         """
         return self._scores(x, keys)
 
+    def scores_at(
+        self, x: torch.Tensor, points: torch.Tensor, keys: Sequence[Key] | None = None
+    ) -> torch.Tensor:
+        """Return `forward`'s scores from some of the points, [p] int64 from 0 to 6K."""
+        return self._scores(x, keys, points)
+
+    def part(self, share: float) -> PartOfAverage:
+        """Return the average over a random part of the points, for gradients at a lower price."""
+        return PartOfAverage(self, share)
+
     @overload
     def predict(
         self,
@@ -288,11 +299,9 @@ class PostAverage(nn.Module):
 
             most = 1000 if budget is None else budget
             return answer_at(self, x, at, budget=most, alpha=alpha, keys=keys)
-        self.require_fitting(x)
         if stop != "never":
-            spending = Spending(stop, alpha, self.evaluations, budget)
-            share, names = self.share_of_votes(stop), self.name_draws(x, keys)
-            return early_answers(self.model, self.offsets, share, x, names, spending, self._limit)
+            return self.predict_early(x, Spending(stop, alpha, self.evaluations, budget), keys)
+        self.require_fitting(x)
         if budget is not None:
             raise ConfigurationError(
                 "expected no budget with stop='never', which takes all evaluations, got "
@@ -305,6 +314,14 @@ class PostAverage(nn.Module):
             samples=torch.full((len(x),), self.evaluations, device=x.device),
             decided=torch.ones(len(x), dtype=torch.bool, device=x.device),
         )
+
+    def predict_early(
+        self, x: torch.Tensor, spending: Spending, keys: Sequence[Key] | None = None
+    ) -> Prediction:
+        """Return `predict`'s answers under a rule and a budget; see `Spending`."""
+        self.require_fitting(x)
+        share, names = self.share_of_votes(spending.stop), self.name_draws(x, keys)
+        return early_answers(self.model, self.offsets, share, x, names, spending, self._limit)
 
     def predict_stream(
         self,
@@ -505,6 +522,11 @@ class PostAverage(nn.Module):
         )
 
     @property
+    def keeps_graphs(self) -> bool:
+        """Whether what a backward pass needs is kept, where all points fit into one pass."""
+        return bool(getattr(self.model, "keeps_graphs", False))
+
+    @property
     def can_stop(self) -> bool:
         """Whether the vote allows an early stop: its scores are means of bounded numbers."""
         return self._rule.share is not None
@@ -540,9 +562,11 @@ class PostAverage(nn.Module):
             check()
             self._checked.add(key)
 
-    def _scores(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
+    def _scores(
+        self, x: torch.Tensor, keys: Sequence[Key] | None, points: torch.Tensor | None = None
+    ) -> torch.Tensor:
         keys = self.name_draws(x, keys)
-        return all_scores(self.model, self.offsets, self._rule.scores, x, keys, self._limit)
+        return all_scores(self.model, self.offsets, self._rule.scores, x, keys, self._limit, points)
 
     def points_per_pass(self, x: torch.Tensor) -> int:
         """Return how many inputs like those of x [N, ...] go through the network at once.

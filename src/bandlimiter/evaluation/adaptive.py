@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args
 
 from bandlimiter.attacks import (
     APGD,
     ATTACKS,
     Attack,
     AttackedModel,
+    GradientPoints,
     MinimalPGD,
     Randomness,
     Square,
@@ -59,6 +60,9 @@ class Adaptive:
         For random answers: the share of these predictions that must be wrong.
     curve
         Also search for each image's smallest budget, on the plain and the defended model.
+    gradient_points
+        ``"part"``: in the first steps of an attack on an average, gradients come from a random part
+        of its points, in the last and for every verdict from all of them. ``"all"``: always.
     """
 
     stages: tuple[str, ...] = field(default_factory=lambda: default_stages())
@@ -70,6 +74,7 @@ class Adaptive:
     redraws: int | None = None
     broken_share: float = 0.5
     curve: bool = False
+    gradient_points: GradientPoints = "part"
 
     def __post_init__(self) -> None:
         known = stage_names()
@@ -77,6 +82,10 @@ class Adaptive:
         if unknown or not self.stages or len(set(self.stages)) < len(self.stages):
             raise ConfigurationError(
                 f"expected stages of {', '.join(known)}, each once; got {', '.join(self.stages)}"
+            )
+        if self.gradient_points not in get_args(GradientPoints):
+            raise ConfigurationError(
+                f"expected gradient points part or all, got {self.gradient_points!r}"
             )
         if self.redraws is not None and self.redraws < 0:
             raise ConfigurationError(f"expected redraws of 0 or more, got {self.redraws}")

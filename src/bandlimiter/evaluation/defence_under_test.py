@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from bandlimiter.attacks import AttackedModel, Randomness
+from bandlimiter.attacks import AttackedModel, GradientPoints, Randomness
 from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.defence.baselines import build_baseline
 from bandlimiter.errors import BandlimiterError, ConfigurationError
 from bandlimiter.evaluation.adaptive import REDRAWS
 from bandlimiter.evaluation.phases import ANSWERS, SEEDS, phase
 from bandlimiter.evaluation.plan import Plan
+from bandlimiter.evaluation.precision import FLOAT32, FastCopies
+from bandlimiter.evaluation.screened import ScreenedAverage
 from bandlimiter.results import NONE, OURS
 from bandlimiter.tensors import Key, answers_differ, find_normaliser, model_logits, place_of
 
@@ -37,6 +39,10 @@ class DefenceUnderTest:
         Of a fixed draw: how many other direction seeds are judged beside it.
     stop, alpha
         How early a `PostAverage` may answer.
+    copies
+        Of the plain model; None where float32 does everything.
+    gradient_points
+        See `AttackedModel`.
     """
 
     def __init__(
@@ -51,34 +57,80 @@ class DefenceUnderTest:
         seeds: int = 0,
         stop: Stop = "never",
         alpha: float = 1e-3,
+        copies: FastCopies | None = None,
+        gradient_points: GradientPoints = "all",
     ) -> None:
+        self._copies, self._gradient_points = copies, gradient_points
         self.name, self.module, self.random = name, module, random
         self.randomness = randomness if random else Randomness()
         self._plain, self._example, self._stop, self._alpha = plain, example, stop, alpha
         self._dtype = place_of(plain)[1]
-        self._others: list[PostAverage] = []
+        self._answering = self._screened(module)
+        self._others: list[nn.Module] = []
         if isinstance(module, PostAverage) and not random:
-            self._others = [module.variant(seed=module.seed + 1 + i) for i in range(seeds)]
+            seeds_beside = range(module.seed + 1, module.seed + 1 + seeds)
+            self._others = [self._screened(module.variant(seed=seed)) for seed in seeds_beside]
+
+    @property
+    def precision(self) -> str:
+        """What its rows say of the copies that searched; its verdicts are float32's."""
+        return FLOAT32 if self._copies is None else self._copies.name
+
+    @property
+    def screened(self) -> bool:
+        """Whether labels come from a copy where it is sure to agree with float32."""
+        return isinstance(self._answering, ScreenedAverage)
+
+    @property
+    def bound(self) -> float:
+        """By how much the copy may be off, as it was held; see `ScreenedAverage`."""
+        return min((each.bound for each in self._screens), default=torch.inf)
+
+    @property
+    def exceeded(self) -> float:
+        """By how much it was off where that was more than it was held to be; else 0."""
+        return max((each.exceeded for each in self._screens), default=0.0)
+
+    def measure(self, images: torch.Tensor, least: float) -> None:
+        """Measure by how much the copy is off, on images [N, ...]; take ``least`` at least."""
+        first, *rest = self._screens
+        first.measure(images.to(self._dtype))
+        first.bound = max(first.bound, least)
+        for other in rest:  # other draws of the same law
+            other.bound, other.exceeded = first.bound, 0.0
+
+    @property
+    def _screens(self) -> list[ScreenedAverage]:
+        every = [self._answering, *self._others]
+        return [each for each in every if isinstance(each, ScreenedAverage)]
+
+    def _screened(self, module: nn.Module) -> nn.Module:
+        if self._copies is None or not isinstance(module, PostAverage):
+            return module
+        if module.model is not self._plain or module.vote != "softmax":
+            return module
+        return ScreenedAverage(module, self._copies.answers)
 
     def attacked(self, heartbeat: Callable[[AttackedModel], None] | None = None) -> AttackedModel:
         """Return the defence as an attack sees it that knows everything but fresh draws."""
         return AttackedModel(
-            self.module,
+            self._answering,
             heartbeat,
             randomness=self.randomness,
             differentiable=self._differentiable(),
+            gradient_points=self._gradient_points,
         )
 
     def labels(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         """[N, ...] -> [N], with fresh draws named by ``keys``."""
         with phase(ANSWERS):
-            return self._labels(self.module, images, keys)
+            return self._labels(self._answering, images, keys)
 
     def repeated(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         """Return predictions [redraws, N], each with draws of its own."""
         with phase(ANSWERS):
             repeats = [
-                self._labels(self.module, images, [f"{key}/again{i}" for key in keys])
+                self._labels(self._answering, images, [f"{key}/again{i}" for key in keys])
                 for i in range(self.randomness.redraws)
             ]
         return torch.stack(repeats)
@@ -101,30 +153,36 @@ class DefenceUnderTest:
     @torch.no_grad()
     def _labels(self, module: nn.Module, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         images = images.to(self._dtype)
+        if isinstance(module, ScreenedAverage):
+            return module.labels(images, keys, self._stop, self._alpha)
         if isinstance(module, PostAverage):
             return module.predict(images, stop=self._stop, alpha=self._alpha, keys=keys).labels
         return model_logits(module, images).argmax(dim=1)
 
     def _differentiable(self) -> nn.Module | None:
-        """Return the same average with a gradient, where the defence itself has none.
+        """Return what gradients come from instead of the defence: None where they come from it.
 
         A compiled copy has no gradient and a majority vote none that is not zero. An attacker
-        who knows the defence follows the mean probability over the same points instead.
+        who knows the defence follows the mean probability over the same points instead. Where
+        there is a fast copy with a gradient, it stands for the plain model.
         """
-        module = self.module
+        module, fast = self.module, None if self._copies is None else self._copies.gradients
         if not isinstance(module, PostAverage):
-            return None
+            return fast if module is self._plain else None
         # The plain model is inside, or a compiled copy of it; or another model, which is followed.
         inside = module.model
         if inside is not self._plain and not has_gradient(inside, self._example):
             inside = self._plain
+        inside = fast if fast is not None and inside is self._plain else inside
         if module.vote != "majority" and inside is module.model:
             return None
         vote = "softmax" if module.vote == "majority" else module.vote
         return module.variant(model=inside, vote=vote)
 
 
-def defences_under_test(plan: Plan, example: torch.Tensor) -> list[DefenceUnderTest]:
+def defences_under_test(
+    plan: Plan, example: torch.Tensor, copies: FastCopies | None = None
+) -> list[DefenceUnderTest]:
     """Return all defences of a run, its own first.
 
     Baselines are built around the plain model; it stands last, as `NONE`, where attacks know
@@ -136,6 +194,8 @@ def defences_under_test(plan: Plan, example: torch.Tensor) -> list[DefenceUnderT
         Of the run.
     example
         [1, ...], an input.
+    copies
+        Of the plain model.
 
     Raises
     ------
@@ -160,6 +220,8 @@ def defences_under_test(plan: Plan, example: torch.Tensor) -> list[DefenceUnderT
             seeds=seeds if name == OURS else 0,
             stop=_stop(plan, module),
             alpha=plan.alpha,
+            copies=copies,
+            gradient_points="all" if adaptive is None else adaptive.gradient_points,
         )
         for name, module in modules.items()
     ]

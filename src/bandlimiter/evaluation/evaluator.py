@@ -16,10 +16,14 @@ from bandlimiter.attacks import (
 from bandlimiter.data import ImageSet
 from bandlimiter.evaluation.attack_spec import AttackSpec
 from bandlimiter.evaluation.defence_under_test import DefenceUnderTest
-from bandlimiter.evaluation.phases import ATTACKS, LOADING, PLAIN, phase
+from bandlimiter.evaluation.phases import ATTACKS, BOUND, LOADING, PLAIN, phase
+from bandlimiter.evaluation.precision import of_each_kind
 from bandlimiter.evaluation.targets import Targets
 from bandlimiter.results import CASCADE
 from bandlimiter.tensors import place_of, require_images
+
+_MEASURED = 4
+"""On how many images of a slice, in three kinds each, rounding is measured."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class Evaluator:
     ----------
     plain
         The plain model.
+    searched
+        The same for attacks that take many gradients, which may come from a fast copy.
     defence
         The defence under test.
     epsilon
@@ -89,14 +95,16 @@ class Evaluator:
     def __init__(
         self,
         plain: AttackedModel,
+        searched: AttackedModel,
         defence: DefenceUnderTest,
         *,
         epsilon: float,
         seed: int,
         targets: Targets | None = None,
     ) -> None:
-        self.plain, self.defence = plain, defence
+        self.plain, self.searched, self.defence = plain, searched, defence
         self.epsilon, self.seed, self.targets = epsilon, seed, targets
+        self.least_bound = 0.0  # by how much a copy is off at least, as was seen elsewhere
         self._device, self._dtype = place_of(plain.model)
 
     @property
@@ -122,6 +130,11 @@ class Evaluator:
         """Check a batch and let both models answer it; ``known`` by another evaluator already."""
         images = require_images(images)
         labels = labels.to(images.device)
+        if self.defence.screened:
+            with phase(BOUND):
+                few, own = images[:_MEASURED], labels[:_MEASURED]
+                kinds = of_each_kind(self.plain, few, own, self.epsilon)
+                self.defence.measure(kinds, self.least_bound)
         if known is None:
             with phase(PLAIN):
                 logits = self.plain.logits(images)
@@ -140,7 +153,7 @@ class Evaluator:
         goal = batch.goal(right)
         with phase(ATTACKS):
             result = attack(
-                self.plain,
+                self.plain if attack.few_gradients else self.searched,
                 batch.images[right],
                 goal.labels,
                 epsilon=self.epsilon,

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 
 ATTACKS = "attack search"
 ANSWERS = "answers of the defence"
+BOUND = "comparing precisions"
 PLAIN = "answers of the plain model"
 SEEDS = "other seeds"
 CHECKS = "sanity checks"

@@ -16,6 +16,7 @@ from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.evaluation.adaptive import Adaptive, smallest_budget
 from bandlimiter.evaluation.attack_spec import AttackSpec
+from bandlimiter.evaluation.precision import Precision, resolve_precision
 from bandlimiter.evaluation.targets import Targets, resolve_targets
 from bandlimiter.evaluation.validation import (
     require_names,
@@ -31,8 +32,13 @@ from bandlimiter.results.runs import Shard, run_name
 from bandlimiter.tensors import ChunkLimit, place_of
 
 # Small enough that rows come while a person waits and little is lost when a machine dies,
-# large enough that passes stay full: from 30 images per pass on, a CPU gains nothing.
-_MOST_IMAGES_PER_SHARD = {"cpu": 25, "cuda": 250}
+# large enough that passes stay full: in float32 a CPU gains nothing from 30 images per pass on,
+# and fast copies gain up to 100 (images leave an attack one by one, so that most passes are
+# smaller).
+_MOST_IMAGES_PER_SHARD = {
+    "cpu": {"float32": 25, "auto": 100},
+    "cuda": {"float32": 250, "auto": 1000},
+}
 
 EXAMPLES = 2
 """Images to show, per attack and slice."""
@@ -103,6 +109,7 @@ class Plan:
     quick: bool
     stop: Stop
     alpha: float
+    precision: Precision
     baselines: tuple[str, ...]
     others: Mapping[str, nn.Module]
     kept: bool
@@ -201,6 +208,7 @@ class Plan:
             "quick": self.quick,
             "stop": self.stop,
             "alpha": self.alpha if self.stop == "anytime" else None,
+            "precision": self.precision,
             "keep_images": self.keep_images,
             "examples": self.examples,
             "threads": threads,
@@ -229,6 +237,7 @@ def make_plan(
     quick: bool = False,
     stop: str = "auto",
     alpha: float = 1e-3,
+    precision: str = "auto",
     save_adversarial: bool = False,
     shard_images: int | None = None,
     settings: dict[str, Any] | None = None,
@@ -245,6 +254,7 @@ def make_plan(
     require_ready(model, {"defence": defence, **(others or {})})
     require_protocol(protocol)
     early = resolve_stop(defence, stop, alpha)
+    resolved_precision = resolve_precision(precision)
     epsilon = require_number(epsilon)
     images = as_images(data)
     first = images.images(0, 1)
@@ -262,6 +272,7 @@ def make_plan(
         **(defence.settings if isinstance(defence, PostAverage) else {}),
         "stop": early,
         "alpha": alpha if early == "anytime" else None,
+        "precision": precision,
         "attacks": [f"{attack.name}/{attack.protocol}" for attack in chosen],
         "quick": quick,
         "epsilon": epsilon,
@@ -291,22 +302,25 @@ def make_plan(
         quick=quick,
         stop=early,
         alpha=alpha,
+        precision=resolved_precision,
         baselines=tuple(baselines),
         others=dict(others or {}),
         kept=kept,
         keep_images=save_adversarial,
         examples=examples if kept else 0,
         targets=wanted,
-        shard_images=_shard_size(shard_images, first, model),
+        shard_images=_shard_size(shard_images, first, model, resolved_precision),
         facts=facts,
     )
 
 
-def _shard_size(asked: int | None, first: torch.Tensor, model: nn.Module) -> int:
+def _shard_size(
+    asked: int | None, first: torch.Tensor, model: nn.Module, precision: Precision
+) -> int:
     if asked is not None and asked < 1:
         raise ConfigurationError(f"expected at least one image per shard, got {asked}")
     kind = place_of(model)[0].type
-    most = _MOST_IMAGES_PER_SHARD.get(kind, _MOST_IMAGES_PER_SHARD["cpu"])
+    most = _MOST_IMAGES_PER_SHARD.get(kind, _MOST_IMAGES_PER_SHARD["cpu"])[precision]
     return asked or min(most, ChunkLimit("auto").resolve(first))
 
 

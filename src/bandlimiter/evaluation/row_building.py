@@ -47,6 +47,7 @@ def build_rows(
             plain_clean=int(batch.plain[i]),
             defended_clean=int(batch.defended[i]),
             other_seeds_clean=seeds[i],
+            precision=evaluator.defence.precision,
             **outcomes.get(i, {}),
         )
         for i in range(len(batch.ids))

@@ -28,7 +28,7 @@ from bandlimiter.evaluation.validation import default_attacks
 from bandlimiter.evaluation.worker import Worker
 from bandlimiter.results import NONE, OURS, Row, summarise
 from bandlimiter.results.phases import seconds_by_phase
-from bandlimiter.results.runs import RunStore
+from bandlimiter.results.runs import RunStore, Shard
 
 RESULT = "result.json"
 
@@ -71,6 +71,7 @@ def evaluate(
     quick: bool = False,
     stop: str = "auto",
     alpha: float = 1e-3,
+    precision: str = "auto",
     save_adversarial: bool = False,
     executor: Executor | None = None,
     shard_images: int | None = None,
@@ -136,6 +137,12 @@ def evaluate(
         early as changes no label (``"exact"``, where the vote allows it). ``"anytime"`` can
         change a row, with probability at most alpha, and is kept with the settings. Attacks
         on the defence always face the full average.
+    precision
+        ``"auto"``: gradients come from a fast copy of the model (folded, in bfloat16 where the
+        machine computes in it), and what seems a success counts where the model itself says so; a
+        defence's labels come from the copy where their lead is more than rounding can have changed,
+        which is measured, and from the model elsewhere. ``"float32"``: the model does everything,
+        in eager mode. Models in another format than float32 are done in their own.
     save_adversarial
         Also write each attack's adversarial images (safetensors) into ``out``.
     executor
@@ -192,6 +199,7 @@ def evaluate(
         quick=quick,
         stop=stop,
         alpha=alpha,
+        precision=precision,
         save_adversarial=save_adversarial,
         shard_images=shard_images,
         settings=settings,
@@ -222,6 +230,10 @@ def run_plan(
             reporter.resumed(missing)
             with timed() as spent:
                 run_shards(store, worker, executor, reporter)
+                while narrow := _too_narrow(store, worker):
+                    for shard in narrow:
+                        store.forget(shard)
+                    run_shards(store, worker, executor, reporter)
         finally:  # whatever ends the run, what was found is kept
             if folder is not None and plan.keep_images:
                 _write_sets(folder, store, plan)
@@ -234,6 +246,18 @@ def run_plan(
             store.note({"phases": {LOADING: seconds[LOADING], WRITING: writing}})
         reporter.tell("done")
         return Evaluation(rows, tables, seconds_by_phase(store.timings()))
+
+
+def _too_narrow(store: RunStore, worker: Worker) -> list[Shard]:
+    """Return finished shards whose copies were off by more than these took; widen what they take.
+
+    A difference that is seen in one shard is possible in all.
+    """
+    facts = {shard: store.facts(shard).get("rounding") for shard in store.shards}
+    known = {shard: found for shard, found in facts.items() if found is not None}
+    seen = max((found["seen"] for found in known.values()), default=0.0)
+    worker.widen(seen)
+    return [shard for shard, found in known.items() if found["bound"] < seen]
 
 
 def _write_sets(folder: Path, store: RunStore, plan: Plan) -> None:

@@ -19,12 +19,14 @@ from bandlimiter.evaluation.examples import choose_examples
 from bandlimiter.evaluation.phases import CHECKS as CHECKS_PHASE
 from bandlimiter.evaluation.phases import EXAMPLES, phase, timed
 from bandlimiter.evaluation.plan import CHECKS, Plan, PlanItem
+from bandlimiter.evaluation.precision import FLOAT32, FastCopies, make_copies
 from bandlimiter.evaluation.probe import IMAGES, Kept, Probe
 from bandlimiter.evaluation.row_building import build_rows, failed_rows
+from bandlimiter.evaluation.screened import SAFETY
 from bandlimiter.evaluation.validation import require_fitting, require_sound
 from bandlimiter.results import NONE, SMALLEST, Row
 from bandlimiter.results.runs import Shard, ShardResult
-from bandlimiter.tensors import require_images
+from bandlimiter.tensors import place_of, require_images
 
 Heartbeat = Callable[[AttackedModel], None]
 
@@ -49,11 +51,14 @@ class Worker:
     def __init__(self, plan: Plan, probe: int = 0) -> None:
         self._plan, self._first = plan, probe
         self._tried = False
+        self._copies: FastCopies | None = None
+        self.least_bound = 0.0
         self._evaluators: dict[str, Evaluator] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # What was tried need not be tried again where it goes.
         kept = {"_plan": self._plan, "_first": self._first, "_tried": self._tried}
+        kept |= {"_copies": self._copies, "least_bound": self.least_bound}
         return {**kept, "_evaluators": {}}
 
     def start(self, heartbeat: Heartbeat | None = None) -> None:
@@ -67,10 +72,15 @@ class Worker:
         if self._evaluators:
             return
         plan, first = self._plan, self._plan.images.images(self._first, self._first + 1)
+        copies = self._fast_copies(require_images(first).to(*place_of(plan.model)))
+        gradients = None if copies is None else copies.gradients
         plain = AttackedModel(plan.model, heartbeat)
-        defences = defences_under_test(plan, first)
+        searched = AttackedModel(plan.model, heartbeat, differentiable=gradients)
+        defences = defences_under_test(plan, first, copies)
         evaluators = [
-            Evaluator(plain, each, epsilon=plan.epsilon, seed=plan.seed, targets=plan.targets)
+            Evaluator(
+                plain, searched, each, epsilon=plan.epsilon, seed=plan.seed, targets=plan.targets
+            )
             for each in defences
         ]
         placed = evaluators[0].place(require_images(first))
@@ -87,6 +97,18 @@ class Worker:
         self._answers = CleanAnswers(plan.images, ())
         self._own = evaluators[0]
         self._evaluators = {each.name: each for each in evaluators}
+        self.widen(self.least_bound)
+
+    def _fast_copies(self, image: torch.Tensor) -> FastCopies | None:
+        """Make copies once per run; they travel with this object."""
+        device = place_of(self._plan.model)[0]
+        if self._plan.precision == FLOAT32:
+            return None
+        if self._copies is not None:
+            self._copies.require_place(device)
+        elif not self._tried:
+            self._copies = make_copies(self._plan.model, image)
+        return self._copies
 
     def do(self, shard: Shard) -> ShardResult:
         """Do one item on one slice, or the checks; what comes out depends on the shard alone."""
@@ -97,6 +119,8 @@ class Worker:
                     result = self._check(shard)
             else:
                 result = self._attack(shard)
+                while self._widened(shard):
+                    result = self._attack(shard)
         (timing,) = result.timings
         taken = {"seconds": time.perf_counter() - began, "phases": seconds}
         return replace(result, timings=[{**timing, **taken}])
@@ -120,6 +144,10 @@ class Worker:
         if self._plan.keep_images:
             arrays["images"] = images.to(torch.float32).cpu().numpy()
             arrays["ids"] = ids.to(torch.int64).cpu().numpy()
+        bounds = [self._evaluators[name].defence.bound for name in item.defences]
+        if min(bounds) < torch.inf:
+            # What was seen anywhere concerns all; see `run_plan`.
+            facts["rounding"] = {"bound": min(bounds), "seen": self.least_bound}
         early = shard.images[0] < _SLICES_WITH_EXAMPLES * len(shard.images)
         if self._plan.examples and early and rows and rows[0].defence == self._own.name:
             found, most = (images, ids), self._plan.examples
@@ -127,6 +155,22 @@ class Worker:
                 facts["exhibits"], shown = choose_examples(self._own, answers, rows, found, most)
             arrays.update(shown)
         return ShardResult(rows, arrays, facts, [timing])
+
+    def widen(self, bound: float) -> None:
+        """Take it from now on that fast copies are off by so much at least."""
+        self.least_bound = max(self.least_bound, bound)
+        for evaluator in self._evaluators.values():
+            evaluator.least_bound = self.least_bound
+        self._answers = CleanAnswers(self._plan.images, ())
+
+    def _widened(self, shard: Shard) -> bool:
+        """Whether a copy was off by more than it was held to be: then all is to be done again."""
+        defences = [self._evaluators[name].defence for name in self._plan.item(shard).defences]
+        most = max(defence.exceeded for defence in defences)
+        if most == 0:
+            return False
+        self.widen(SAFETY * most)
+        return True
 
     def merge(self, shard: Shard, parts: Sequence[ShardResult]) -> ShardResult:
         """Put together what images gave one by one: defence by defence, as if done together."""
@@ -187,7 +231,9 @@ class Worker:
         evaluator, spec = self._evaluators[item.defences[0]], item.spec
         smallest = spec.name == SMALLEST
         quick, adaptive = self._plan.quick, self._plan.adaptive or Adaptive()
-        attacks = [smallest_budget(quick)] if smallest else adaptive.cascade(evaluator.plain, quick)
+        attacks = (
+            [smallest_budget(quick)] if smallest else adaptive.cascade(evaluator.searched, quick)
+        )
         # A model of its own for each slice: the n-th draw around an image counts from here.
         target = evaluator.defence.attacked(self._heartbeat)
         attacked, rows = None, []

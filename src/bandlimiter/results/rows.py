@@ -84,6 +84,8 @@ class Row(BaseModel):
     """The class that a targeted attack was to reach; None where any wrong one would do."""
     reached: float | None = None
     """Share of repeated predictions of the found image that are the target (random answers)."""
+    precision: str = "float32"
+    """What searched and gave clear answers; float32 judges what it found, and close decisions."""
     error: str | None = None
     """Why there is no answer; labels are then -1, and the row counts in no rate."""
 

@@ -59,6 +59,7 @@ def reproduce(
     quick: attack_options.Quick = False,
     radius: options.Radius = None,
     scale: options.Scale = None,
+    precision: attack_options.Precision = "auto",
     seed: options.Seed = 0,
     device: options.Device = "auto",
     executor: executor_options.Executor = "local",
@@ -133,6 +134,7 @@ def reproduce(
                 single,
                 quick=quick,
                 out=out,
+                precision=precision,
                 shard_images=shard_images,
                 executor=executor_options.build(executor, workers, threads, address, gpus, devices),
             )

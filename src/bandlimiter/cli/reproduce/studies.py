@@ -34,6 +34,7 @@ class StudyOptions:
     limit: int | None
     limits: Mapping[str, int]
     quick: bool
+    precision: str
     out: Path
     shard_images: int | None
     executor: Executor
@@ -69,6 +70,7 @@ def run_study(
             asked.executor,
             seed=built["seed"],
             quick=asked.quick,
+            precision=asked.precision,
             shard_images=asked.shard_images,
             settings={
                 **defended.settings,

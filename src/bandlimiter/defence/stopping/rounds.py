@@ -52,6 +52,8 @@ class Spending:
         N, of each input's full average.
     budget
         The most of them that an input gets; None is N.
+    slack
+        See `ExactRule`.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class Spending:
     alpha: float
     points: int
     budget: int | None = None
+    slack: float = 0.0
 
     def __post_init__(self) -> None:
         earliest(self.stop, self.alpha, self.points)  # refuses what is no rule
@@ -81,11 +84,12 @@ class Spending:
     @property
     def first(self) -> int:
         """How many points it takes until an input can be decided at all."""
-        return earliest(self.stop, self.alpha, self.points)
+        return earliest(self.stop, self.alpha, self.points, self.slack)
 
     def rule(self, inputs: int, classes: int, device: torch.device) -> ExactRule:
         """Return a new rule for so many inputs."""
-        return build_rule(self.stop, self.alpha, self.points, inputs, classes, device)
+        points, slack = self.points, self.slack
+        return build_rule(self.stop, self.alpha, points, inputs, classes, device, slack)
 
 
 def answer_in_rounds(scores: Scores, spending: Spending, rows: torch.Tensor, full: int) -> Answers:

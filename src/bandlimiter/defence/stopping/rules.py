@@ -79,10 +79,16 @@ class ExactRule:
         C, at least two.
     device
         Where the scores will be.
+    slack
+        By how much the full average that decides may differ, in each class, from the average of
+        these scores; see `bandlimiter.evaluation.screened`. Above 0, an input may be undecided in
+        the end.
     """
 
-    def __init__(self, points: int, inputs: int, classes: int, device: torch.device) -> None:
-        self.points, self.seen = points, 0
+    def __init__(
+        self, points: int, inputs: int, classes: int, device: torch.device, slack: float = 0.0
+    ) -> None:
+        self.points, self.seen, self.slack = points, 0, slack
         self.sums = torch.zeros(inputs, classes, dtype=torch.float64, device=device)
 
     def observe(self, scores: torch.Tensor) -> None:
@@ -97,11 +103,13 @@ class ExactRule:
     def rejected(self) -> torch.Tensor:
         """Return the classes that are held not to be the full average's: [U, C] bool."""
         leads = self.sums.amax(dim=1, keepdim=True) - self.sums
-        return leads > (self.points - self.seen) + _ROUNDING * self.points
+        # The slack is of the full averages: of the points seen, more may be off.
+        safe = (self.points - self.seen) + 2 * self.slack * self.points
+        return leads > safe + _ROUNDING * self.points
 
     def decided(self) -> torch.Tensor:
         """Return whether the leader of each input may be announced: [U] bool."""
-        if self.seen == self.points:
+        if self.seen == self.points and not self.slack:
             return torch.ones(len(self.sums), dtype=torch.bool, device=self.sums.device)
         rejected = self.rejected()
         rejected.scatter_(1, self.leaders()[:, None], True)
@@ -117,7 +125,7 @@ class AnytimeRule(ExactRule):
 
     Parameters
     ----------
-    points, inputs, classes, device
+    points, inputs, classes, device, slack
         See `ExactRule`.
     alpha
         In (0, 1): the probability, over the order of the points, of announcing a class
@@ -125,9 +133,16 @@ class AnytimeRule(ExactRule):
     """
 
     def __init__(
-        self, points: int, inputs: int, classes: int, device: torch.device, *, alpha: float
+        self,
+        points: int,
+        inputs: int,
+        classes: int,
+        device: torch.device,
+        slack: float = 0.0,
+        *,
+        alpha: float,
     ) -> None:
-        super().__init__(points, inputs, classes, device)
+        super().__init__(points, inputs, classes, device, slack)
         self._alpha = alpha
         self._bets = torch.tensor(BETS, dtype=torch.float64, device=device)
         self._weights = torch.tensor(WEIGHTS, dtype=torch.float64, device=device)
@@ -143,7 +158,7 @@ class AnytimeRule(ExactRule):
         leader = self.leaders()[:, None]
         gains = (scores.gather(1, leader) - scores + 1) / 2
         seen = (self.sums.gather(1, leader) - self.sums + self.seen) / 2
-        mean = (self.points / 2 - seen) / (self.points - self.seen)
+        mean = (self.points * (0.5 + self.slack) - seen) / (self.points - self.seen)
         # Where the mean under the null is zero or less there is nothing to bet against: the
         # class is out for certain, or will be when the rounding allows to say so.
         fair = mean > _LEAST_MEAN
@@ -170,7 +185,13 @@ def require_level(alpha: float) -> None:
 
 
 def build_rule(
-    stop: str, alpha: float, points: int, inputs: int, classes: int, device: torch.device
+    stop: str,
+    alpha: float,
+    points: int,
+    inputs: int,
+    classes: int,
+    device: torch.device,
+    slack: float = 0.0,
 ) -> ExactRule:
     """Return the rule called ``"exact"`` or ``"anytime"``.
 
@@ -181,14 +202,14 @@ def build_rule(
     """
     require_level(alpha)
     if stop == "exact":
-        return ExactRule(points, inputs, classes, device)
+        return ExactRule(points, inputs, classes, device, slack)
     if stop == "anytime":
-        return AnytimeRule(points, inputs, classes, device, alpha=alpha)
+        return AnytimeRule(points, inputs, classes, device, slack, alpha=alpha)
     raise ConfigurationError(f"expected stop never, exact or anytime; got {stop!r}")
 
 
 @cache
-def earliest(stop: str, alpha: float, points: int) -> int:
+def earliest(stop: str, alpha: float, points: int, slack: float = 0.0) -> int:
     """Return after how many points such a rule can decide at the earliest.
 
     All points give everything to one class, so that no other scores decide sooner.
@@ -198,7 +219,7 @@ def earliest(stop: str, alpha: float, points: int) -> int:
     >>> earliest("exact", 1e-3, 91), earliest("anytime", 1e-3, 91), earliest("anytime", 1e-2, 91)
     (46, 11, 8)
     """
-    rule = build_rule(stop, alpha, points, 1, 2, torch.device("cpu"))
-    while not rule.decided().all():
+    rule = build_rule(stop, alpha, points, 1, 2, torch.device("cpu"), slack)
+    while rule.seen < points and not rule.decided().all():
         rule.observe(torch.tensor([[1.0, 0.0]]))
     return rule.seen

@@ -59,7 +59,7 @@ class Study:
         answer. Runs that are there already are used, unfinished ones continued.
     executor
         Who works.
-    seed, quick, shard_images
+    seed, quick, precision, shard_images
         See `evaluate`.
     settings
         Facts to keep with each run.
@@ -78,6 +78,7 @@ class Study:
     executor: Executor = field(default_factory=InProcess)
     seed: int = 0
     quick: bool = False
+    precision: str = "auto"
     shard_images: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     progress: Progress | None = None
@@ -96,6 +97,7 @@ class Study:
             threat="transfer",
             seed=self.seed,
             quick=self.quick,
+            precision=self.precision,
             shard_images=self.shard_images,
             save_adversarial=True,
             settings={
@@ -155,6 +157,7 @@ class Study:
             others=others,
             seed=self.seed,
             quick=self.quick,
+            precision=self.precision,
             shard_images=self.shard_images,
             settings=self.settings,
             kind="answers",

@@ -146,6 +146,10 @@ class RunStore:
         self._kept[name] = Kept(replace(result, rows=list(result.rows), facts=facts), total)
         self._attempts[name] = 0
 
+    def forget(self, shard: Shard) -> None:
+        """Make a finished shard `missing` again; what it gave stays in the folder until `put`."""
+        del self._kept[self._known(shard)]
+
     def note(self, timing: Mapping[str, Any]) -> None:
         """Keep what something took that belongs to no shard (JSON); see `timings`."""
         if self.folder is not None:
