@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --con
 .PHONY: help demo test test-all test-kernels check docs check-defence paper paper-imagenet boundary-study \
 	adaptive-study attack-peers \
 	theory hardening check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
-	bench-end-to-end bench-training bench-workers bench-regions bench-transforms bench-tracing clean
+	bench-end-to-end bench-precision bench-attacks bench-training bench-workers bench-regions bench-transforms bench-tracing clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -134,6 +134,12 @@ bench-memory: .venv/.bench-ready  ## Memory and time of long streams
 
 bench-end-to-end: .venv/.bench-ready  ## Whole evaluations with and without the fast paths
 	$(call BENCH,averaging_end_to_end)
+
+bench-precision: .venv/.bench-ready  ## What fast copies bring to an evaluation, and change (ARGS="--quick")
+	$(call BENCH,precision)
+
+bench-attacks: .venv/.bench-ready  ## Attacks against Foolbox's and pyautoattack's (ARGS="pgd minimal apgd square")
+	$(call BENCH,attack_peers)
 
 bench-training: .venv/.bench-ready  ## What a step of harden costs, by memory layout and compiled
 	$(call BENCH,training_step)

@@ -110,7 +110,7 @@ def test_evaluations_are_counted_for_each_image_by_name():
     target.logits(X, names)
     target.ascend(X[1:3], Y[1:3], names=names[1:3])
     target.repeated(X[2:], names[2:])
-    queries, gradients = target.spent(names)
+    queries, gradients, _ = target.spent(names)
     assert queries.tolist() == [1, 1, 2, 2, 2]
     assert gradients.tolist() == [0, 1, 1, 0, 0]
     result = Fixed(X + 0.2)(target, X, Y, epsilon=0.25, ids=names)

@@ -68,12 +68,14 @@ def test_a_search_that_is_scaled_is_made_once_and_counted_twice() -> None:
     both = AttackedModel(model)
     first = minimal(both, x, labels, epsilon=0.1)
     asked = both.gradients
+    assert first.evaluations.equal(first.queries + first.gradients)
     found = fixed(both, x, labels, epsilon=0.1)
     assert both.gradients == asked
     assert found.images.equal(expected.images)
     assert found.gradients.equal(expected.gradients)
     assert found.gradients.equal(first.gradients)
     assert found.queries.equal(expected.queries)
+    assert found.evaluations.equal(expected.evaluations)
     # Other images, other labels and another seed are other searches.
     fixed(both, x.flip(0), labels.flip(0), epsilon=0.1)
     assert both.gradients > asked
@@ -134,6 +136,15 @@ def test_what_a_part_leads_to_is_judged_by_all_points(average: PostAverage, name
     exact = build_attack(name, "fixed")(AttackedModel(average), x, labels, epsilon=0.3)
     # As many fall as to all points: of 30 within two.
     assert abs(int(exact.found.sum()) - int(wrong.sum())) <= 2
+
+
+def test_an_average_costs_its_points(average: PostAverage) -> None:
+    x = torch.rand(2, 4, dtype=torch.float64)
+    goal = average(x).argmax(dim=1)
+    attacked = AttackedModel(average, gradient_points="part")
+    attacked.logits(x, ["a", "b"])
+    attacked.ascend(x, goal, names=["a", "b"], share=0.25)
+    assert [each.tolist() for each in attacked.spent(["b"])] == [[1], [1], [31 + 8]]
 
 
 def test_random_answers_are_followed_in_part_too(average: PostAverage) -> None:

@@ -117,7 +117,7 @@ def test_no_image_gets_more_answers_than_its_budget(queries, draws):
     x = x[~target.fooled(x, torch.zeros(12, dtype=torch.int64))]
     names = [f"image {i}" for i in range(len(x))]
     found = Square(queries).run(inputs(target, x, 0.05, ids=names))
-    spent, gradients = target.spent(names)
+    spent, gradients, _ = target.spent(names)
     assert int(spent.max()) <= queries * draws
     assert not gradients.any()
     if draws == 1:  # who is left has spent all, and who left had reason to

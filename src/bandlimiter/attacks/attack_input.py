@@ -83,6 +83,10 @@ class AttackInput:
         """Return by how much the answers at x are a success: [N], above 0 where they are."""
         return self.goal.margin(self.logits(x))
 
+    def search_logits(self, x: torch.Tensor, share: float = 1.0) -> torch.Tensor:
+        """Return logits to compare points by; see `AttackedModel.search_logits`."""
+        return self.model.search_logits(x, self.ids, share=share)
+
     def ascend(
         self, x: torch.Tensor, loss: Loss = CROSS_ENTROPY, *, share: float = 1.0
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

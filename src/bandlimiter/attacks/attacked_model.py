@@ -11,7 +11,7 @@ from bandlimiter.attacks.goals import Goal
 from bandlimiter.attacks.kept_searches import KeptSearches
 from bandlimiter.attacks.losses import CROSS_ENTROPY, Loss
 from bandlimiter.attacks.mean_over_draws import MeanOverDraws, Randomness
-from bandlimiter.attacks.query_counter import QueryCounter
+from bandlimiter.attacks.query_counter import Costs, QueryCounter
 from bandlimiter.errors import BandlimiterError, InputError
 from bandlimiter.tensors import (
     ChunkLimit,
@@ -152,8 +152,8 @@ class AttackedModel:
         """Whether gradients come from something else than the model's own answers."""
         return self._stands_in
 
-    def spent(self, names: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return how many queries, and gradients, went to the images called ``names``: [N] each."""
+    def spent(self, names: Sequence[Key]) -> Costs:
+        """Return what went to the images called ``names``."""
         return self._counter.spent(names)
 
     # --- queries ----------------------------------------------------------------------
@@ -162,6 +162,24 @@ class AttackedModel:
     def logits(self, x: torch.Tensor, names: Sequence[Key] | None = None) -> torch.Tensor:
         """[N, ...] -> [N, classes], averaged over the draws."""
         return self._asked(self._draws.mean, x, names, self.randomness.draws)
+
+    @property
+    def searchable(self) -> bool:
+        """Whether `search_logits` are cheaper than the model's answers: its copy's, or a part's."""
+        return isinstance(self.model, ClearLabels) and not self.averages
+
+    @torch.no_grad()
+    def search_logits(
+        self, x: torch.Tensor, names: Sequence[Key] | None = None, *, share: float = 1.0
+    ) -> torch.Tensor:
+        """Return logits that are good enough to compare points of one image: [N, classes].
+
+        Of the share of the points that `share` names. Where the model is not `searchable`, its own.
+        """
+        if not self.searchable:
+            return self.logits(x, names)
+        part = self._part(share)
+        return self._asked(MeanOverDraws(part, 1).mean, x, names, 1, part)
 
     def predict(self, x: torch.Tensor, names: Sequence[Key] | None = None) -> torch.Tensor:
         """[N, ...] -> [N] predicted labels."""
@@ -294,7 +312,9 @@ class AttackedModel:
         x: torch.Tensor,
         names: Sequence[Key] | None,
         times: int,
+        asked: nn.Module | None = None,
     ) -> torch.Tensor:
+        asked = self.model if asked is None else asked
         drawn = self._counter.draws(names, len(x))
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor]:
@@ -304,7 +324,7 @@ class AttackedModel:
             return (logits,)
 
         (logits,) = map_chunks(one_pass, len(x), self._limit, x)
-        self._counter.add(names, queries=times)
+        self._counter.add(names, queries=times, points=_points(asked))
         return logits
 
     def _part(self, share: float) -> nn.Module:
@@ -326,7 +346,7 @@ class AttackedModel:
         require_autograd()
         with torch.enable_grad():
             found = map_chunks(run, len(x), self._gradient_limit(x, followed), x)
-        self._counter.add(names, gradients=times)
+        self._counter.add(names, gradients=times, points=_points(followed))
         return found
 
     def _gradient_limit(self, x: torch.Tensor, followed: nn.Module) -> ChunkLimit:
@@ -336,8 +356,7 @@ class AttackedModel:
         """
         if not getattr(followed, "keeps_graphs", False):
             return self._limit
-        points = int(getattr(followed, "evaluations", 1))
-        return ChunkLimit(max(1, self._limit.resolve(x) // points))
+        return ChunkLimit(max(1, self._limit.resolve(x) // _points(followed)))
 
     def _with_graph(
         self, x: torch.Tensor, drawn: Sequence[Key] | None, followed: nn.Module
@@ -348,6 +367,11 @@ class AttackedModel:
     def _call_heartbeat(self) -> None:
         if self._heartbeat:
             self._heartbeat(self)
+
+
+def _points(module: nn.Module) -> int:
+    """Return how many evaluations of its network an answer takes."""
+    return int(getattr(module, "evaluations", 1))
 
 
 def _leaf(x: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.attacked_model import AttackedModel
 from bandlimiter.attacks.goals import Goal, require_wanted
+from bandlimiter.attacks.query_counter import Costs
 from bandlimiter.attacks.registration import targeted_names
 from bandlimiter.errors import ConfigurationError
 from bandlimiter.tensors import Key, as_labels, require_images
@@ -43,8 +44,8 @@ class AttackResult:
         [N] float64 lengths of the perturbation, in pixels; 0 where nothing was found.
     within
         [N] bool, found and of length at most epsilon in the attack's norm.
-    queries, gradients
-        [N] int64, evaluations of the model that went to each image.
+    queries, gradients, evaluations
+        [N] int64, what went to each image; see `Costs`.
     """
 
     images: torch.Tensor
@@ -57,6 +58,12 @@ class AttackResult:
     within: torch.Tensor
     queries: torch.Tensor
     gradients: torch.Tensor
+    evaluations: torch.Tensor
+
+    def at_costs(self, costs: Costs) -> "AttackResult":
+        """Return the same at other costs."""
+        on = self.queries.device
+        return replace(self, **{key: value.to(on) for key, value in costs._asdict().items()})
 
 
 class Attack(ABC):
@@ -160,11 +167,7 @@ class Attack(ABC):
             ids=names,
             norm=self.norm,
         )
-        queries, gradients = (
-            (after - start).to(labels.device)
-            for after, start in zip(classifier.spent(names), before, strict=True)
-        )
-        return replace(graded, queries=queries, gradients=gradients)
+        return graded.at_costs(classifier.spent(names).less(before))
 
 
 def require_targeted(attacks: Sequence[Attack]) -> None:
@@ -217,4 +220,5 @@ def grade(
         within=found & (lengths[norm] <= epsilon + slack),
         queries=torch.ones_like(goal.labels),
         gradients=torch.zeros_like(goal.labels),
+        evaluations=torch.ones_like(goal.labels),
     )

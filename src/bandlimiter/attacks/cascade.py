@@ -1,7 +1,7 @@
 """A cascade: attacks from cheap to dear, each on the images that the earlier ones left."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -111,11 +111,8 @@ def run_cascade(
         total = _merged(total, seeming, found)
         for i in seeming[~found.within].tolist():
             stages[i] = None
-    queries, gradients = (
-        (after - start).to(labels.device)
-        for after, start in zip(classifier.spent(names), before, strict=True)
-    )
-    return CascadeResult(replace(total, queries=queries, gradients=gradients), stages, without)
+    costs = classifier.spent(names).less(before)
+    return CascadeResult(total.at_costs(costs), stages, without)
 
 
 def _merged(total: AttackResult, rows: torch.Tensor, found: AttackResult) -> AttackResult:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bandlimiter.attacks.query_counter import QueryCounter
+from bandlimiter.attacks.query_counter import Costs, QueryCounter
 
 if TYPE_CHECKING:
     from bandlimiter.attacks.attack_input import AttackInput
@@ -18,8 +18,7 @@ class _Kept:
 
     inputs: "AttackInput"
     candidates: torch.Tensor
-    queries: torch.Tensor
-    gradients: torch.Tensor
+    costs: Costs
 
     def answers(self, inputs: "AttackInput") -> bool:
         """Whether another search from ``inputs`` would find the same: no search sees epsilon."""
@@ -54,12 +53,11 @@ class KeptSearches:
             return attack.run(inputs)
         for other, kept in self._kept:
             if other == attack and kept.answers(inputs):
-                self._counter.add_each(inputs.ids, kept.queries, kept.gradients)
+                self._counter.add_each(inputs.ids, kept.costs)
                 return kept.candidates.clone()
         before = self._counter.spent(inputs.ids)
         found = attack.run(inputs)
-        after = self._counter.spent(inputs.ids)
-        costs = (now - then for now, then in zip(after, before, strict=True))
+        costs = self._counter.spent(inputs.ids).less(before)
         self._kept = [pair for pair in self._kept if pair[0] != attack]
-        self._kept.append((attack, _Kept(inputs, found.clone(), *costs)))
+        self._kept.append((attack, _Kept(inputs, found.clone(), costs)))
         return found

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -9,13 +10,33 @@ from bandlimiter.errors import InputError
 from bandlimiter.tensors import Key
 
 
+class Costs(NamedTuple):
+    """What went to images, [N] int64 each.
+
+    Attributes
+    ----------
+    queries, gradients
+        Answers of the model under attack, without and with a gradient; each draw counts.
+    evaluations
+        Of the network inside: an average takes one for each of the points that were asked for, also
+        where its answer stopped earlier.
+    """
+
+    queries: torch.Tensor
+    gradients: torch.Tensor
+    evaluations: torch.Tensor
+
+    def less(self, before: "Costs") -> "Costs":
+        """Return what was added since."""
+        return Costs(*(now - then for now, then in zip(self, before, strict=True)))
+
+
 class QueryCounter:
     """Counts for images that have names; the others go uncounted."""
 
     def __init__(self) -> None:
         self._calls: Counter[Key] = Counter()
-        self._queries: Counter[Key] = Counter()
-        self._gradients: Counter[Key] = Counter()
+        self._counts: tuple[Counter[Key], ...] = (Counter(), Counter(), Counter())
 
     def draws(self, names: Sequence[Key] | None, count: int) -> list[Key] | None:
         """Return the names of the next draws around ``count`` images; None without names.
@@ -32,21 +53,21 @@ class QueryCounter:
             drawn.append(f"attack/{name}/{self._calls[name]}")
         return drawn
 
-    def add(self, names: Sequence[Key] | None, *, queries: int = 0, gradients: int = 0) -> None:
-        """Count so many evaluations for each image."""
-        for name in names or ():
-            self._queries[name] += queries
-            self._gradients[name] += gradients
-
-    def add_each(
-        self, names: Sequence[Key], queries: torch.Tensor, gradients: torch.Tensor
+    def add(
+        self, names: Sequence[Key] | None, *, queries: int = 0, gradients: int = 0, points: int = 1
     ) -> None:
-        """Count a number of evaluations of its own for each image: [N] each."""
-        for name, more, slopes in zip(names, queries.tolist(), gradients.tolist(), strict=True):
-            self._queries[name] += more
-            self._gradients[name] += slopes
+        """Count so many answers for each image, of so many points each."""
+        amounts = (queries, gradients, points * (queries + gradients))
+        for name in names or ():
+            for counter, amount in zip(self._counts, amounts, strict=True):
+                counter[name] += amount
 
-    def spent(self, names: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return queries and gradients that went to the images called ``names``: [N] each."""
-        queries = torch.tensor([self._queries[name] for name in names])
-        return queries, torch.tensor([self._gradients[name] for name in names])
+    def add_each(self, names: Sequence[Key], costs: Costs) -> None:
+        """Count what went to each image once more."""
+        for counter, amounts in zip(self._counts, costs, strict=True):
+            for name, amount in zip(names, amounts.tolist(), strict=True):
+                counter[name] += amount
+
+    def spent(self, names: Sequence[Key]) -> Costs:
+        """Return what went to the images called ``names``."""
+        return Costs(*(torch.tensor([each[name] for name in names]) for each in self._counts))

@@ -75,6 +75,7 @@ class _Search:
         self._moves = MOVES[attack.norm]
         self._inputs = inputs
         self._again = inputs.model.averages
+        self._share = inputs.model.share(0.0)
         self._best = inputs.images.clone()
         self._active = torch.arange(len(inputs.images), device=inputs.images.device)
         self._spent = torch.zeros_like(self._active)
@@ -85,25 +86,33 @@ class _Search:
         first, moves = self._moves.numbers(inputs.images.shape)
         x = self._moves.first(inputs, self._numbers("first", first))
         numbers = self._numbers("moves", self._attack.queries, moves)
-        margins = self._ask(inputs, x, torch.ones(len(x), dtype=torch.bool, device=x.device))
+        logits = self._ask(inputs, x)
+        margins = inputs.goal.margin(logits)
+        hit = self._leaving(inputs, x, margins, logits, torch.ones_like(margins, dtype=torch.bool))
         self._best[self._active] = x
         for query in range(1, self._attack.queries):
-            stay = ~inputs.model.beaten(margins) & (self._spent < self._attack.queries)
+            stay = ~hit & (self._spent < self._attack.queries)
             if not stay.all():
                 inputs = inputs.select(stay.nonzero().flatten())
                 x, margins, numbers = x[stay], margins[stay], numbers[stay]
                 self._active, self._spent = self._active[stay], self._spent[stay]
             if not len(x):
                 break
+            share = inputs.model.share(query / self._attack.queries)
+            if share != self._share and inputs.model.searchable:
+                self._share = share  # margins of other points do not compare
+                margins = inputs.goal.margin(self._ask(inputs, x))
             side = self._side(inputs, query - 1)  # the authors count proposals from 0
             proposed = self._moves.propose(inputs, x, side, numbers[:, query])
-            found = self._ask(inputs, proposed, torch.ones_like(stay[stay]))
+            logits = self._ask(inputs, proposed)
+            found = inputs.goal.margin(logits)
             better = found > margins
             if self._again:
                 better &= self._spent < self._attack.queries
                 found = self._confirmed(inputs, proposed, found, better)
             x = torch.where(better.view(-1, 1, 1, 1), proposed, x)
             margins = torch.where(better, found, margins)
+            hit = self._leaving(inputs, x, margins, logits, better)
             self._best[self._active[better]] = x[better]
         return self._best
 
@@ -117,15 +126,37 @@ class _Search:
         """Ask again where a change seems better; the new answers take the old ones' place."""
         confirmed = found.clone()
         if better.any():
-            confirmed[better] = self._ask(inputs, proposed, better)
+            rows = better.nonzero().flatten()
+            part = inputs.select(rows)
+            confirmed[rows] = part.goal.margin(self._ask(part, proposed[rows], rows))
         return confirmed
 
-    def _ask(self, inputs: AttackInput, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Return the margins of the points of ``rows``: [N] bool."""
-        index = rows.nonzero().flatten()
-        part = inputs.select(index)
-        self._spent[index] += 1
-        return part.margins(x[index])
+    def _ask(
+        self, inputs: AttackInput, x: torch.Tensor, rows: torch.Tensor | slice = slice(None)
+    ) -> torch.Tensor:
+        """Return logits to compare points by; they count for the images of ``rows``."""
+        self._spent[rows] += 1
+        return inputs.search_logits(x, self._share)
+
+    def _leaving(
+        self,
+        inputs: AttackInput,
+        x: torch.Tensor,
+        margins: torch.Tensor,
+        logits: torch.Tensor,
+        new: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return which images may leave at x: [N] bool; ``new`` says which points are."""
+        hit = inputs.model.beaten(margins)
+        if not inputs.model.searchable:
+            return hit
+        # A close decision is left open, and asked about again when the point has changed.
+        tried = (hit & new).nonzero().flatten()
+        hit = torch.zeros_like(hit)
+        if len(tried):
+            part = inputs.select(tried)
+            hit[tried] = part.confirmed(x[tried], logits[tried], self._share)
+        return hit
 
     def _side(self, inputs: AttackInput, proposal: int) -> int:
         """Return the side of the squares of the proposal numbered ``proposal``, from 0."""

@@ -110,6 +110,7 @@ def _outcomes(
             "stage": None if attacked.cascade is None else attacked.cascade.stages[i],
             "queries": int(result.queries[i]),
             "gradients": int(result.gradients[i]),
+            "evaluations": int(result.evaluations[i]),
         }
         if hit:
             outcome |= {

@@ -72,7 +72,9 @@ class Row(BaseModel):
     """Which attack of a `CASCADE` broke the image; None for none, and for other attacks."""
     queries: int | None = None
     gradients: int | None = None
-    """Evaluations of the attacked model that went to this image; None where nobody counted."""
+    """Answers of the attacked model that went to this image; None where nobody counted."""
+    evaluations: int | None = None
+    """Evaluations of the network that these took: one for each point of an average."""
     wrong: float | None = None
     """Share of repeated predictions of the found image that are wrong (random answers only)."""
     broken_share: float | None = None
