@@ -99,13 +99,20 @@ class DefenceUnderTest:
         for other in rest:  # other draws of the same law
             other.bound, other.exceeded = first.bound, 0.0
 
+    def distrust(self) -> None:
+        """Take all labels from float32 until `measure`."""
+        for each in self._screens:
+            each.bound, each.exceeded = torch.inf, 0.0
+
     @property
     def _screens(self) -> list[ScreenedAverage]:
         every = [self._answering, *self._others]
         return [each for each in every if isinstance(each, ScreenedAverage)]
 
     def _screened(self, module: nn.Module) -> nn.Module:
-        if self._copies is None or not isinstance(module, PostAverage):
+        if (
+            self._copies is None or type(module) is not PostAverage
+        ):  # a subclass may answer otherwise
             return module
         if module.model is not self._plain or module.vote != "softmax":
             return module
@@ -173,7 +180,8 @@ class DefenceUnderTest:
         inside = module.model
         if inside is not self._plain and not has_gradient(inside, self._example):
             inside = self._plain
-        inside = fast if fast is not None and inside is self._plain else inside
+        if fast is not None and inside is self._plain and type(module) is PostAverage:
+            inside = fast
         if module.vote != "majority" and inside is module.model:
             return None
         vote = "softmax" if module.vote == "majority" else module.vote

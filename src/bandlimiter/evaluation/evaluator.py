@@ -1,5 +1,6 @@
 """One defence under test: its clean answers to a slice; attacks on it and on the plain model."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from bandlimiter.evaluation.precision import of_each_kind
 from bandlimiter.evaluation.targets import Targets
 from bandlimiter.results import CASCADE
 from bandlimiter.tensors import place_of, require_images
+
+logger = logging.getLogger(__name__)
 
 _MEASURED = 4
 """On how many images of a slice, in three kinds each, rounding is measured."""
@@ -132,9 +135,7 @@ class Evaluator:
         labels = labels.to(images.device)
         if self.defence.screened:
             with phase(BOUND):
-                few, own = images[:_MEASURED], labels[:_MEASURED]
-                kinds = of_each_kind(self.plain, few, own, self.epsilon)
-                self.defence.measure(kinds, self.least_bound)
+                self._measure(images[:_MEASURED], labels[:_MEASURED])
         if known is None:
             with phase(PLAIN):
                 logits = self.plain.logits(images)
@@ -144,6 +145,17 @@ class Evaluator:
             plain, targets = known.plain, known.targets
         keys = [f"{key}/clean" for key in ids.tolist()]
         return CleanBatch(images, labels, ids, plain, self.defence.labels(images, keys), targets)
+
+    def _measure(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Measure how far the copy is off; where a model fails on these, float32 does the slice."""
+        try:
+            kinds = of_each_kind(self.plain, images, labels, self.epsilon)
+            self.defence.measure(kinds, self.least_bound)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a user's code may raise anything)
+            logger.info("precisions cannot be compared on this slice: %s", error)
+            self.defence.distrust()
 
     def attack_plain(self, attack: Attack, batch: CleanBatch) -> Attacked | None:
         """Attack the images that the plain model has right; None where there are none."""

@@ -42,7 +42,7 @@ def direct(study, defence, name, protocol, epsilon):
 
 def judged(row):
     """What is measured of a row; what was spent stands in the rows of the attack's run."""
-    return row.model_dump(exclude={"defence", "queries", "gradients"})
+    return row.model_dump(exclude={"defence", "queries", "gradients", "evaluations"})
 
 
 @pytest.mark.parametrize(("name", "protocol"), [("deepfool", "minimal"), ("pgd", "fixed")])
