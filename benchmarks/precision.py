@@ -2,7 +2,7 @@
 
 OMP_NUM_THREADS=2 python benchmarks/precision.py [--limit 50] [--quick] [--attack NAME ...]
 
-The same command with ``--precision float32 --gradient-points all`` and with the defaults, in turns,
+The same command, once in each of --rounds, with ``--precision float32 --gradient-points all`` and with the defaults, in turns,
 start-up included; CPU seconds beside seconds. ``--before DIR`` runs the package in DIR/src as a
 third way: another checkout of this repository.
 """
@@ -13,12 +13,12 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from timing import begin, end, median, model_parser, ratios, take_turns
+from timing import Times, begin, end, median, model_parser, ratios
 
 from bandlimiter.results import Row, read_rows
 
@@ -62,7 +62,12 @@ def main() -> None:
                 found[name] = read_rows(out)
         spent[name].append(_children() - before)
 
-    times = take_turns({name: partial(run, name) for name in ways}, args.rounds)
+    times: Times = {name: [] for name in ways}
+    for _ in range(args.rounds):
+        for name in ways:
+            began = time.perf_counter()
+            run(name)
+            times[name].append(time.perf_counter() - began)
     for name in ways:
         line = f"{name:8} {median(times[name]):7.1f} s, {median(spent[name]):7.1f} s of CPU time"
         if name != AUTO:

@@ -88,10 +88,10 @@ class AttackInput:
         return self.model.search_logits(x, self.ids, share=share)
 
     def ascend(
-        self, x: torch.Tensor, loss: Loss = CROSS_ENTROPY, *, share: float = 1.0
+        self, x: torch.Tensor, loss: Loss = CROSS_ENTROPY, *, share: float = 1.0, turn: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return logits, losses and gradients at x; see `AttackedModel.ascend`."""
-        return self.model.ascend(x, self.goal, loss, self.ids, share=share)
+        return self.model.ascend(x, self.goal, loss, self.ids, share=share, turn=turn)
 
     def confirmed(self, x: torch.Tensor, logits: torch.Tensor, share: float = 1.0) -> torch.Tensor:
         """Return whether images may leave at x, where `ascend` gave ``logits``: [N] bool."""
@@ -123,19 +123,20 @@ class AttackInput:
         moved[away] = (start + high.view(shape) * far).clamp(0, 1)[reached]
         return moved
 
-    def loss_gradient(self, x: torch.Tensor, progress: float = 1.0) -> torch.Tensor:
+    def loss_gradient(self, x: torch.Tensor, step: int = 1, steps: int = 1) -> torch.Tensor:
         """Return the gradient of the cross-entropy, as it rises towards success: [N, ...].
 
-        After ``progress``, in [0, 1], of an attack's steps; see `AttackedModel.share`.
+        Of an attack that compares no losses, after so many of its ``steps``: of other parts of an
+        average each time, so that they add up to the whole; see `AttackedModel.share`.
         """
-        return self.ascend(x, share=self.model.share(progress))[2]
+        return self.ascend(x, share=self.model.share(step / steps), turn=step)[2]
 
     def confirmed_and_gradient(
-        self, x: torch.Tensor, progress: float = 1.0
+        self, x: torch.Tensor, step: int = 1, steps: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `confirmed` [N] bool and `loss_gradient` [N, ...] from one pass."""
-        share = self.model.share(progress)
-        logits, _, gradient = self.ascend(x, share=share)
+        share = self.model.share(step / steps)
+        logits, _, gradient = self.ascend(x, share=share, turn=step)
         return self.confirmed(x, logits, share), gradient
 
     def candidates_of(self, attack: "Attack") -> torch.Tensor:

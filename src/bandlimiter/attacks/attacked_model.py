@@ -26,7 +26,7 @@ from bandlimiter.tensors import (
 _SURE = 3.0
 """How many times as probable a wrong class is on average before nearly every draw names it."""
 
-_SHARES = ((0.5, 1 / 8), (0.8, 1 / 3))
+_SHARES = ((0.5, 1 / 6), (0.8, 1 / 3))
 """Up to which part of an attack's steps which share of an average's points is followed."""
 
 GradientPoints = Literal["part", "all"]
@@ -95,7 +95,7 @@ class AttackedModel:
         self.randomness = randomness or Randomness()
         self._draws = MeanOverDraws(model, self.randomness.draws)
         self._followed = model if differentiable is None else differentiable
-        self._parts: dict[float, nn.Module] = {1.0: self._followed}
+        self._parts: dict[tuple[float, int], nn.Module] = {}
         self._by_part = gradient_points == "part" and hasattr(self._followed, "part")
         self._stands_in = differentiable is not None or self._by_part
         self._limit = ChunkLimit("auto")
@@ -237,16 +237,17 @@ class AttackedModel:
         names: Sequence[Key] | None = None,
         *,
         share: float = 1.0,
+        turn: int = 0,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return logits [N, classes], losses [N] and the losses' gradients [N, ...], in one pass.
 
         ``loss`` in the form that rises towards the goal. A gradient holds a random draw constant.
-        All three are of the ``share`` of the model's points that `share` names: losses compare
-        only with those of the same share.
+        All three are of the ``share`` of the model's points that `share` names, others in each
+        ``turn``: losses compare only with those of the same share and turn.
         """
         goal = Goal.of(goal).usable()
         drawn = self._counter.draws(names, len(x))
-        followed = self._part(share)
+        followed = self._part(share, turn)
 
         def one_pass(start: int, stop: int) -> tuple[torch.Tensor, ...]:
             part = _leaf(x[start:stop])
@@ -327,10 +328,12 @@ class AttackedModel:
         self._counter.add(names, queries=times, points=_points(asked))
         return logits
 
-    def _part(self, share: float) -> nn.Module:
-        if share not in self._parts:
-            self._parts[share] = self._followed.part(share)  # type: ignore[operator]
-        return self._parts[share]
+    def _part(self, share: float, turn: int = 0) -> nn.Module:
+        if share == 1.0:
+            return self._followed
+        if (share, turn) not in self._parts:
+            self._parts[share, turn] = self._followed.part(share, turn)  # type: ignore[operator]
+        return self._parts[share, turn]
 
     def _differentiate(
         self, one_pass: _Pass, x: torch.Tensor, names: Sequence[Key] | None, followed: nn.Module

@@ -32,7 +32,7 @@ class PGD(Attack):
             start = (images + epsilon * inputs.uniform("pgd")).clamp(0, 1)
         x = start
         for step in range(self.steps):
-            gradient = inputs.loss_gradient(x, step / self.steps)
+            gradient = inputs.loss_gradient(x, step, self.steps)
             x = _BALL.project(x + epsilon * self.rate * gradient.sign(), images, epsilon)
         return x
 
@@ -97,12 +97,12 @@ class MinimalPGD(Attack):
         x = (part.images + epsilon * part.uniform("pgd", *purpose)).clamp(0, 1)
         success = torch.zeros(len(index), dtype=torch.bool, device=index.device)
         active = torch.arange(len(index), device=index.device)
-        gradient = part.loss_gradient(x, 0.0)
+        gradient = part.loss_gradient(x, 0, self.steps)
         for step in range(1, self.steps + 1):
             going = part.select(active)
             x = _BALL.project(x + epsilon * self.rate * gradient.sign(), going.images, epsilon)
             if step < self.steps:  # one pass tells whether to stop and where to go on
-                hit, gradient = going.confirmed_and_gradient(x, step / self.steps)
+                hit, gradient = going.confirmed_and_gradient(x, step, self.steps)
             else:
                 hit = going.confirmed(x, going.logits(x))
             if hit.any():

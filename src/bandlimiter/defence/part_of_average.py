@@ -24,14 +24,16 @@ class PartOfAverage(nn.Module):
         Of which it is a part.
     share
         In (0, 1]: which part of the points, one at least.
+    turn
+        Parts of other turns have other points, until all had theirs.
     """
 
-    def __init__(self, average: "PostAverage", share: float) -> None:
+    def __init__(self, average: "PostAverage", share: float, turn: int = 0) -> None:
         super().__init__()
         self.average, self.training = average, False
         self.evaluations = max(1, round(share * average.evaluations))
         (order,) = draw_orders(average.evaluations, average.seed, [("part",)])
-        self._points = order[: self.evaluations].sort().values
+        self._points = order.roll(-turn * self.evaluations)[: self.evaluations].sort().values
         self.keeps_graphs = average.keeps_graphs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

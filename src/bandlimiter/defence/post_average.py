@@ -192,9 +192,9 @@ class PostAverage(nn.Module):
         """Return `forward`'s scores from some of the points, [p] int64 from 0 to 6K."""
         return self._scores(x, keys, points)
 
-    def part(self, share: float) -> PartOfAverage:
-        """Return the average over a random part of the points, for gradients at a lower price."""
-        return PartOfAverage(self, share)
+    def part(self, share: float, turn: int = 0) -> PartOfAverage:
+        """Return the average over a random part of the points; see `PartOfAverage`."""
+        return PartOfAverage(self, share, turn)
 
     @overload
     def predict(
