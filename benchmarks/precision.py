@@ -2,7 +2,7 @@
 
 OMP_NUM_THREADS=2 python benchmarks/precision.py [--limit 50] [--quick] [--attack NAME ...]
 
-The same command, once in each of --rounds, with ``--precision float32 --gradient-points all`` and with the defaults, in turns,
+The same command with ``--precision float32 --gradient-points all`` and with the defaults, in turns,
 start-up included; CPU seconds beside seconds. ``--before DIR`` runs the package in DIR/src as a
 third way: another checkout of this repository.
 """
@@ -84,9 +84,14 @@ def _children() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _named(row: Row) -> tuple[Any, ...]:
+    return row.defence, row.attack, row.protocol, row.threat, row.image
+
+
 def _differences(exact: list[Row], fast: list[Row]) -> dict[str, Any]:
     """Count rows that differ: in labels of clean images, in what became of them, in labels."""
-    pairs = list(zip(exact, fast, strict=True))
+    # Shards are of other sizes, and rows in another order.
+    pairs = list(zip(*(sorted(rows, key=_named) for rows in (exact, fast)), strict=True))
     names = Counter(
         name
         for one, other in pairs

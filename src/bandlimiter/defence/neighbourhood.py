@@ -7,6 +7,9 @@ import torch
 from bandlimiter.defence.scale import placed
 from bandlimiter.sampling import AnySampler
 
+_MOST_KEPT = 2**24
+"""Numbers of a table of all offsets: 64 MiB. It saves half of the time that making points takes."""
+
 
 class Neighbourhood:
     """The points of a whole batch's neighbourhoods in one numbering, input by input.
@@ -39,6 +42,7 @@ class Neighbourhood:
         scale: float | torch.Tensor,
     ) -> None:
         self._x, self._vectors, self._scale = x, vectors, placed(scale, x)
+        self._all: torch.Tensor | None = None
         index, lengths = [], []
         if sampler.centre:
             index, lengths = [0], [0.0]
@@ -53,7 +57,7 @@ class Neighbourhood:
         """Return the same with some of each input's points: [p] int64."""
         part = copy(self)
         at = points.to(self._index.device)
-        part._index, part._lengths = self._index[at], self._lengths[at]
+        part._index, part._lengths, part._all = self._index[at], self._lengths[at], None
         return part
 
     @property
@@ -79,8 +83,23 @@ class Neighbourhood:
             [B] int64, which of that input's P points.
         """
         dtype = torch.promote_types(self._x.dtype, torch.float32)
-        drawn_for = owner if self._vectors.shape[0] > 1 else torch.zeros_like(owner)
+        if len(self._vectors) == 1 and self.points_per_input * self._x[0].numel() <= _MOST_KEPT:
+            offsets = self._table(dtype)[point]
+        else:
+            drawn_for = owner if len(self._vectors) > 1 else torch.zeros_like(owner)
+            offsets = self._offsets(drawn_for, point, dtype)
+        return offsets.add_(self._x[owner]).to(self._x.dtype)
+
+    def _offsets(
+        self, drawn_for: torch.Tensor, point: torch.Tensor, dtype: torch.dtype
+    ) -> torch.Tensor:
         vectors = self._vectors[drawn_for, self._index[point]].to(dtype)
         lengths = self._lengths[point].to(dtype).view(-1, *[1] * (self._x.ndim - 1))
-        offsets = (lengths * vectors * self._scale).to(dtype)
-        return (self._x[owner].to(dtype) + offsets).to(self._x.dtype)
+        return (lengths * vectors * self._scale).to(dtype)
+
+    def _table(self, dtype: torch.dtype) -> torch.Tensor:
+        """Return the offsets of all points, made once where all inputs share them."""
+        if self._all is None:
+            every = torch.arange(self.points_per_input, device=self._x.device)
+            self._all = self._offsets(torch.zeros_like(every), every, dtype)
+        return self._all
