@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --con
 .PHONY: help demo test test-all test-kernels check docs check-defence paper paper-imagenet boundary-study \
 	adaptive-study attack-peers \
 	theory hardening check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
-	bench-end-to-end bench-precision bench-attacks bench-training bench-workers bench-regions bench-transforms bench-tracing clean
+	bench-precision bench-attacks bench-training bench-workers bench-regions bench-transforms bench-tracing clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -131,9 +131,6 @@ bench-first-layer: .venv/.bench-ready  ## What keeping the first layer's respons
 
 bench-memory: .venv/.bench-ready  ## Memory and time of long streams
 	$(call BENCH,averaging_memory)
-
-bench-end-to-end: .venv/.bench-ready  ## Whole evaluations with and without the fast paths
-	$(call BENCH,averaging_end_to_end)
 
 bench-precision: .venv/.bench-ready  ## What fast copies bring to an evaluation, and change (ARGS="--quick")
 	$(call BENCH,precision)

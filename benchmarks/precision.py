@@ -58,7 +58,7 @@ def main() -> None:
             subprocess.run(  # noqa: S603
                 command, capture_output=True, check=True, env=environment, cwd=folder
             )
-            if name != BEFORE:  # whose rows an other version may not read
+            if name != BEFORE:  # whose rows another version may not read
                 found[name] = read_rows(out)
         spent[name].append(_children() - before)
 

@@ -1,7 +1,5 @@
 """Attacks that follow a copy: what they find is adversarial for the model itself."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -65,7 +63,7 @@ def test_a_search_that_is_scaled_is_made_once_and_counted_twice() -> None:
     minimal, fixed = (build_attack("deepfool", protocol) for protocol in ("minimal", "fixed"))
     alone = AttackedModel(model)
     expected = fixed(alone, x, labels, epsilon=0.1)
-    both = AttackedModel(model)
+    both = AttackedModel(model, keep_searches=True)
     first = minimal(both, x, labels, epsilon=0.1)
     asked = both.gradients
     assert first.evaluations.equal(first.queries + first.gradients)
@@ -76,9 +74,20 @@ def test_a_search_that_is_scaled_is_made_once_and_counted_twice() -> None:
     assert found.gradients.equal(first.gradients)
     assert found.queries.equal(expected.queries)
     assert found.evaluations.equal(expected.evaluations)
-    # Other images, other labels and another seed are other searches.
-    fixed(both, x.flip(0), labels.flip(0), epsilon=0.1)
-    assert both.gradients > asked
+    for others in (
+        {"images": x.flip(0), "labels": labels.flip(0)},
+        {"labels": (labels + 1) % 3},
+        {"seed": 1},
+        {"epsilon": 0.2},
+        {"ids": range(6, 12)},
+    ):
+        fixed(both, **{"images": x, "labels": labels, "epsilon": 0.1, **others})
+        assert both.gradients > asked, others  # is another search
+        asked = both.gradients
+    twice = AttackedModel(model)
+    for _ in range(2):  # and without being told, each is made
+        fixed(twice, x, labels, epsilon=0.1)
+    assert twice.gradients == 2 * alone.gradients
 
 
 # --- a part of the points -------------------------------------------------------------
@@ -157,4 +166,5 @@ def test_random_answers_are_followed_in_part_too(average: PostAverage) -> None:
         AttackedModel(fresh, gradient_points="part"), x, labels, epsilon=0.3, ids=list("abcd")
     )
     assert found.images.equal(again.images)
-    assert math.isfinite(float(found.linf.sum()))
+    asked = attacked.spent(["a"])
+    assert int(asked.evaluations) < 31 * int(asked.queries + asked.gradients)

@@ -88,13 +88,14 @@ def test_a_larger_difference_widens_the_bound_and_settles_the_same_answers_again
     average = PostAverage(model.eval(), 0.0, directions=1, scale=1.0)
     both = ScreenedAverage(average, Elsewhere().eval())
     both.measure(torch.tensor([[-1.0, 0.0]]))
-    assert (both.bound, both.exceeded) == (LEAST_BOUND, 0.0)
+    assert (both.bound, both.held, both.largest) == (LEAST_BOUND, LEAST_BOUND, 0.0)
     x = torch.linspace(0.1, 1.0, 30)[:, None].repeat(1, 2)
     monkeypatch.setattr(screened, "_chosen", lambda x: torch.arange(len(x)) == 7)
     assert both.named_scores(x, range(30)).argmax(dim=1).tolist() == [1] * 30
     # softmax of (0.5, 0.4) and of (0, 0.4): 0.525 and 0.401
-    assert both.exceeded == pytest.approx(0.1237, abs=1e-4)
-    assert both.bound == pytest.approx(SAFETY * both.exceeded)
+    assert both.largest == pytest.approx(0.1237, abs=1e-4)
+    assert both.bound == pytest.approx(SAFETY * both.largest)
+    assert both.held == LEAST_BOUND  # labels that were given by then are to be taken again
 
 
 def test_the_same_inputs_are_checked_whatever_their_batch() -> None:

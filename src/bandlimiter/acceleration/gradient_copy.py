@@ -26,7 +26,7 @@ class GradientCopy(nn.Module):
     """See `InferenceCopy`."""
 
     keeps_graphs = True
-    """Whether a pass is small enough to keep what its backward pass needs."""
+    """What a backward pass needs is kept where all points of an average are one pass."""
 
     def __init__(self, copy: InferenceCopy) -> None:
         super().__init__()

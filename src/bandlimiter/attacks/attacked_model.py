@@ -70,14 +70,18 @@ class AttackedModel:
         takes for a success, the model confirms.
     gradient_points
         ``"all"``, or ``"part"``: a `PostAverage` is followed along some of its points in the first
-        steps of an attack, along more in later ones and along all in the last; see `share`.
+        steps of an attack, along more in later ones and along all in the last; see `share`. Not for
+        subclasses, whose own answers a part would pass by.
+    keep_searches
+        Whether the last search of each minimal attack serves those that scale what it finds; for a
+        model that does not change meanwhile.
 
     Attributes
     ----------
     queries, gradients
         Evaluations of single inputs so far, without and with a gradient; each draw counts.
     searches
-        What searches for smallest perturbations found last.
+        What searches for smallest perturbations found last, where they are kept.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class AttackedModel:
         randomness: Randomness | None = None,
         differentiable: nn.Module | None = None,
         gradient_points: GradientPoints = "all",
+        keep_searches: bool = False,
     ) -> None:
         self.model = model
         self.queries = 0
@@ -96,12 +101,15 @@ class AttackedModel:
         self._draws = MeanOverDraws(model, self.randomness.draws)
         self._followed = model if differentiable is None else differentiable
         self._parts: dict[tuple[float, int], nn.Module] = {}
-        self._by_part = gradient_points == "part" and hasattr(self._followed, "part")
+        self._by_part = gradient_points == "part" and callable(
+            getattr(type(self._followed), "part", None)
+        )
         self._stands_in = differentiable is not None or self._by_part
         self._limit = ChunkLimit("auto")
+        self._gradient_limits: dict[int, ChunkLimit] = {}
         self._heartbeat = heartbeat
         self._counter = QueryCounter()
-        self.searches = KeptSearches(self._counter)
+        self.searches = KeptSearches(self._counter) if keep_searches else None
 
     @property
     def averages(self) -> bool:
@@ -357,9 +365,12 @@ class AttackedModel:
 
         Else points would be evaluated twice, on the way there and on the way back.
         """
-        if not getattr(followed, "keeps_graphs", False):
+        points = _points(followed)
+        if points == 1 or not getattr(followed, "keeps_graphs", False):
             return self._limit
-        return ChunkLimit(max(1, self._limit.resolve(x) // _points(followed)))
+        if points not in self._gradient_limits:
+            self._gradient_limits[points] = ChunkLimit(max(1, self._limit.resolve(x) // points))
+        return self._gradient_limits[points]
 
     def _with_graph(
         self, x: torch.Tensor, drawn: Sequence[Key] | None, followed: nn.Module
@@ -373,8 +384,10 @@ class AttackedModel:
 
 
 def _points(module: nn.Module) -> int:
-    """Return how many evaluations of its network an answer takes."""
-    return int(getattr(module, "evaluations", 1))
+    """Return how many evaluations of its network an answer takes: of an average more than one."""
+    # A user's model may call anything so.
+    known = isinstance(getattr(type(module), "evaluations", None), property)
+    return int(module.evaluations) if known else 1  # type: ignore[arg-type]
 
 
 def _leaf(x: torch.Tensor) -> torch.Tensor:

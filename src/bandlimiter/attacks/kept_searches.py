@@ -21,11 +21,12 @@ class _Kept:
     costs: Costs
 
     def answers(self, inputs: "AttackInput") -> bool:
-        """Whether another search from ``inputs`` would find the same: no search sees epsilon."""
+        """Whether another search from ``inputs`` would find the same."""
         own = self.inputs
         return (
             _same(own.target_labels, inputs.target_labels)
             and (list(own.ids), own.seed) == (list(inputs.ids), inputs.seed)
+            and own.epsilon == inputs.epsilon
             and torch.equal(own.labels, inputs.labels)
             and torch.equal(own.images, inputs.images)
         )
@@ -35,6 +36,13 @@ def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     if one is None or other is None:
         return one is other
     return torch.equal(one, other)
+
+
+def _alike(one: "Attack", other: "Attack") -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # noqa: BLE001  (a user's attack may hold anything, such as tensors)
+        return False
 
 
 class KeptSearches:
@@ -52,12 +60,12 @@ class KeptSearches:
         if attack.protocol != "minimal":
             return attack.run(inputs)
         for other, kept in self._kept:
-            if other == attack and kept.answers(inputs):
+            if _alike(other, attack) and kept.answers(inputs):
                 self._counter.add_each(inputs.ids, kept.costs)
                 return kept.candidates.clone()
         before = self._counter.spent(inputs.ids)
         found = attack.run(inputs)
         costs = self._counter.spent(inputs.ids).less(before)
-        self._kept = [pair for pair in self._kept if pair[0] != attack]
+        self._kept = [pair for pair in self._kept if not _alike(pair[0], attack)]
         self._kept.append((attack, _Kept(inputs, found.clone(), costs)))
         return found

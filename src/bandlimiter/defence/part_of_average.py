@@ -31,10 +31,19 @@ class PartOfAverage(nn.Module):
     def __init__(self, average: "PostAverage", share: float, turn: int = 0) -> None:
         super().__init__()
         self.average, self.training = average, False
-        self.evaluations = max(1, round(share * average.evaluations))
+        self._count = max(1, round(share * average.evaluations))
         (order,) = draw_orders(average.evaluations, average.seed, [("part",)])
-        self._points = order.roll(-turn * self.evaluations)[: self.evaluations].sort().values
-        self.keeps_graphs = average.keeps_graphs
+        self._points = order.roll(-turn * self._count)[: self._count].sort().values
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for one answer."""
+        return self._count
+
+    @property
+    def keeps_graphs(self) -> bool:
+        """See `PostAverage.keeps_graphs`."""
+        return self.average.keeps_graphs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return scores as the average itself does: [N, ...] -> [N, classes]."""

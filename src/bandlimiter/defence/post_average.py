@@ -299,9 +299,9 @@ class PostAverage(nn.Module):
 
             most = 1000 if budget is None else budget
             return answer_at(self, x, at, budget=most, alpha=alpha, keys=keys)
+        self.require_fitting(x)
         if stop != "never":
             return self.predict_early(x, Spending(stop, alpha, self.evaluations, budget), keys)
-        self.require_fitting(x)
         if budget is not None:
             raise ConfigurationError(
                 "expected no budget with stop='never', which takes all evaluations, got "
@@ -318,8 +318,7 @@ class PostAverage(nn.Module):
     def predict_early(
         self, x: torch.Tensor, spending: Spending, keys: Sequence[Key] | None = None
     ) -> Prediction:
-        """Return `predict`'s answers under a rule and a budget; see `Spending`."""
-        self.require_fitting(x)
+        """Return `predict`'s answers under a rule and a budget, for a model that was checked."""
         share, names = self.share_of_votes(spending.stop), self.name_draws(x, keys)
         return early_answers(self.model, self.offsets, share, x, names, spending, self._limit)
 

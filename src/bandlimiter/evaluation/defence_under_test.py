@@ -73,7 +73,7 @@ class DefenceUnderTest:
 
     @property
     def precision(self) -> str:
-        """What its rows say of the copies that searched; its verdicts are float32's."""
+        """What the run's copies compute in, as rows say; verdicts are float32's."""
         return FLOAT32 if self._copies is None else self._copies.name
 
     @property
@@ -82,27 +82,26 @@ class DefenceUnderTest:
         return isinstance(self._answering, ScreenedAverage)
 
     @property
-    def bound(self) -> float:
-        """By how much the copy may be off, as it was held; see `ScreenedAverage`."""
-        return min((each.bound for each in self._screens), default=torch.inf)
+    def held(self) -> float:
+        """By how much the copy was held to be off; infinite where no label is its own."""
+        return min((each.held for each in self._screens), default=torch.inf)
 
     @property
-    def exceeded(self) -> float:
-        """By how much it was off where that was more than it was held to be; else 0."""
-        return max((each.exceeded for each in self._screens), default=0.0)
+    def largest(self) -> float:
+        """By how much it was off, the most that checks found."""
+        return max((each.largest for each in self._screens), default=0.0)
 
     def measure(self, images: torch.Tensor, least: float) -> None:
         """Measure by how much the copy is off, on images [N, ...]; take ``least`` at least."""
         first, *rest = self._screens
         first.measure(images.to(self._dtype))
-        first.bound = max(first.bound, least)
-        for other in rest:  # other draws of the same law
-            other.bound, other.exceeded = first.bound, 0.0
+        for each in (first, *rest):  # others are draws of the same law
+            each.hold(max(first.bound, least))
 
     def distrust(self) -> None:
         """Take all labels from float32 until `measure`."""
         for each in self._screens:
-            each.bound, each.exceeded = torch.inf, 0.0
+            each.hold(torch.inf)
 
     @property
     def _screens(self) -> list[ScreenedAverage]:
@@ -125,7 +124,8 @@ class DefenceUnderTest:
             heartbeat,
             randomness=self.randomness,
             differentiable=self._differentiable(),
-            gradient_points=self._gradient_points,
+            # A part of a user's average would pass by what is theirs.
+            gradient_points=self._gradient_points if type(self.module) is PostAverage else "all",
         )
 
     def labels(self, images: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:

@@ -84,12 +84,13 @@ def make_copies(model: nn.Module, image: torch.Tensor) -> FastCopies | None:
         return None
     # Some images more, so that layers are folded, and copies tried, on other values as well.
     probe = torch.cat([image, 1 - image, image / 2, image.flip(-1)])
+    label = torch.zeros(1, dtype=torch.int64, device=image.device)
     try:
         copy = accelerate(
             model, backend="eager", probe=probe, least_agreement=0, most_score_error=_SIMILAR
         ).model
         copies = FastCopies(copy, GradientCopy(copy))
-        AttackedModel(copies.gradients).loss_gradient(image, torch.zeros(1, dtype=torch.int64))
+        AttackedModel(copies.gradients).loss_gradient(image, label)
     except torch.OutOfMemoryError:
         raise
     except (BandlimiterError, RuntimeError, NotImplementedError) as error:

@@ -14,7 +14,7 @@ from torch import nn
 
 from bandlimiter.attacks import Attack
 from bandlimiter.data import ImagesLike
-from bandlimiter.errors import InputError
+from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.adversarial_sets import write_adversarial
 from bandlimiter.evaluation.checking import conclude
@@ -24,6 +24,7 @@ from bandlimiter.evaluation.phases import LOADING, WRITING, phase, timed
 from bandlimiter.evaluation.plan import Plan, make_plan
 from bandlimiter.evaluation.probe import MOST_SLICES, ChangedError
 from bandlimiter.evaluation.progress import Progress, ProgressReporter
+from bandlimiter.evaluation.screened import SAFETY
 from bandlimiter.evaluation.validation import default_attacks
 from bandlimiter.evaluation.worker import Worker
 from bandlimiter.results import NONE, OURS, Row, summarise
@@ -138,11 +139,12 @@ def evaluate(
         change a row, with probability at most alpha, and is kept with the settings. Attacks
         on the defence always face the full average.
     precision
-        ``"auto"``: gradients come from a fast copy of the model (folded, in bfloat16 where the
-        machine computes in it), and what seems a success counts where the model itself says so; a
-        defence's labels come from the copy where their lead is more than rounding can have changed,
-        which is measured, and from the model elsewhere. ``"float32"``: the model does everything,
-        in eager mode. Models in another format than float32 are done in their own.
+        ``"auto"``: attacks that take many gradients have them from a fast copy of the model
+        (folded, in bfloat16 where the machine computes in it), and what seems a success counts
+        where the model itself says so; a defence's labels come from the copy where their lead is
+        more than rounding can have changed, which is measured, and from the model elsewhere.
+        ``"float32"``: the model does everything, in eager mode. Models in another format than
+        float32 are done in their own.
     save_adversarial
         Also write each attack's adversarial images (safetensors) into ``out``.
     executor
@@ -224,6 +226,7 @@ def run_plan(
     # What is not kept needs no name.
     identity = {} if folder is None else plan.identity(executor.threads)
     with RunStore(folder, identity, plan.shards, settings=plan.facts) as store:
+        _require_same_precision(store, worker)
         _require_same_answers(plan, store, worker)
         try:
             missing = store.missing()
@@ -233,6 +236,7 @@ def run_plan(
                 while narrow := _too_narrow(store, worker):
                     for shard in narrow:
                         store.forget(shard)
+                    reporter.resumed(narrow)
                     run_shards(store, worker, executor, reporter)
         finally:  # whatever ends the run, what was found is kept
             if folder is not None and plan.keep_images:
@@ -248,16 +252,28 @@ def run_plan(
         return Evaluation(rows, tables, seconds_by_phase(store.timings()))
 
 
-def _too_narrow(store: RunStore, worker: Worker) -> list[Shard]:
-    """Return finished shards whose copies were off by more than these took; widen what they take.
+def _require_same_precision(store: RunStore, worker: Worker) -> None:
+    """Refuse (ConfigurationError) a machine on which copies compute in another format."""
+    begun = {row.precision for row in store.rows() if row.error is None} - {worker.precision}
+    if begun and store.missing():
+        raise ConfigurationError(
+            f"expected fast copies in {begun.pop()}, as this run was started with, got "
+            f"{worker.precision} on this machine; go on where it was started, or begin another run"
+        )
 
-    A difference that is seen in one shard is possible in all.
+
+def _too_narrow(store: RunStore, worker: Worker) -> list[Shard]:
+    """Return finished shards that took copies to be off by less than was seen in any.
+
+    These are done again, with d widened.
     """
     facts = {shard: store.facts(shard).get("rounding") for shard in store.shards}
     known = {shard: found for shard, found in facts.items() if found is not None}
-    seen = max((found["seen"] for found in known.values()), default=0.0)
-    worker.widen(seen)
-    return [shard for shard, found in known.items() if found["bound"] < seen]
+    largest = max((found["largest"] for found in known.values()), default=0.0)
+    narrow = [shard for shard, found in known.items() if found["bound"] < largest]
+    if narrow:
+        worker.widen(SAFETY * largest)
+    return narrow
 
 
 def _write_sets(folder: Path, store: RunStore, plan: Plan) -> None:

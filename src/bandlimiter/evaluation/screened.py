@@ -42,15 +42,15 @@ class ScreenedAverage(nn.Module):
         d: by how much averaged probabilities of the two may differ. Infinite until `measure`, so
         that float32 gives every answer. It grows where a check finds a larger difference: labels
         from before may be wrong then, and whoever keeps them takes them again.
-    exceeded
-        The largest difference above d that a check found since d was measured, or 0.
+    held, largest
+        d as it was measured, and the largest difference that a check found since.
     """
 
     def __init__(self, average: PostAverage, copy: nn.Module) -> None:
         super().__init__()
         self.average, self.training = average, False
         self._fast = average.variant(model=copy)
-        self.bound, self.exceeded = torch.inf, 0.0
+        self.hold(torch.inf)
 
     @torch.no_grad()
     def measure(self, x: torch.Tensor) -> None:
@@ -59,8 +59,12 @@ class ScreenedAverage(nn.Module):
         exact, fast = (
             each.named_scores(x, keys).softmax(dim=1) for each in (self.average, self._fast)
         )
-        self.bound = max(LEAST_BOUND, SAFETY * float((exact - fast).abs().max()))
-        self.exceeded = 0.0
+        self.hold(max(LEAST_BOUND, SAFETY * float((exact - fast).abs().max())))
+
+    def hold(self, bound: float) -> None:
+        """Take it that d is ``bound``, until a check finds more."""
+        self.held = self.bound = bound
+        self.largest = 0.0
 
     @property
     def evaluations(self) -> int:
@@ -88,7 +92,10 @@ class ScreenedAverage(nn.Module):
 
     @torch.no_grad()
     def clear_labels(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
-        """Return labels [N] where the copy is sure, and -1 where float32 would have to be asked."""
+        """Return labels [N] where the copy is sure, and -1 where float32 would have to be asked.
+
+        None of them is checked: what an attack leaves with, it judges with `named_scores`.
+        """
         if self.bound >= 0.5:
             return self.average.predict(x, stop="exact", keys=keys).labels
         spending = Spending("exact", 1e-3, self.evaluations, slack=self.bound)
@@ -104,6 +111,7 @@ class ScreenedAverage(nn.Module):
             return self.average.predict(x, stop=stop, alpha=alpha, keys=keys).labels
         if stop == "never":
             return self.named_scores(x, keys).argmax(dim=1)
+        self.average.require_fitting(x)
         spending = Spending(stop, alpha, self.evaluations, slack=self.bound)
         early = self._fast.predict_early(x, spending, keys)
         labels = early.labels
@@ -126,8 +134,9 @@ class ScreenedAverage(nn.Module):
             return scores
         exact = self.average.named_scores(x[rows], [keys[i] for i in rows.tolist()])
         largest = float((exact.softmax(dim=1) - probabilities[rows]).abs().max())
+        self.largest = max(self.largest, largest)
         if largest > self.bound:
-            self.bound, self.exceeded = SAFETY * largest, largest
+            self.bound = SAFETY * largest
             return self.named_scores(x, keys)
         scores = scores.clone()
         scores[rows] = exact.to(scores.dtype)

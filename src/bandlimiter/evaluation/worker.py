@@ -74,8 +74,10 @@ class Worker:
         plan, first = self._plan, self._plan.images.images(self._first, self._first + 1)
         copies = self._fast_copies(require_images(first).to(*place_of(plan.model)))
         gradients = None if copies is None else copies.gradients
-        plain = AttackedModel(plan.model, heartbeat)
-        searched = AttackedModel(plan.model, heartbeat, differentiable=gradients)
+        plain, searched = (
+            AttackedModel(plan.model, heartbeat, differentiable=each, keep_searches=True)
+            for each in (None, gradients)
+        )
         defences = defences_under_test(plan, first, copies)
         evaluators = [
             Evaluator(
@@ -97,7 +99,12 @@ class Worker:
         self._answers = CleanAnswers(plan.images, ())
         self._own = evaluators[0]
         self._evaluators = {each.name: each for each in evaluators}
-        self.widen(self.least_bound)
+        self._hold(self.least_bound)
+
+    @property
+    def precision(self) -> str:
+        """What rows say of the copies that search; once started."""
+        return self._own.defence.precision
 
     def _fast_copies(self, image: torch.Tensor) -> FastCopies | None:
         """Make copies once per run; they travel with this object."""
@@ -114,13 +121,10 @@ class Worker:
         """Do one item on one slice, or the checks; what comes out depends on the shard alone."""
         began = time.perf_counter()
         with timed() as seconds:
-            if shard.item == CHECKS:
-                with phase(CHECKS_PHASE):
-                    result = self._check(shard)
-            else:
-                result = self._attack(shard)
-                while self._widened(shard):
-                    result = self._attack(shard)
+            result = self._done(shard)
+            while self._too_narrow(shard):
+                result = self._done(shard)
+            self.widen(self.least_bound)
         (timing,) = result.timings
         taken = {"seconds": time.perf_counter() - began, "phases": seconds}
         return replace(result, timings=[{**timing, **taken}])
@@ -144,10 +148,8 @@ class Worker:
         if self._plan.keep_images:
             arrays["images"] = images.to(torch.float32).cpu().numpy()
             arrays["ids"] = ids.to(torch.int64).cpu().numpy()
-        bounds = [self._evaluators[name].defence.bound for name in item.defences]
-        if min(bounds) < torch.inf:
-            # What was seen anywhere concerns all; see `run_plan`.
-            facts["rounding"] = {"bound": min(bounds), "seen": self.least_bound}
+        if (rounding := self._rounding(shard)) is not None:
+            facts["rounding"] = rounding  # what was seen anywhere concerns all; see `run_plan`
         early = shard.images[0] < _SLICES_WITH_EXAMPLES * len(shard.images)
         if self._plan.examples and early and rows and rows[0].defence == self._own.name:
             found, most = (images, ids), self._plan.examples
@@ -156,21 +158,39 @@ class Worker:
             arrays.update(shown)
         return ShardResult(rows, arrays, facts, [timing])
 
-    def widen(self, bound: float) -> None:
-        """Take it from now on that fast copies are off by so much at least."""
-        self.least_bound = max(self.least_bound, bound)
-        for evaluator in self._evaluators.values():
-            evaluator.least_bound = self.least_bound
-        self._answers = CleanAnswers(self._plan.images, ())
+    def _done(self, shard: Shard) -> ShardResult:
+        if shard.item != CHECKS:
+            return self._attack(shard)
+        with phase(CHECKS_PHASE):
+            return self._check(shard)
 
-    def _widened(self, shard: Shard) -> bool:
-        """Whether a copy was off by more than it was held to be: then all is to be done again."""
-        defences = [self._evaluators[name].defence for name in self._plan.item(shard).defences]
-        most = max(defence.exceeded for defence in defences)
-        if most == 0:
+    def widen(self, bound: float) -> None:
+        """Take it in all shards to come that fast copies are off by so much at least."""
+        self.least_bound = bound
+        self._hold(bound)
+
+    def _hold(self, bound: float) -> None:
+        for evaluator in self._evaluators.values():
+            if evaluator.least_bound != bound:
+                evaluator.least_bound = bound
+                self._answers = CleanAnswers(self._plan.images, ())
+
+    def _too_narrow(self, shard: Shard) -> bool:
+        """Whether a copy was off by more than it was held to be: then the shard is done again."""
+        rounding = self._rounding(shard)
+        if rounding is None or rounding["largest"] <= rounding["bound"]:
             return False
-        self.widen(SAFETY * most)
+        self._hold(SAFETY * rounding["largest"])
         return True
+
+    def _rounding(self, shard: Shard) -> dict[str, float] | None:
+        """Return by how much copies were held to be off, and were; None where none answered."""
+        names = [self._own.name] if shard.item == CHECKS else self._plan.item(shard).defences
+        defences = [self._evaluators[name].defence for name in names]
+        bound = min(defence.held for defence in defences)
+        if bound == torch.inf:
+            return None
+        return {"bound": bound, "largest": max(defence.largest for defence in defences)}
 
     def merge(self, shard: Shard, parts: Sequence[ShardResult]) -> ShardResult:
         """Put together what images gave one by one: defence by defence, as if done together."""
@@ -179,14 +199,20 @@ class Worker:
         names = {name for part in parts for name in part.arrays if not name.startswith("exhibit.")}
         findings = [found for part in parts for found in part.facts.get("findings", ())]
         once = list({(found["kind"], found["about"]): found for found in findings}.values())
-        probed = ({"probe": p.facts["probe"]} for p in parts if "probe" in p.facts)
+        facts: dict[str, Any] = {"findings": once} if shard.item == CHECKS else {}
+        facts |= next(({"probe": p.facts["probe"]} for p in parts if "probe" in p.facts), {})
+        if known := [p.facts["rounding"] for p in parts if "rounding" in p.facts]:
+            facts["rounding"] = {
+                "bound": min(each["bound"] for each in known),
+                "largest": max(each["largest"] for each in known),
+            }
         return ShardResult(
             rows=[row for name in defences for row in rows if row.defence == name],
             arrays={
                 name: np.concatenate([p.arrays[name] for p in parts if name in p.arrays])
                 for name in sorted(names)
             },
-            facts={"findings": once} if shard.item == CHECKS else next(probed, {}),
+            facts=facts,
             timings=[timing for part in parts for timing in part.timings],
         )
 
@@ -252,7 +278,9 @@ class Worker:
             checks.look(answers.of(self._own))
             if checks.complete:
                 break
-        facts = {"findings": [found.document() for found in checks.found]}
+        facts: dict[str, Any] = {"findings": [found.document() for found in checks.found]}
+        if (rounding := self._rounding(shard)) is not None:
+            facts["rounding"] = rounding
         return ShardResult(facts=facts, timings=[{"attack": CHECKS}])
 
 

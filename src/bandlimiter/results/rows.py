@@ -87,7 +87,7 @@ class Row(BaseModel):
     reached: float | None = None
     """Share of repeated predictions of the found image that are the target (random answers)."""
     precision: str = "float32"
-    """What searched and gave clear answers; float32 judges what it found, and close decisions."""
+    """What the run's fast copies compute in, if any; float32 judges what they find."""
     error: str | None = None
     """Why there is no answer; labels are then -1, and the row counts in no rate."""
 
