@@ -18,11 +18,11 @@ from timing import begin, end, model_parser
 from torch import nn
 
 from bandlimiter import PostAverage, load_data, load_model
-from bandlimiter.attacks import APGD, Attack, AttackedModel, Square, build_attack
+from bandlimiter.attacks import APGD, Attack, AttackedModel, Randomness, Square, build_attack
 from bandlimiter.attacks.base import AttackResult, grade
 from bandlimiter.attacks.pgd import PGD
+from bandlimiter.evaluation.defence_under_test import DefenceUnderTest
 from bandlimiter.evaluation.precision import make_copies, of_each_kind
-from bandlimiter.evaluation.screened import ScreenedAverage
 from bandlimiter.results import paired_difference
 
 FAST, EXACT = "ours", "ours, float32"
@@ -54,13 +54,16 @@ class Setting:
         if copies is None:
             raise SystemExit("expected a model with a fast copy")
         self.copies = copies
-        self.screened = ScreenedAverage(self.defence, copies.answers)
-        kinds = of_each_kind(AttackedModel(self.plain), x[:4], data.labels[:4], budget)
-        self.screened.measure(kinds)
-        with torch.no_grad():
-            right = (self.plain(x).argmax(dim=1) == data.labels) & (
-                self.screened(x).argmax(dim=1) == data.labels
-            )
+        given = {"random": False, "randomness": Randomness(), "stop": "exact"}
+        self.fast = DefenceUnderTest(
+            *("ours", self.defence, self.plain, x[:1]),
+            **given,
+            copies=copies,
+            gradient_points="part",
+        )
+        plain = AttackedModel(self.plain)
+        self.fast.measure(of_each_kind(plain, x[:4], data.labels[:4], budget), 0.0)
+        right = (plain.predict(x) == data.labels) & (self.answers(x) == data.labels)
         self.x, self.labels = x[right], data.labels[right]
 
     def plainly(self, fast: bool) -> AttackedModel:
@@ -71,8 +74,11 @@ class Setting:
         """Return the defence as attacks see it."""
         if not fast:
             return AttackedModel(self.defence)
-        followed = self.defence.variant(model=self.copies.gradients)
-        return AttackedModel(self.screened, differentiable=followed, gradient_points="part")
+        return self.fast.attacked()
+
+    def answers(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the defence's labels."""
+        return self.fast.labels(x, range(len(x)))
 
     def judged(self, model: nn.Module, candidates: torch.Tensor) -> AttackResult:
         """Return what a float32 model says of candidates."""
@@ -194,9 +200,7 @@ def _compared(
         on_plain = name in ("pgd", "minimal")
         result = setting.judged(setting.plain if on_plain else setting.defence, candidates)
         if on_plain:  # images that the defence brings back
-            with torch.no_grad():
-                defended = setting.screened(result.images).argmax(dim=1) == setting.labels
-            outcomes[who] = defended & result.found
+            outcomes[who] = (setting.answers(result.images) == setting.labels) & result.found
         else:
             outcomes[who] = ~result.within
         first = next(iter(outcomes.values()))

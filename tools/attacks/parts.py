@@ -16,8 +16,8 @@ import torch
 from bandlimiter import PostAverage, load_data, load_model
 from bandlimiter.attacks import APGD, AttackedModel, Randomness
 from bandlimiter.evaluation.adaptive import smallest_budget
+from bandlimiter.evaluation.defence_under_test import DefenceUnderTest
 from bandlimiter.evaluation.precision import make_copies, of_each_kind
-from bandlimiter.evaluation.screened import ScreenedAverage
 from bandlimiter.results import paired_difference
 
 
@@ -31,26 +31,29 @@ def main(args: argparse.Namespace) -> None:
     copies = make_copies(model, x[:1])
     if copies is None:
         raise SystemExit("expected a model with a fast copy")
-    screened = ScreenedAverage(defence, copies.answers)
-    screened.measure(of_each_kind(AttackedModel(model), x[:4], labels[:4], 8 / 255))
-    keys = list(range(len(x)))
-    right = screened.labels(x, keys, "exact", 1e-3) == labels
-    x, labels = x[right], labels[right]
-    followed = defence.variant(model=copies.gradients)
-    print(f"{args.model}, sigma {args.sigma}: {len(x)} images, {torch.get_num_threads()} threads")
-
-    def attacked(points: str) -> AttackedModel:
-        randomness = Randomness(args.draws, 3, 0.5) if args.sigma is not None else None
-        return AttackedModel(
-            screened, differentiable=followed, gradient_points=points, randomness=randomness
+    kinds = of_each_kind(AttackedModel(model), x[:4], labels[:4], 8 / 255)
+    fresh = args.sigma is not None
+    ways = {}
+    for points in ("all", "part"):
+        ways[points] = DefenceUnderTest(
+            *(points, defence, model, x[:1]),
+            random=fresh,
+            randomness=Randomness(args.draws, 3, 0.5),
+            stop="exact",
+            copies=copies,
+            gradient_points=points,
         )
+        ways[points].measure(kinds, 0.0)
+    right = ways["all"].labels(x, range(len(x))) == labels
+    x, labels = x[right], labels[right]
+    print(f"{args.model}, sigma {args.sigma}: {len(x)} images, {torch.get_num_threads()} threads")
 
     searches = {"smallest": (smallest_budget(quick=False), 8 / 255)}
     searches |= {f"APGD {b:g}/255": (APGD(steps=args.steps), b / 255) for b in args.budget}
     for name, (attack, epsilon) in searches.items():
         found = {}
-        for points in ("all", "part"):
-            target, began = attacked(points), time.perf_counter()
+        for points in ways:
+            target, began = ways[points].attacked(), time.perf_counter()
             result = attack(target, x, labels, epsilon=epsilon, ids=range(len(x)))
             seconds = time.perf_counter() - began
             found[points] = result
