@@ -110,8 +110,8 @@ def test_a_part_averages_over_some_of_the_points(average: PostAverage, share: fl
     x = torch.rand(3, 4, dtype=torch.float64)
     points = torch.stack([average.neighbours(each) for each in x])
     probabilities = average.model(points).softmax(dim=2)
-    expected = probabilities[:, part._points].mean(dim=1)
-    assert len(set(part._points.tolist())) == part.evaluations
+    expected = probabilities[:, part.points].mean(dim=1)
+    assert len(set(part.points.tolist())) == part.evaluations
     assert torch.allclose(part(x).exp(), expected, rtol=1e-12)
 
 

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,9 +10,6 @@ from bandlimiter.attacks.attacked_model import AttackedModel
 from bandlimiter.attacks.goals import Goal
 from bandlimiter.attacks.losses import CROSS_ENTROPY, Loss
 from bandlimiter.tensors import Key, generator
-
-if TYPE_CHECKING:
-    from bandlimiter.attacks.base import Attack
 
 _FARTHEST = 1.25
 """By how much a point is lengthened at most until the model itself is fooled."""
@@ -144,11 +140,6 @@ class AttackInput:
         share = self.model.share(step / steps)
         logits, _, gradient = self.ascend(x, share=share, turn=step)
         return self.confirmed(x, logits, share), gradient
-
-    def candidates_of(self, attack: "Attack") -> torch.Tensor:
-        """Return what an attack finds, from the model's kept searches where it keeps them."""
-        kept = self.model.searches
-        return attack.run(self) if kept is None else kept.candidates(attack, self)
 
     def select(self, index: torch.Tensor) -> "AttackInput":
         """Return the inputs for the images numbered in ``index``: [n] int64."""

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from bandlimiter.attacks.goals import Goal
-from bandlimiter.attacks.kept_searches import KeptSearches
 from bandlimiter.attacks.losses import CROSS_ENTROPY, Loss
 from bandlimiter.attacks.mean_over_draws import MeanOverDraws, Randomness
 from bandlimiter.attacks.query_counter import Costs, QueryCounter
@@ -81,7 +80,7 @@ class AttackedModel:
     queries, gradients
         Evaluations of single inputs so far, without and with a gradient; each draw counts.
     searches
-        What searches for smallest perturbations found last, where they are kept.
+        The last search of each minimal attack, where they are kept; see `candidates_of`.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class AttackedModel:
         self._gradient_limits: dict[int, ChunkLimit] = {}
         self._heartbeat = heartbeat
         self._counter = QueryCounter()
-        self.searches = KeptSearches(self._counter) if keep_searches else None
+        self.searches: list[tuple[Any, Any]] | None = [] if keep_searches else None
 
     @property
     def averages(self) -> bool:
@@ -163,6 +162,10 @@ class AttackedModel:
     def spent(self, names: Sequence[Key]) -> Costs:
         """Return what went to the images called ``names``."""
         return self._counter.spent(names)
+
+    def add_costs(self, names: Sequence[Key], costs: Costs) -> None:
+        """Count for images what went to them once more."""
+        self._counter.add_each(names, costs)
 
     # --- queries ----------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import torch
 from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.attacked_model import AttackedModel
 from bandlimiter.attacks.goals import Goal, require_wanted
+from bandlimiter.attacks.kept_searches import candidates_of
 from bandlimiter.attacks.query_counter import Costs
 from bandlimiter.attacks.registration import targeted_names
 from bandlimiter.errors import ConfigurationError
@@ -162,7 +163,7 @@ class Attack(ABC):
             classifier,
             images,
             inputs.goal,
-            inputs.candidates_of(self),
+            candidates_of(self, inputs),
             epsilon,
             ids=names,
             norm=self.norm,

@@ -1,26 +1,33 @@
 """Searches for smallest perturbations, kept for those who scale what they find to the budget."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 
-from bandlimiter.attacks.query_counter import Costs, QueryCounter
+from bandlimiter.attacks.attack_input import AttackInput
+from bandlimiter.attacks.query_counter import Costs
 
-if TYPE_CHECKING:
-    from bandlimiter.attacks.attack_input import AttackInput
-    from bandlimiter.attacks.base import Attack
+
+class Search(Protocol):
+    """An attack, as far as it matters here."""
+
+    protocol: str
+
+    def run(self, inputs: AttackInput) -> torch.Tensor:
+        """Return candidates [N, ...]."""
+        ...
 
 
 @dataclass(frozen=True)
-class _Kept:
+class KeptSearch:
     """What a search found, and its cost for each image."""
 
-    inputs: "AttackInput"
+    inputs: AttackInput
     candidates: torch.Tensor
     costs: Costs
 
-    def answers(self, inputs: "AttackInput") -> bool:
+    def answers(self, inputs: AttackInput) -> bool:
         """Whether another search from ``inputs`` would find the same."""
         own = self.inputs
         return (
@@ -38,34 +45,30 @@ def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     return torch.equal(one, other)
 
 
-def _alike(one: "Attack", other: "Attack") -> bool:
+def _alike(one: object, other: object) -> bool:
     try:
         return type(one) is type(other) and bool(one == other)
     except Exception:  # noqa: BLE001  (a user's attack may hold anything, such as tensors)
         return False
 
 
-class KeptSearches:
-    """The last search of each minimal attack on one model.
+def candidates_of(attack: Search, inputs: AttackInput) -> torch.Tensor:
+    """Return what an attack finds; see `Attack.run`.
 
-    An image's costs are counted for each attack that uses the search, as if it were made again.
+    Where the model under attack keeps searches for smallest perturbations, the last of each attack
+    is not made again. Its costs are counted for each attack that uses it, as if it were.
     """
-
-    def __init__(self, counter: QueryCounter) -> None:
-        self._counter = counter
-        self._kept: list[tuple[Attack, _Kept]] = []
-
-    def candidates(self, attack: "Attack", inputs: "AttackInput") -> torch.Tensor:
-        """Return what ``attack`` finds; see `Attack.run`."""
-        if attack.protocol != "minimal":
-            return attack.run(inputs)
-        for other, kept in self._kept:
-            if _alike(other, attack) and kept.answers(inputs):
-                self._counter.add_each(inputs.ids, kept.costs)
-                return kept.candidates.clone()
-        before = self._counter.spent(inputs.ids)
-        found = attack.run(inputs)
-        costs = self._counter.spent(inputs.ids).less(before)
-        self._kept = [pair for pair in self._kept if not _alike(pair[0], attack)]
-        self._kept.append((attack, _Kept(inputs, found.clone(), costs)))
-        return found
+    model = inputs.model
+    if model.searches is None or attack.protocol != "minimal":
+        return attack.run(inputs)
+    for other, kept in model.searches:
+        if _alike(other, attack) and kept.answers(inputs):
+            model.add_costs(inputs.ids, kept.costs)
+            again: torch.Tensor = kept.candidates.clone()
+            return again
+    before = model.spent(inputs.ids)
+    found = attack.run(inputs)
+    kept = KeptSearch(inputs, found.clone(), model.spent(inputs.ids).less(before))
+    rest = [pair for pair in model.searches if not _alike(pair[0], attack)]
+    model.searches[:] = [*rest, (attack, kept)]
+    return found

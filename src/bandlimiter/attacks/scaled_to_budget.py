@@ -5,6 +5,7 @@ from typing_extensions import override
 
 from bandlimiter.attacks.attack_input import AttackInput
 from bandlimiter.attacks.base import Attack
+from bandlimiter.attacks.kept_searches import candidates_of
 
 
 class ScaledToBudget(Attack):
@@ -31,7 +32,7 @@ class ScaledToBudget(Attack):
 
     @override
     def run(self, inputs: AttackInput) -> torch.Tensor:
-        images, found = inputs.images, inputs.candidates_of(self.search)
+        images, found = inputs.images, candidates_of(self.search, inputs)
         difference = found - images
         length = difference.flatten(1).abs().amax(dim=1).view(-1, *[1] * (images.ndim - 1))
         factor = torch.where(length > 0, inputs.epsilon / length.clamp_min(1e-30), 0)
