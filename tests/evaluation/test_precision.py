@@ -157,7 +157,7 @@ def test_workers_that_lack_the_format_are_refused(
     copies = make_copies(network, load_data("sample", 1).images(0, 1))
     if not has_bfloat16(CPU):
         copies.answers.dtype = torch.bfloat16  # as if it came from another machine
-    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr("bandlimiter.acceleration.precision.has_bfloat16", lambda device: False)
     with pytest.raises(ConfigurationError, match="bfloat16.*--precision float32"):
         copies.require_place(CPU)
 

@@ -7,16 +7,17 @@ goes may differ, as it does with another machine's rounding.
 
 import logging
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import torch
 from torch import nn
 
-from bandlimiter.acceleration import GradientCopy, InferenceCopy, accelerate
-from bandlimiter.acceleration.precision import has_bfloat16
 from bandlimiter.attacks import AttackedModel
 from bandlimiter.errors import BandlimiterError, ConfigurationError
 from bandlimiter.tensors import place_of
+
+if TYPE_CHECKING:
+    from bandlimiter.acceleration import GradientCopy, InferenceCopy
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ class FastCopies:
         The same network with one.
     """
 
-    answers: InferenceCopy
-    gradients: GradientCopy
+    answers: "InferenceCopy"
+    gradients: "GradientCopy"
 
     @property
     def name(self) -> str:
@@ -52,6 +53,8 @@ class FastCopies:
 
     def require_place(self, device: torch.device) -> None:
         """Refuse (ConfigurationError) a machine that lacks the format of these copies."""
+        from bandlimiter.acceleration.precision import has_bfloat16
+
         if self.answers.dtype == torch.bfloat16 and not has_bfloat16(device):
             raise ConfigurationError(
                 "expected workers that compute in bfloat16, as the machine does where this run was "
@@ -80,6 +83,11 @@ def make_copies(model: nn.Module, image: torch.Tensor) -> FastCopies | None:
     image
         [1, ...] pixels that the model takes, on its device.
     """
+    from bandlimiter.acceleration import (
+        GradientCopy,
+        accelerate,
+    )  # late: --precision float32 needs none
+
     if place_of(model)[1] != torch.float32:
         return None
     # Some images more, so that layers are folded, and copies tried, on other values as well.

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandlimiter.errors import ConfigurationError, LoadError
+from bandlimiter.results import Row
 from bandlimiter.results.runs import RunStore, Shard, ShardResult, StoredRun, recover
 from tests.results.runs.material import IDENTITY, PLAN, SETTINGS, harvest_of, row
 
@@ -81,12 +82,12 @@ def _arrays_of_another_with_their_sum(run: Path) -> None:
 def _everything_of_another(run: Path) -> None:
     """Rows, facts and sums: but sums are of a shard by its name."""
     columns = ("count", "facts", "arrays", "sum")
+    fields = ", ".join(Row.model_fields)
     edit(
         run,
         "DELETE FROM rows WHERE shard = 1",
-        "CREATE TEMP TABLE copied AS SELECT * FROM rows WHERE shard = 0",
-        "UPDATE copied SET shard = 1",
-        "INSERT INTO rows SELECT * FROM copied",
+        f"INSERT INTO rows (id, {fields}) SELECT id + (1 << 32), {fields} FROM rows"  # noqa: S608
+        " WHERE shard = 0",
         *(  # names of columns
             f"UPDATE finished SET {name} = (SELECT {name} FROM finished WHERE shard = 0)"  # noqa: S608
             " WHERE shard = 1"
@@ -128,7 +129,7 @@ DAMAGES = {
     ),
     "a row lost": (_edited("DELETE FROM rows WHERE shard = 1 AND place = 1"), "it changed"),
     "rows swapped": (
-        _edited("UPDATE rows SET place = 7 WHERE shard = 1 AND place = 0"),
+        _edited("UPDATE rows SET id = id + 7 WHERE shard = 1 AND place = 0"),
         "it changed",
     ),
     "facts": (_edited("UPDATE finished SET facts = '{}' WHERE shard = 1"), "it changed"),

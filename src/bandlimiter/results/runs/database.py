@@ -58,8 +58,8 @@ CREATE TABLE run (description TEXT, settings TEXT, sum TEXT);
 CREATE TABLE shards (number INTEGER PRIMARY KEY, name TEXT, item TEXT, images TEXT,
     attempts INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE finished (shard INTEGER PRIMARY KEY, count INTEGER, facts TEXT, arrays TEXT, sum TEXT);
-CREATE TABLE rows (shard INTEGER, place INTEGER, {columns}, PRIMARY KEY (shard, place))
-    WITHOUT ROWID;
+CREATE TABLE rows (id INTEGER PRIMARY KEY, shard INTEGER AS (id >> 32),
+    place INTEGER AS (id & 4294967295), {columns});
 CREATE TABLE timings (shard INTEGER, place INTEGER, timing TEXT, PRIMARY KEY (shard, place))
     WITHOUT ROWID;
 CREATE TABLE documents (name TEXT PRIMARY KEY, document TEXT) WITHOUT ROWID;
@@ -142,10 +142,10 @@ class Database:
             if total is None:
                 return None
             cursor = self._connection.execute(
-                "SELECT * FROM rows WHERE shard = ? ORDER BY place", (number,)
+                "SELECT * FROM rows WHERE id BETWEEN ? AND ? ORDER BY id", _ids(number)
             )
-            names = [column[0] for column in cursor.description[2:]]
-            rows = [list(row[2:]) for row in cursor]
+            names = [column[0] for column in cursor.description[3:]]
+            rows = [list(row[3:]) for row in cursor]
         name = self.description.shards[number].name
         if _sum(self.description.hash, name, count, rows, facts, arrays) != total:
             raise LoadError(f"expected the content of shard {name} as it was written, it changed")
@@ -176,14 +176,15 @@ class Database:
         files = None if arrays is None else json.dumps(list(arrays))
         name = self.description.shards[number].name
         total = _sum(self.description.hash, name, len(rows), rows, facts, files)
-        columns = ", ".join(("shard", "place", *row_type.model_fields))
-        marks = ", ".join("?" * (2 + len(row_type.model_fields)))
+        columns = ", ".join(("id", *row_type.model_fields))
+        marks = ", ".join("?" * (1 + len(row_type.model_fields)))
         with self._transaction() as run:
-            for table in ("rows", "timings", "finished"):
+            run.execute("DELETE FROM rows WHERE id BETWEEN ? AND ?", _ids(number))
+            for table in ("timings", "finished"):
                 run.execute(f"DELETE FROM {table} WHERE shard = ?", (number,))  # noqa: S608
             run.executemany(
                 f"INSERT INTO rows ({columns}) VALUES ({marks})",  # noqa: S608 - names of fields
-                ([number, place, *row] for place, row in enumerate(rows)),
+                ([_ids(number)[0] + place, *row] for place, row in enumerate(rows)),
             )
             run.executemany(
                 "INSERT INTO timings VALUES (?, ?, ?)",
@@ -350,6 +351,15 @@ def _first_page(rows: str) -> bytes:
         return empty.to_bytes()[:_PAGE]
     finally:
         empty.close()
+
+
+def _ids(shard: int) -> tuple[int, int]:
+    """Return the first and the last id that a shard's rows can have.
+
+    One number keeps the pages above the rows few: they lie scattered, and all below each are lost
+    with it.
+    """
+    return shard << 32, (shard << 32) + 2**32 - 1
 
 
 def as_json(value: Any, what: str) -> str:

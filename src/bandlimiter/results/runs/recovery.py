@@ -17,8 +17,8 @@ def recover(folder: Path) -> tuple[int, dict[str, str]]:
     """Put every shard whose sum holds into a new database, in place of the damaged one.
 
     That one is kept beside it as ``run.sqlite.damaged``. Shards that are left out are done again
-    when the run's command is given again. A run that SQLite can read is left as it is: its
-    command does again what is damaged in it.
+    when the run's command is given again. A run that SQLite can read, and of which nothing more
+    can be had, is left as it is: its command does again what is damaged in it.
 
     Parameters
     ----------
@@ -45,13 +45,17 @@ def recover(folder: Path) -> tuple[int, dict[str, str]]:
     path = require_run(folder)
     lock = RunLock(folder)
     try:
+        readable = None
         with suppress(LoadError, OSError):
             writing(path).close()  # takes back a commit that was cut off, and checks all pages
             with opened_for_reading(folder) as database:
-                kept, lost = read_shards(database, folder)
-            return len(kept), lost
+                readable = read_shards(database, folder)
+        if readable is not None and not readable[1]:
+            return len(readable[0]), {}
         new, kept, lost = _salvage(folder, path)
         try:
+            if readable is not None and len(kept) <= len(readable[0]):
+                return len(readable[0]), readable[1]
             _replace(folder, path, new.to_bytes())
         except OSError as error:
             raise unwritable(error) from error
