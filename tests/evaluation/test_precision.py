@@ -67,13 +67,23 @@ def test_all_labels_are_what_float32_says_of_these_images(
         assert rows
         at = torch.stack([found[image] for image in rows])
         with torch.no_grad():
-            answers = [m(at).argmax(dim=1).tolist() for m in (network, defence, other)]
+            answers = [accepted(m(at)) for m in (network, defence, other)]
         for row, p, d, o in zip(rows.values(), *answers, strict=True):
             own = slice(0, 1) if row.defence == NONE else slice(0, 2)
-            assert (row.plain_adversarial, row.defended_adversarial)[own] == (p, d)[own]
+            assert row.plain_adversarial in p
+            assert row.defence == NONE or row.defended_adversarial in d
             assert (row.plain_clean, row.defended_clean)[own] == labels[row.image][own]
             if row.adaptive and row.defence == "post-averaging":
-                assert row.other_seeds_adversarial == (o,)
+                assert row.other_seeds_adversarial[0] in o
+
+
+def accepted(logits: torch.Tensor) -> list[list[int]]:
+    """Labels [N] that rounding leaves open: smallest perturbations may lie on a boundary.
+
+    Other batch sizes and processors move logits by some 1e-6 of their size, here of about 10.
+    """
+    near = logits >= logits.amax(dim=1, keepdim=True) - 1e-4
+    return [row.nonzero().flatten().tolist() for row in near]
 
 
 def _file_of(row: object) -> str:

@@ -108,6 +108,24 @@ def test_the_same_inputs_are_checked_whatever_their_batch() -> None:
     assert torch.cat([screened._chosen(part) for part in x.split(7)]).equal(chosen)
 
 
+def test_where_the_copy_gives_nan_float32_answers() -> None:
+    model = network(0)
+
+    class Sometimes(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return model(x) + torch.where(x.flatten(1)[:, :1] > 0.9, torch.nan, 0.0)
+
+    average = PostAverage(model, 0.0, directions=1, scale=1.0)
+    both = ScreenedAverage(average, Sometimes().eval())
+    x = torch.rand(20, 3, 2, 2, generator=torch.Generator().manual_seed(2)) * 0.8
+    both.measure(x)
+    x[3, 0, 0, 0] = 1.0
+    expected = average(x).argmax(dim=1)
+    assert both(x).argmax(dim=1).equal(expected)
+    assert both.labels(x, range(20), "exact", 1e-3).equal(expected)
+    assert both.clear_labels(x, range(20)).equal(expected)
+
+
 def test_nothing_is_accepted_before_it_is_measured() -> None:
     model = network(0)
     average = PostAverage(model, 1.0, directions=1, scale=1.0)

@@ -26,7 +26,7 @@ _SURE = 3.0
 """How many times as probable a wrong class is on average before nearly every draw names it."""
 
 _SHARES = ((0.5, 1 / 6), (0.8, 1 / 3))
-"""Up to which part of an attack's steps which share of an average's points is followed."""
+"""(until, share): up to this fraction of an attack's steps, this share of the points is used."""
 
 GradientPoints = Literal["part", "all"]
 
@@ -164,7 +164,7 @@ class AttackedModel:
         return self._counter.spent(names)
 
     def add_costs(self, names: Sequence[Key], costs: Costs) -> None:
-        """Count for images what went to them once more."""
+        """Count these costs for each image once more."""
         self._counter.add_each(names, costs)
 
     # --- queries ----------------------------------------------------------------------

@@ -11,7 +11,7 @@ from bandlimiter.tensors import Key
 
 
 class Costs(NamedTuple):
-    """What went to images, [N] int64 each.
+    """What was spent on images, [N] int64 each.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Costs(NamedTuple):
     evaluations: torch.Tensor
 
     def less(self, before: "Costs") -> "Costs":
-        """Return what was added since."""
+        """Return what was spent since ``before``."""
         return Costs(*(now - then for now, then in zip(self, before, strict=True)))
 
 
@@ -63,7 +63,7 @@ class QueryCounter:
                 counter[name] += amount
 
     def add_each(self, names: Sequence[Key], costs: Costs) -> None:
-        """Count what went to each image once more."""
+        """Count these costs for each image once more."""
         for counter, amounts in zip(self._counts, costs, strict=True):
             for name, amount in zip(names, amounts.tolist(), strict=True):
                 counter[name] += amount

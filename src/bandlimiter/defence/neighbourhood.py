@@ -8,7 +8,7 @@ from bandlimiter.defence.scale import placed
 from bandlimiter.sampling import AnySampler
 
 _MOST_KEPT = 2**24
-"""Numbers of a table of all offsets: 64 MiB. It saves half of the time that making points takes."""
+"""Numbers in the largest table of offsets that is kept: 64 MiB in float32."""
 
 
 class Neighbourhood:

@@ -83,12 +83,12 @@ class DefenceUnderTest:
 
     @property
     def held(self) -> float:
-        """By how much the copy was held to be off; infinite where no label is its own."""
+        """The bound that labels were given under; infinite where float32 gives all of them."""
         return min((each.held for each in self._screens), default=torch.inf)
 
     @property
     def largest(self) -> float:
-        """By how much it was off, the most that checks found."""
+        """The largest difference that checks found."""
         return max((each.largest for each in self._screens), default=0.0)
 
     def measure(self, images: torch.Tensor, least: float) -> None:
@@ -167,7 +167,7 @@ class DefenceUnderTest:
         return model_logits(module, images).argmax(dim=1)
 
     def _differentiable(self) -> nn.Module | None:
-        """Return what gradients come from instead of the defence: None where they come from it.
+        """Return the module that gradients come from; None where that is the defence itself.
 
         A compiled copy has no gradient and a majority vote none that is not zero. An attacker
         who knows the defence follows the mean probability over the same points instead. Where

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from bandlimiter.defence import PostAverage, Stop
 from bandlimiter.defence.stopping import Spending
+from bandlimiter.errors import InputError
 from bandlimiter.tensors import Key
 
 LEAST_BOUND = 1e-3
@@ -62,7 +63,7 @@ class ScreenedAverage(nn.Module):
         self.hold(max(LEAST_BOUND, SAFETY * float((exact - fast).abs().max())))
 
     def hold(self, bound: float) -> None:
-        """Take it that d is ``bound``, until a check finds more."""
+        """Set d to ``bound``, until a check finds a larger difference."""
         self.held = self.bound = bound
         self.largest = 0.0
 
@@ -85,7 +86,10 @@ class ScreenedAverage(nn.Module):
         """Return `forward`'s scores, fresh draws named by ``keys``."""
         if self.bound >= 0.5:  # nothing is accepted
             return self.average.named_scores(x, keys)
-        scores = self._fast.named_scores(x, keys)
+        try:
+            scores = self._fast.named_scores(x, keys)
+        except InputError:  # NaN of the copy, which the model need not give
+            return self.average.named_scores(x, keys)
         probabilities = scores.softmax(dim=1)
         again = _lead(probabilities) <= 2 * self.bound
         return self._settled(x, keys, scores, probabilities, again)
@@ -99,7 +103,11 @@ class ScreenedAverage(nn.Module):
         if self.bound >= 0.5:
             return self.average.predict(x, stop="exact", keys=keys).labels
         spending = Spending("exact", 1e-3, self.evaluations, slack=self.bound)
-        early = self._fast.predict_early(x, spending, self.average.name_draws(x, keys))
+        names = self.average.name_draws(x, keys)
+        try:
+            early = self._fast.predict_early(x, spending, names)
+        except InputError:
+            return self.average.predict(x, stop="exact", keys=names).labels
         return torch.where(early.decided, early.labels, -1)
 
     @torch.no_grad()
@@ -113,7 +121,10 @@ class ScreenedAverage(nn.Module):
             return self.named_scores(x, keys).argmax(dim=1)
         self.average.require_fitting(x)
         spending = Spending(stop, alpha, self.evaluations, slack=self.bound)
-        early = self._fast.predict_early(x, spending, keys)
+        try:
+            early = self._fast.predict_early(x, spending, keys)
+        except InputError:
+            return self.average.predict(x, stop=stop, alpha=alpha, keys=keys).labels
         labels = early.labels
         rows = (~early.decided | _chosen(x)).nonzero().flatten()
         if len(rows):

@@ -165,7 +165,7 @@ class Worker:
             return self._check(shard)
 
     def widen(self, bound: float) -> None:
-        """Take it in all shards to come that fast copies are off by so much at least."""
+        """Assume, from the next shard on, that fast copies are off by at least ``bound``."""
         self.least_bound = bound
         self._hold(bound)
 
@@ -184,7 +184,7 @@ class Worker:
         return True
 
     def _rounding(self, shard: Shard) -> dict[str, float] | None:
-        """Return by how much copies were held to be off, and were; None where none answered."""
+        """Return the bound in use and the largest difference found; None if float32 did all."""
         names = [self._own.name] if shard.item == CHECKS else self._plan.item(shard).defences
         defences = [self._evaluators[name].defence for name in names]
         bound = min(defence.held for defence in defences)
