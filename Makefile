@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --con
 .PHONY: help demo test test-all test-kernels check docs check-defence paper paper-imagenet boundary-study \
 	adaptive-study attack-peers \
 	theory hardening check-trace tracing-studies line-spectra check-stopping check-certificates bench bench-first-layer bench-memory \
-	bench-precision bench-attacks bench-training bench-workers bench-regions bench-transforms bench-tracing clean
+	bench-precision bench-fast-copy bench-attacks bench-training bench-workers bench-regions bench-transforms bench-tracing clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -134,6 +134,9 @@ bench-memory: .venv/.bench-ready  ## Memory and time of long streams
 
 bench-precision: .venv/.bench-ready  ## What fast copies bring to an evaluation, and change (ARGS="--quick")
 	$(call BENCH,precision)
+
+bench-fast-copy: .venv/.bench-ready  ## Gradients a second by pass size, and predict's share of the bare copy
+	$(call BENCH,fast_copy)
 
 bench-attacks: .venv/.bench-ready  ## Attacks against Foolbox's and pyautoattack's (ARGS="pgd minimal apgd square")
 	$(call BENCH,attack_peers)
