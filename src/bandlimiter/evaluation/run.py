@@ -267,10 +267,9 @@ def _too_narrow(store: RunStore, worker: Worker) -> list[Shard]:
 
     These are done again, with d widened.
     """
-    facts = {shard: store.facts(shard).get("rounding") for shard in store.shards}
-    known = {shard: found for shard, found in facts.items() if found is not None}
-    largest = max((found["largest"] for found in known.values()), default=0.0)
-    narrow = [shard for shard, found in known.items() if found["bound"] < largest]
+    largest = max((seen.get("largest_difference", 0.0) for seen in store.timings()), default=0.0)
+    bounds = {shard: store.facts(shard).get("bound") for shard in store.shards}
+    narrow = [shard for shard, bound in bounds.items() if bound is not None and bound < largest]
     if narrow:
         worker.widen(SAFETY * largest)
     return narrow

@@ -13,7 +13,7 @@ from bandlimiter.attacks import AttackedModel
 from bandlimiter.errors import NoGradientError
 from bandlimiter.evaluation.adaptive import Adaptive, smallest_budget
 from bandlimiter.evaluation.checking import Checks
-from bandlimiter.evaluation.defence_under_test import defences_under_test
+from bandlimiter.evaluation.defence_under_test import DefenceUnderTest, defences_under_test
 from bandlimiter.evaluation.evaluator import Attacked, CleanAnswers, Evaluator
 from bandlimiter.evaluation.examples import choose_examples
 from bandlimiter.evaluation.phases import CHECKS as CHECKS_PHASE
@@ -127,7 +127,9 @@ class Worker:
             self.widen(self.least_bound)
         (timing,) = result.timings
         taken = {"seconds": time.perf_counter() - began, "phases": seconds}
-        return replace(result, timings=[{**timing, **taken}])
+        # Not a fact: clean answers are checked by whichever shard of a slice comes first.
+        seen = {"largest_difference": self._largest_difference(shard)}
+        return replace(result, timings=[{**timing, **taken, **seen}])
 
     def _attack(self, shard: Shard) -> ShardResult:
         item, answers = self._plan.item(shard), self._answers_to(shard.images)
@@ -148,8 +150,8 @@ class Worker:
         if self._plan.keep_images:
             arrays["images"] = images.to(torch.float32).cpu().numpy()
             arrays["ids"] = ids.to(torch.int64).cpu().numpy()
-        if (rounding := self._rounding(shard)) is not None:
-            facts["rounding"] = rounding  # what was seen anywhere concerns all; see `run_plan`
+        if (bound := self._bound(shard)) is not None:
+            facts["bound"] = bound
         early = shard.images[0] < _SLICES_WITH_EXAMPLES * len(shard.images)
         if self._plan.examples and early and rows and rows[0].defence == self._own.name:
             found, most = (images, ids), self._plan.examples
@@ -177,20 +179,24 @@ class Worker:
 
     def _too_narrow(self, shard: Shard) -> bool:
         """Whether a copy was off by more than it was held to be: then the shard is done again."""
-        rounding = self._rounding(shard)
-        if rounding is None or rounding["largest"] <= rounding["bound"]:
+        bound, largest = self._bound(shard), self._largest_difference(shard)
+        if bound is None or largest <= bound:
             return False
-        self._hold(SAFETY * rounding["largest"])
+        self._hold(SAFETY * largest)
         return True
 
-    def _rounding(self, shard: Shard) -> dict[str, float] | None:
-        """Return the bound in use and the largest difference found; None if float32 did all."""
+    def _bound(self, shard: Shard) -> float | None:
+        """Return by how much copies were taken to be off; None if float32 gave all labels."""
+        bound = min(defence.held for defence in self._defences(shard))
+        return None if bound == torch.inf else bound
+
+    def _largest_difference(self, shard: Shard) -> float:
+        """Return by how much copies were seen to be off; see `run_plan` for what it concerns."""
+        return max(defence.largest for defence in self._defences(shard))
+
+    def _defences(self, shard: Shard) -> list[DefenceUnderTest]:
         names = [self._own.name] if shard.item == CHECKS else self._plan.item(shard).defences
-        defences = [self._evaluators[name].defence for name in names]
-        bound = min(defence.held for defence in defences)
-        if bound == torch.inf:
-            return None
-        return {"bound": bound, "largest": max(defence.largest for defence in defences)}
+        return [self._evaluators[name].defence for name in names]
 
     def merge(self, shard: Shard, parts: Sequence[ShardResult]) -> ShardResult:
         """Put together what images gave one by one: defence by defence, as if done together."""
@@ -201,11 +207,8 @@ class Worker:
         once = list({(found["kind"], found["about"]): found for found in findings}.values())
         facts: dict[str, Any] = {"findings": once} if shard.item == CHECKS else {}
         facts |= next(({"probe": p.facts["probe"]} for p in parts if "probe" in p.facts), {})
-        if known := [p.facts["rounding"] for p in parts if "rounding" in p.facts]:
-            facts["rounding"] = {
-                "bound": min(each["bound"] for each in known),
-                "largest": max(each["largest"] for each in known),
-            }
+        if bounds := [part.facts["bound"] for part in parts if "bound" in part.facts]:
+            facts["bound"] = min(bounds)
         return ShardResult(
             rows=[row for name in defences for row in rows if row.defence == name],
             arrays={
@@ -279,8 +282,8 @@ class Worker:
             if checks.complete:
                 break
         facts: dict[str, Any] = {"findings": [found.document() for found in checks.found]}
-        if (rounding := self._rounding(shard)) is not None:
-            facts["rounding"] = rounding
+        if (bound := self._bound(shard)) is not None:
+            facts["bound"] = bound
         return ShardResult(facts=facts, timings=[{"attack": CHECKS}])
 
 
