@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bandlimiter.data import load_data
     from bandlimiter.defence import Certificate, PostAverage, Prediction, certify
     from bandlimiter.errors import BandlimiterError
-    from bandlimiter.evaluation import Evaluation, evaluate
+    from bandlimiter.evaluation import Evaluation, RobustAccuracy, evaluate, robust_accuracy
     from bandlimiter.hardening import Hardened, harden, recalibrate
     from bandlimiter.models import load_model
     from bandlimiter.tensors import Normalise
@@ -29,6 +29,7 @@ __all__ = [
     "Normalise",
     "PostAverage",
     "Prediction",
+    "RobustAccuracy",
     "accelerate",
     "certify",
     "evaluate",
@@ -36,6 +37,7 @@ __all__ = [
     "load_data",
     "load_model",
     "recalibrate",
+    "robust_accuracy",
 ]
 
 _HOMES = {
@@ -47,6 +49,7 @@ _HOMES = {
     "Normalise": "bandlimiter.tensors",
     "PostAverage": "bandlimiter.defence",
     "Prediction": "bandlimiter.defence",
+    "RobustAccuracy": "bandlimiter.evaluation",
     "accelerate": "bandlimiter.acceleration",
     "certify": "bandlimiter.defence",
     "evaluate": "bandlimiter.evaluation",
@@ -54,6 +57,7 @@ _HOMES = {
     "load_data": "bandlimiter.data",
     "load_model": "bandlimiter.models",
     "recalibrate": "bandlimiter.hardening",
+    "robust_accuracy": "bandlimiter.evaluation",
 }
 
 

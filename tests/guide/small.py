@@ -25,10 +25,19 @@ TINY = "torchvision:squeezenet1_1"
 """The smallest network of torchvision; with the random weights of `files.write_imagenet`."""
 
 FREE = {
-    *("accelerate", "address", "adversarial", "alpha", "around", "as_json", "at"),
+    *("accelerate", "address", "adversarial", "alpha", "around", "as_json", "at", "beside"),
     *("curve", "data", "device", "draw", "epsilon"),
     *("csv", "parquet", "run"),
-    *("find_directions", "folder", "gradient_points", "image", "images", "most_loss", "norm"),
+    *(
+        "find_directions",
+        "folder",
+        "gradient_points",
+        "image",
+        "images",
+        "linf",
+        "most_loss",
+        "norm",
+    ),
     *("out", "plane", "precision", "protocol", "quick", "radius", "randomness"),
     *("read", "runs", "sampler", "save_adversarial", "scale", "seed", "sigma", "size", "split"),
     *("stage", "stop", "tables", "threads", "threat", "vote", "what"),
@@ -44,6 +53,8 @@ _ATTACKING = {
     "queries": "2",
     "restarts": "1",
     "draws": "1",
+    "samples": "200",
+    "votes": "32",
     "redraws": "1",
 }
 

@@ -179,6 +179,12 @@ class AttackedModel:
         """Whether `search_logits` are cheaper than the model's answers: its copy's, or a part's."""
         return isinstance(self.model, ClearLabels) and not self.averages
 
+    @property
+    def search_scatters(self) -> bool:
+        """Whether `search_logits` are random, so that the best of many is mostly luck."""
+        random = self.searchable and bool(getattr(self._followed, "random", False))
+        return self.averages or random
+
     @torch.no_grad()
     def search_logits(
         self, x: torch.Tensor, names: Sequence[Key] | None = None, *, share: float = 1.0

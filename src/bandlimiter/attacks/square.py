@@ -74,7 +74,7 @@ class _Search:
         self._attack = attack
         self._moves = MOVES[attack.norm]
         self._inputs = inputs
-        self._again = inputs.model.averages
+        self._again = inputs.model.search_scatters
         self._share = inputs.model.share(0.0)
         self._best = inputs.images.clone()
         self._active = torch.arange(len(inputs.images), device=inputs.images.device)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _PLAIN = "Attacks on the plain model"
 _ADAPTIVE = "Adaptive attacks, which know the defence"
+_PROVEN = "With --sigma: certified below attacked accuracy"
+
+_DRAWS = 8
 
 _NO_STAGE = ", ".join(
     name for name in stage_names() if (stage := ATTACKS[name].stage) and not stage.default
@@ -115,9 +118,10 @@ Norm = Annotated[
     ),
 ]
 Draws = Annotated[
-    int,
+    int | None,
     typer.Option(
-        help="With --randomness fresh: draws over which each query and gradient is averaged.",
+        help="With random answers: draws over which each query and gradient is averaged (8); with "
+        "--sigma the noise vectors per gradient (32).",
         rich_help_panel=_ADAPTIVE,
     ),
 ]
@@ -153,6 +157,38 @@ GradientPoints = Annotated[
         "the last and for every verdict from all; a third of the time. all: always.",
         rich_help_panel=_ADAPTIVE,
     ),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        help="L2 radii in pixels, certified and attacked on the same images. Default: "
+        "0.25,0.5,0.75,1.",
+        rich_help_panel=_PROVEN,
+    ),
+]
+Linf = Annotated[
+    str | None,
+    typer.Option(
+        help="L-inf budgets in pixels, attacked alone, or none. Default: 1/255,2/255,4/255,8/255.",
+        rich_help_panel=_PROVEN,
+    ),
+]
+Beside = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Another model to attack the same way: what --model takes, with =FILE for its "
+        "weights; a hardened one is averaged under the noise on its card. Repeatable.",
+        rich_help_panel=_PROVEN,
+    ),
+]
+Samples = Annotated[
+    int,
+    typer.Option(
+        help="The most evaluations that decide an image's certificate.", rich_help_panel=_PROVEN
+    ),
+]
+Votes = Annotated[
+    int, typer.Option(help="New votes that confirm each break.", rich_help_panel=_PROVEN)
 ]
 Precision = Annotated[
     str,
@@ -193,7 +229,7 @@ def build_adaptive(
     queries: int,
     restarts: int,
     norm: str,
-    draws: int,
+    draws: int | None,
     redraws: int | None,
     broken_share: float,
     curve: bool,
@@ -208,7 +244,7 @@ def build_adaptive(
         queries=queries,
         restarts=restarts,
         norm=norm,
-        draws=draws,
+        draws=_DRAWS if draws is None else draws,
         redraws=redraws,
         broken_share=broken_share,
         curve=curve,

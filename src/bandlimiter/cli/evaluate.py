@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bandlimiter.cli import attack_options, executor_options, options
+from bandlimiter.cli import attack_options, executor_options, options, robustness
 from bandlimiter.cli.error_handling import one_line_errors
 from bandlimiter.cli.output import answer, own_stdout, show_result
 from bandlimiter.cli.streams import print_error
@@ -36,11 +36,16 @@ def evaluate(
     queries: attack_options.Queries = 500,
     restarts: attack_options.Restarts = 1,
     norm: attack_options.Norm = "linf",
-    draws: attack_options.Draws = 8,
+    draws: attack_options.Draws = None,
     redraws: attack_options.Redraws = None,
     broken_share: attack_options.BrokenShare = 0.5,
     curve: attack_options.Curve = False,
     gradient_points: attack_options.GradientPoints = "part",
+    at: attack_options.At = None,
+    linf: attack_options.Linf = None,
+    beside: attack_options.Beside = None,
+    samples: attack_options.Samples = 100_000,
+    votes: attack_options.Votes = 1000,
     draw: attack_options.Draw = False,
     radius: options.Radius = None,
     sigma: options.Sigma = None,
@@ -88,11 +93,17 @@ def evaluate(
     the worst case over [bold]adaptive[/bold] attacks, which know the defence. They say very
     different things.
 
+    Averages under Gaussian noise ([bold]--sigma[/bold], or a hardened model) have certificates.
+    Where no threat and no attack is named, the answer for them is at each L2 radius the accuracy
+    that is [bold]certified[/bold], below the accuracy that adaptive attacks leave.
+
     For instance, from quick to thorough:
 
       bandlimiter evaluate --limit 20 --attack fgsm --attack pgd --quick
 
       bandlimiter evaluate --threat adaptive --limit 50 --queries 2000 --baseline gaussian
+
+      bandlimiter evaluate --model sample-hardened --limit 20 --at 0.25,0.5
 
       bandlimiter evaluate --model torchvision:resnet50 --data imagefolder:val --limit 200
 
@@ -113,8 +124,9 @@ def evaluate(
 
     with own_stdout():
         budget = options.parse_epsilon(epsilon)
+        both_sides = not (threat or attack or adversarial or targets)
         knows = threat or attack_options.default_threat(attack, adversarial)
-        if draw:
+        if draw and not (both_sides and out):
             attack_options.require_drawing(out, tuple(stage or ()), curve, knows)
         if adversarial and knows == "adaptive":
             raise ConfigurationError(
@@ -166,36 +178,66 @@ def evaluate(
         settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
         settings["split"], settings["size"], settings["threads"] = split, shown.size, work.threads
         settings["adversarial"] = [str(path) for path in adversarial or []]
-        with rows_progress() as progress:
-            evaluation = run(
-                defended.classifier.module,
-                defended.defence,
-                images,
-                [*names, *saved],
-                protocol=protocol,
-                epsilon=budget,
-                threat=knows,
-                targets=targets,
-                adaptive=adaptive,
-                baselines=[*(baseline or []), *_of_rivals(rival)],
-                out=out,
-                seed=seed,
-                quick=quick,
-                stop=stop,
-                alpha=level,
-                precision=precision,
-                save_adversarial=save_adversarial,
-                executor=work,
-                shard_images=shard_images,
-                settings=settings,
-                progress=progress,
+        if both_sides and robustness.applies(defended, images.images(0, 1)):
+            document, show = (
+                robustness.run(
+                    defended,
+                    images,
+                    robustness.adaptive_of(adaptive, draws, stage, quick),
+                    others=robustness.others(
+                        defended, beside or (), [*(baseline or ()), *_of_rivals(rival)]
+                    ),
+                    at=at,
+                    linf=linf,
+                    samples=samples,
+                    votes=votes,
+                    smallest=curve,
+                    out=out,
+                    seed=seed,
+                    precision=precision,
+                    executor=work,
+                    shard_images=shard_images,
+                    settings={**settings, "quick": quick},
+                ),
+                robustness.show,
             )
-        if draw and out is not None:
-            from bandlimiter.draw.robustness_curves import curves_of, draw_robustness_curves
+        else:
+            if at or linf or beside:
+                raise ConfigurationError(
+                    "expected --at, --linf and --beside with --sigma or a hardened model, and with "
+                    "no --threat and no --attack: there are no certificates else"
+                )
+            with rows_progress() as progress:
+                evaluation = run(
+                    defended.classifier.module,
+                    defended.defence,
+                    images,
+                    [*names, *saved],
+                    protocol=protocol,
+                    epsilon=budget,
+                    threat=knows,
+                    targets=targets,
+                    adaptive=adaptive,
+                    baselines=[*(baseline or []), *_of_rivals(rival)],
+                    out=out,
+                    seed=seed,
+                    quick=quick,
+                    stop=stop,
+                    alpha=level,
+                    precision=precision,
+                    save_adversarial=save_adversarial,
+                    executor=work,
+                    shard_images=shard_images,
+                    settings=settings,
+                    progress=progress,
+                )
+            if draw and out is not None:
+                from bandlimiter.draw.robustness_curves import curves_of, draw_robustness_curves
 
-            curves = curves_of(evaluation.rows, adaptive.stages)
-            draw_robustness_curves(*curves, out / "robustness_curves")
-    answer({**evaluation.tables, "seconds": evaluation.seconds}, as_json, show_result)
+                curves = curves_of(evaluation.rows, adaptive.stages)
+                draw_robustness_curves(*curves, out / "robustness_curves")
+            document, show = {**evaluation.tables, "seconds": evaluation.seconds}, show_result
+    answer(document, as_json, show)
 
 
 def _of_rivals(names: list[str] | None) -> list[str]:

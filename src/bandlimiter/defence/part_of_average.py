@@ -41,6 +41,11 @@ class PartOfAverage(nn.Module):
         """Evaluations of the network for one answer."""
         return len(self.points)
 
+    @property
+    def random(self) -> bool:
+        """Whether an input has other points each time."""
+        return getattr(self.average, "randomness", "fixed") == "fresh"
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return scores as the average itself does: [N, ...] -> [N, classes]."""
         return self._scores_at(x, self.points, None)

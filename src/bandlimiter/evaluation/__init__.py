@@ -6,6 +6,8 @@ from bandlimiter.evaluation.adversarial_sets import (
     read_adversarial,
     write_adversarial,
 )
+from bandlimiter.evaluation.robust_accuracy import RobustAccuracy, robust_accuracy
+from bandlimiter.evaluation.robustness import can_certify
 from bandlimiter.evaluation.run import Evaluation, evaluate
 from bandlimiter.evaluation.sanity_checks import Checked, Finding, register_check
 from bandlimiter.evaluation.validation import default_attacks, resolve_stop
@@ -16,11 +18,14 @@ __all__ = [
     "Checked",
     "Evaluation",
     "Finding",
+    "RobustAccuracy",
     "SavedImages",
+    "can_certify",
     "default_attacks",
     "evaluate",
     "read_adversarial",
     "register_check",
     "resolve_stop",
+    "robust_accuracy",
     "write_adversarial",
 ]

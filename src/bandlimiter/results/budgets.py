@@ -37,7 +37,7 @@ def _ratio(rows: Sequence[Row], plain: dict[int, float]) -> dict[str, Any]:
     ratios = sorted(row.linf / plain[row.image] for row in both)
     return {
         "ratio": median(ratios) if ratios else None,
-        "ratio_interval": _interval(ratios),
+        "ratio_interval": median_interval(ratios),
         "ratio_images": len(ratios),
     }
 
@@ -50,7 +50,7 @@ def _of(rows: Sequence[Row]) -> dict[str, Any]:
         "attacked": len(attacked),
         "found": sum(row.found for row in attacked),
         "median": _finite(median(lengths)) if lengths else None,
-        "median_interval": _interval(lengths),
+        "median_interval": median_interval(lengths),
         "curve": [[budget, _right_at(budget, lengths, len(rows))] for budget in budgets],
     }
 
@@ -59,7 +59,7 @@ def _right_at(budget: float, lengths: Sequence[float], images: int) -> float:
     return sum(length > budget for length in lengths) / images
 
 
-def _interval(lengths: Sequence[float]) -> list[float | None] | None:
+def median_interval(lengths: Sequence[float]) -> list[float | None] | None:
     """A distribution-free 95 % interval of the median: two order statistics (Wilks 1948)."""
     from scipy.stats import binom  # here: it takes most of a second to import
 

@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 from bandlimiter.defence.certificates.certify import Answer, Certificate, certify, reach
+from bandlimiter.defence.certificates.many_votes import ManyVotes
 from bandlimiter.defence.certificates.noise import BallNoise, GaussianNoise, Lattice, lattice_for
 from bandlimiter.defence.certificates.radii import (
     ball_distance,
@@ -26,6 +27,7 @@ __all__ = [
     "Certificate",
     "GaussianNoise",
     "Lattice",
+    "ManyVotes",
     "ball_distance",
     "ball_radius",
     "bar",

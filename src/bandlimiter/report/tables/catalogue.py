@@ -3,6 +3,7 @@
 from bandlimiter.report.tables.accuracy import class_tables, difference_table, side_by_side_table
 from bandlimiter.report.tables.attacks import adaptive_table, attack_tables, budget_table
 from bandlimiter.report.tables.certified import certified_tables, tuning_tables
+from bandlimiter.report.tables.robust import robust_tables
 from bandlimiter.report.tables.run_details import (
     failure_table,
     phase_table,
@@ -19,6 +20,7 @@ def tables_of(study: Study) -> list[Table]:
     found = [
         *certified_tables(study),
         *tuning_tables(study),
+        *robust_tables(study),
         side_by_side_table(study),
         difference_table(study),
         *attack_tables(study),

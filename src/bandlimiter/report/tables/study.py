@@ -62,7 +62,11 @@ class Study:
         LoadError
             Where one of its files is damaged.
         """
-        names = {"certify": "certified.json", "tune": "tune.json"}
+        names = {
+            "certify": "certified.json",
+            "robustness": "robustness.json",
+            "tune": "tune.json",
+        }
         result = run.documents.get(names.get(run.kind, "result.json"), {})
         said, records = result.get("verdict"), run.rows()
         return cls(

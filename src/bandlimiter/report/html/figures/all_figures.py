@@ -7,6 +7,7 @@ from bandlimiter.report.html.figures.budgets import Labels, minimal_figures, sma
 from bandlimiter.report.html.figures.certified import certified_figure, tuning_figure
 from bandlimiter.report.html.figures.figure import Figure
 from bandlimiter.report.html.figures.rates import rate_figures, sweep_figures
+from bandlimiter.report.html.figures.robust import robust_figures
 from bandlimiter.report.tables import Study
 from bandlimiter.results import NONE
 
@@ -17,6 +18,7 @@ def figures_of(studies: Sequence[Study]) -> list[Figure]:
     return [
         *certified_figure(studies),
         *tuning_figure(studies),
+        *robust_figures(studies),
         *sweep_figures(studies),
         *rate_figures(studies, looks, labels),
         *smallest_figure(studies, looks, labels),

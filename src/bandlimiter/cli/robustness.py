@@ -1,0 +1,150 @@
+"""``bandlimiter evaluate`` on a Gaussian average: certified below attacked accuracy."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bandlimiter.cli import options
+from bandlimiter.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bandlimiter.cli.setup import Defended
+    from bandlimiter.data import ImageSet
+    from bandlimiter.evaluation import Adaptive
+
+QUICK_DRAWS = 8
+
+
+def budgets(name: str, text: str | None, usual: Sequence[float]) -> tuple[float, ...]:
+    """Read ``0.25,0.5`` or ``1/255,2/255``; ``none`` for none at all."""
+    if text is None:
+        return tuple(usual)
+    if text == "none":
+        return ()
+    try:
+        return tuple(options.parse_epsilon(part) for part in text.split(","))
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"expected --{name} like 0.25,0.5 (or none), got {text!r}"
+        ) from None
+
+
+def applies(defended: "Defended", image: Any) -> bool:
+    """Whether certificates of this defence exist, so that both sides of the truth can be had."""
+    from bandlimiter.evaluation import can_certify
+
+    return defended.defence.sigma is not None and can_certify(defended.defence, image)
+
+
+def others(
+    defended: "Defended", beside: Sequence[str], baselines: Sequence[str]
+) -> "dict[str, nn.Module]":
+    """Return what stands beside, by name: baselines of the average, and other models.
+
+    ``MODEL`` or ``MODEL=WEIGHTS``; a hardened model is averaged under the noise on its card.
+    """
+    from bandlimiter.defence import PostAverage
+    from bandlimiter.defence.baselines import build_baseline
+    from bandlimiter.models import load_model
+    from bandlimiter.tensors import freeze
+
+    found: dict[str, nn.Module] = {
+        name: build_baseline(name, defended.defence) for name in baselines
+    }
+    for text in beside:
+        model, _, weights = text.partition("=")
+        classifier = load_model(model, Path(weights) if weights else None)
+        freeze(classifier.module.to(defended.device))
+        card = classifier.card
+        module = classifier.module
+        found[text] = module if card is None else PostAverage(module, sigma=card.sigma)
+    if len(found) < len(baselines) + len(beside):
+        raise ConfigurationError("expected each --baseline and --beside once")
+    return found
+
+
+def adaptive_of(given: "Adaptive", draws: int | None, stages: Any, quick: bool) -> "Adaptive":
+    """Return the attacks: APGD alone unless stages are named, on 32 noise vectors per gradient."""
+    from dataclasses import replace
+
+    kept = replace(
+        given,
+        stages=tuple(stages) if stages else ("apgd",),
+        draws=draws or (QUICK_DRAWS if quick else 32),
+        curve=False,
+    )
+    return kept.quickened() if quick else kept
+
+
+def run(
+    defended: "Defended",
+    images: "ImageSet",
+    adaptive: "Adaptive",
+    *,
+    at: str | None,
+    linf: str | None,
+    out: Path | None,
+    **given: Any,
+) -> dict[str, Any]:
+    """Certify and attack; return the document with the seconds by phase."""
+    from bandlimiter.cli.certify_report import require_pictures
+    from bandlimiter.cli.progress import rows_progress
+    from bandlimiter.evaluation import robust_accuracy
+    from bandlimiter.evaluation.robust_accuracy import LINF, RADII
+
+    if out is not None:
+        require_pictures()
+    with rows_progress("images") as progress:
+        found = robust_accuracy(
+            defended.classifier.module,
+            defended.defence,
+            images,
+            at=budgets("at", at, RADII),
+            linf=budgets("linf", linf, LINF),
+            adaptive=adaptive,
+            out=out,
+            progress=progress,
+            **given,
+        )
+    if out is not None:
+        draw(out, found.tables)
+    return {**found.tables, "seconds": found.seconds}
+
+
+def show(document: dict[str, Any]) -> None:
+    """Print the verdict first, then the tables."""
+    from rich.console import Console
+
+    from bandlimiter.report.tables.robust import robustness_tables
+    from bandlimiter.report.tables.to_terminal import terminal_table
+    from bandlimiter.results.phases import said_phases
+
+    console, settings = Console(), document["settings"]
+    console.print(document["verdict"], highlight=False, markup=False)
+    console.print(
+        f"{document['images']} images; {settings['sampler']}, sigma = {settings['sigma']:g} in "
+        f"pixels, vote {settings['vote']}; {settings['adaptive']['steps']} steps of "
+        f"{settings['adaptive']['draws']} draws, breaks confirmed by {settings['votes']:,} votes",
+        highlight=False,
+        markup=False,
+    )
+    for table in robustness_tables(document):
+        console.print(terminal_table(table))
+    if took := said_phases(document.get("seconds", {})):
+        console.print(f"time: {took}", highlight=False, markup=False)
+
+
+def draw(out: Path, document: dict[str, Any]) -> None:
+    """Write the picture, robust_accuracy.png and .svg."""
+    from bandlimiter.draw.plotting import save_figure
+    from bandlimiter.draw.robust_accuracy import draw_robust_accuracy
+
+    settings = document["settings"]
+    figure = draw_robust_accuracy(
+        document,
+        title=f"{settings['model']}, {settings['sampler']}, sigma = {settings['sigma']:g}, "
+        f"{document['images']} images",
+    )
+    save_figure(figure, out / "robust_accuracy")
