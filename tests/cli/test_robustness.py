@@ -35,7 +35,8 @@ def test_both_sides_stand_on_the_same_images(kept: tuple[Path, dict]) -> None:
         assert point["images"] == 2
         assert point["certified_accuracy"] <= point["attacked_accuracy"]
     assert points[-1]["certified_accuracy"] == 0  # beyond what 200 samples reach
-    (linf,) = document["curves"][NONE]["linf"]
+    clean, linf = document["curves"][NONE]["linf"]
+    assert clean["budget"] == 0
     assert linf["budget"] == 1 / 255
     assert "certified_accuracy" not in linf
     assert set(document["smallest"]) == {OURS, NONE}

@@ -41,7 +41,7 @@ def draw_robust_accuracy(document: Mapping[str, Any], *, title: str = "") -> "Fi
             if points := by_norm.get(norm):
                 _draw(panel, _NAMES.get(name, name), points, norm, layer_colour(number))
         panel.set_xlim(left=0)
-        panel.set_ylim(0, 1)
+        panel.set_ylim(0, 1.03)
         panel.set_xlabel("L2 radius in pixels" if norm == "l2" else "L-inf budget, in 1/255")
         panel.grid(alpha=0.3)
         panel.legend()

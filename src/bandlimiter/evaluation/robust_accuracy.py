@@ -157,6 +157,8 @@ def robust_accuracy(
     folder = None if out is None else Path(out).absolute()
     executor = executor or InProcess()
     facts = {**(settings or {}), **defence.settings, **_stated(given, images, modules)}
+    for points in ("directions", "evaluations"):  # of `predict`, which play no part
+        facts.pop(points, None)
     return _run(worker, folder, executor, shard_images, facts, progress)
 
 

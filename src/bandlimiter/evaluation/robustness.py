@@ -293,8 +293,10 @@ class _Slice:
         answers = subject.answers(self._x, self._ids)
         right = answers == self._labels
         proof = subject.certificate(self._x, self._ids)
-        rows = self._of_budget(answers, "l2", 0.0, {}, proof)
+        rows: list[RobustRow] = []
         for norm, budgets in settings.budgets.items():
+            if budgets:
+                rows += self._of_budget(answers, norm, 0.0, {}, proof if norm == "l2" else None)
             broken: dict[int, Cells] = {}
             for budget in budgets:
                 self._attack(norm, budget, right, broken)

@@ -69,7 +69,7 @@ def robust_verdict(document: Entry) -> str:
     proven, left = shown["certified_accuracy"], shown["attacked_accuracy"]
     said = [
         f"Within L2 {shown['budget']:g} (pixels), {_percent(proven)} of {document['images']} "
-        f"images are certified right (each up to a chance of {settings['alpha']:g}), and attacks "
+        f"images are certified right (alpha = {settings['alpha']:g} per image), and attacks "
         f"that know the defence leave {_percent(left)} right; the accuracy under the worst "
         "perturbation is between."
     ]
@@ -83,7 +83,7 @@ def robust_verdict(document: Entry) -> str:
     said.append(
         f"An L-inf budget contains L2 lengths up to {root:.3g} times its size, so that these "
         f"certificates cover L-inf {255 * shown['budget'] / root:.2g}/255 at L2 "
-        f"{shown['budget']:g}; what is said of larger ones is what attacks left, and no proof."
+        f"{shown['budget']:g}; for larger ones there is only what attacks left, which proves nothing."
     )
     if wrong := document["contradictions"]:
         said.append(
