@@ -5,6 +5,8 @@ Its average's label changes exactly at the distance from the plane (L2), and at 
 """
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,15 +14,19 @@ import torch
 from torch import nn
 
 from bandlimiter import PostAverage, robust_accuracy
-from bandlimiter.errors import ConfigurationError
+from bandlimiter.defence.certificates import ManyVotes
+from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.executors import Processes
 from bandlimiter.results import NONE, OURS
 from bandlimiter.results.robust_rows import RobustRow
+from bandlimiter.results.robustness import summarise_robust
 from bandlimiter.results.runs import StoredRun
 
+ROOT = Path(__file__).parents[2]
 SIGMA, AT, LINF = 0.12, (0.1, 0.2, 0.3), (0.05, 0.1, 0.2)
 DIM = 12
+SETTINGS = {"coordinates": DIM, "alpha": 1e-3, "votes": 1000, "samples": 20_000}
 QUICK = Adaptive(stages=("apgd",), steps=10, draws=16)
 
 
@@ -38,10 +44,11 @@ class Plane(nn.Module):
 
 
 def images(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """[N, 3, 2, 2] on both sides of the plane at known distances, one label in eight wrong."""
+    """[N, 3, 2, 2] of 8 bits at known distances from the plane, one label in eight wrong."""
     plane = Plane()
-    distances = torch.linspace(-0.45, 0.45, count)
-    x = 0.5 + distances[:, None] * plane.direction
+    wanted = torch.linspace(-0.45, 0.45, count)
+    x = ((0.5 + wanted[:, None] * plane.direction) * 255).round() / 255
+    distances = (x.double() - 0.5) @ plane.direction.double()
     labels = (distances < 0).long()
     labels[3::8] = 1 - labels[3::8]
     return x.view(-1, 3, 2, 2), labels, distances.abs()
@@ -94,7 +101,7 @@ def test_the_truth_lies_between(found: tuple[list[RobustRow], torch.Tensor]) -> 
 
 def test_none_that_is_certified_is_broken(found: tuple[list[RobustRow], torch.Tensor]) -> None:
     rows, _ = found
-    assert not [row for row in rows if row.contradicts]
+    assert summarise_robust(rows, SETTINGS)["contradictions"] == []
     assert {row.certified for row in rows if row.norm == "linf"} == {None}
     assert {row.certified for row in rows if row.defence == NONE} == {None}
 
@@ -127,16 +134,14 @@ def test_smallest_budgets_are_the_distances(found: tuple[list[RobustRow], torch.
     for row in searched:
         assert row.broken
         exact = float(distances[row.image]) / one_norm
-        slack = 0.002 if row.defence == NONE else 0.002 + 4 * SIGMA * 0.0396 / one_norm
+        # Confirmed at a share of 0.55 to 0.6: up to 0.26 sigma beyond the tie.
+        slack = 0.002 if row.defence == NONE else 0.002 + 0.26 * SIGMA / one_norm
         assert exact - slack <= row.linf <= 1.1 * exact + slack
 
 
 def test_the_document_says_both_sides(found: tuple[list[RobustRow], torch.Tensor]) -> None:
-    from bandlimiter.results.robustness import summarise_robust
-
     rows, distances = found
-    settings = {"coordinates": DIM, "alpha": 1e-3, "votes": 1000}
-    document = summarise_robust(rows, settings)
+    document = summarise_robust(rows, SETTINGS)
     points = {point["budget"]: point for point in document["curves"][OURS]["l2"]}
     assert list(points) == [0.0, *AT]
     labelled = images(24)[1] == (images(24)[0].flatten(1).mean(dim=1) < 0.5).long()
@@ -150,13 +155,29 @@ def test_the_document_says_both_sides(found: tuple[list[RobustRow], torch.Tensor
     assert 0.8 < ratio["ratio"] < 1.25  # the same plane
     assert document["contradictions"] == []
     assert "the accuracy under the worst perturbation is between" in document["verdict"]
+
+
+@pytest.mark.parametrize(("wrong", "words"), [(0.99, "Do not trust"), (0.55, "to be chance")])
+def test_an_image_broken_where_it_is_certified_is_said_once(
+    found: tuple[list[RobustRow], torch.Tensor], wrong: float, words: str
+) -> None:
+    """Also where an L-inf attack did it; chance is 5 standard errors of 1,000 votes at most."""
+    rows, _ = found
+    proven = {row.image for row in rows if row.certified and row.budget == 0.2}
+    one = min(proven)
+    made = {"broken": True, "l2": 0.15, "wrong": wrong}
     broken = [
-        row.model_copy(update={"broken": True}) if row.certified and row.budget else row
+        row.model_copy(update=made)
+        if (row.image, row.defence) == (one, OURS) and row.budget in (0.2, 0.3)
+        else row
         for row in rows
     ]
-    warned = summarise_robust(broken, settings)
-    assert len(warned["contradictions"]) == sum(bool(row.certified and row.budget) for row in rows)
-    assert "Do not trust the certificates" in warned["verdict"]
+    document = summarise_robust(broken, SETTINGS)
+    (told,) = document["contradictions"]
+    assert (told["image"], told["l2"], told["wrong"]) == (one, 0.15, wrong)
+    assert told["certified"] >= 0.2
+    assert words in document["verdict"]
+    assert "1 image seems broken" in document["verdict"]
 
 
 @pytest.mark.slow
@@ -211,10 +232,15 @@ def test_others_stand_beside_and_are_certified_where_that_can_be() -> None:
     [
         ({"at": [0.2, 0.1]}, "increasing at"),
         ({"at": []}, "at least one L2 radius"),
-        ({"at": [9.0]}, r"epsilon in \(0, 3.464\]"),
+        ({"at": [9.0]}, r"at in \(0, 3.464\]"),
         ({"linf": [0.1, 0.1]}, "increasing linf"),
-        ({"linf": [2.0]}, r"epsilon in \(0, 1\]"),
+        ({"linf": [2.0]}, r"linf in \(0, 1\]"),
         ({"votes": 0}, "at least one vote"),
+        ({"votes": 10.5}, "at least one vote"),
+        ({"at": 0.1}, "sequence of budgets as at"),
+        ({"alpha": 2.0}, "alpha"),
+        ({"shard_images": 0}, "one image per shard"),
+        ({"adaptive": Adaptive(stages=("pgd",))}, "without a form in l2"),
         ({"samples": 0}, "samples"),
         ({"precision": "half"}, "precision auto or float32"),
         ({"others": {OURS: Plane()}}, "names of others"),
@@ -225,6 +251,184 @@ def test_wrong_settings_are_refused(given: dict[str, object], words: str) -> Non
     network = Plane().eval()
     with pytest.raises(ConfigurationError, match=words):
         robust_accuracy(network, PostAverage(network, sigma=SIGMA), (x, labels), **given)
+
+
+def test_labels_that_are_close_are_certified_and_never_called_broken() -> None:
+    """Near the certificate's edge the votes at the worst point are nearly even."""
+    plane = Plane()
+    x = ((0.5 + 0.106 * plane.direction) * 255).round() / 255
+    x = x.view(1, 3, 2, 2).repeat(12, 1, 1, 1)
+    network = plane.eval()
+    run = robust_accuracy(
+        *(network, PostAverage(network, sigma=SIGMA), (x, torch.zeros(12, dtype=torch.int64))),
+        at=[0.1],
+        linf=[],
+        adaptive=QUICK,
+    )
+    ours = [row for row in run.rows if row.defence == OURS and row.budget]
+    assert all(row.certified for row in ours)
+    # The worst share is Phi(-0.006 / sigma) = 0.48: refuted once in 10,000 verdicts.
+    assert not any(row.broken for row in ours)
+
+
+def test_certified_labels_are_the_answers() -> None:
+    """At a distance of 0.007 a thousand votes alone would often name the other class."""
+    plane = Plane()
+    x = ((0.5 + 0.007 * plane.direction) * 4080).round() / 4080
+    x = x.view(1, 3, 2, 2).repeat(30, 1, 1, 1)
+    network = plane.eval()
+    run = robust_accuracy(
+        *(network, PostAverage(network, sigma=SIGMA), (x, torch.zeros(30, dtype=torch.int64))),
+        at=[0.001],
+        linf=[],
+        adaptive=QUICK,
+    )
+    known = [row for row in run.rows if row.certified and row.budget == 0]
+    assert len(known) >= 15
+    assert all(row.answer == row.label for row in known)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_half_precision_is_judged_where_it_is_certified(dtype: torch.dtype) -> None:
+    """191/255 is no number of bfloat16: rounded first, all images would be on the other side."""
+
+    class Coarse(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1, dtype=dtype))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            way = 100 * self.weight * (x.flatten(1).mean(dim=1, keepdim=True).to(dtype) - 0.748)
+            return torch.cat([way, -way], dim=1)
+
+    x = torch.full((2, 3, 16, 16), 191 / 255, dtype=torch.float32)
+    network = Coarse().eval()
+    average = PostAverage(network, sigma=0.02)
+    run = robust_accuracy(
+        *(network, average, (x, torch.zeros(2, dtype=torch.int64))),
+        at=[0.01],
+        linf=[],
+        adaptive=QUICK,
+        samples=2000,
+    )
+    for row in run.rows:
+        if row.defence == OURS and row.budget == 0:
+            voted = ManyVotes(average).named_scores(x[:1], ["other votes"]).argmax(dim=1)
+            assert row.answer == int(voted)
+
+
+def test_a_model_that_does_not_take_the_images_is_named() -> None:
+    x, labels, _ = images(2)
+    network = Plane().eval()
+    defence = PostAverage(network, sigma=SIGMA)
+    with pytest.raises(InputError, match="other: expected inputs that the model takes"):
+        robust_accuracy(network, defence, (x, labels), others={"other": nn.Linear(3, 2).eval()})
+
+
+def test_transfer_attacks_are_made_on_the_plain_network() -> None:
+    x, labels, _ = images(8)
+    network = Plane().eval()
+    given = {"at": [0.2], "linf": [], "samples": 1000}
+    adaptive = dataclasses.replace(QUICK, stages=("transfer",))
+    defence = PostAverage(network, sigma=SIGMA)
+    run = robust_accuracy(network, defence, (x, labels), adaptive=adaptive, **given)
+    broken = [row for row in run.rows if row.defence == OURS and row.broken]
+    assert broken
+    assert {row.stage for row in broken} == {"transfer"}
+    # A gradient per step of the network alone, not one per noise vector.
+    assert max(row.gradients for row in broken) <= 2 * (QUICK.steps + 1)
+
+
+def test_others_without_gradient_need_a_stage_that_needs_none() -> None:
+    x, labels, _ = images(2)
+    network = Plane().eval()
+
+    class Flat(Plane):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                return super().forward(x)
+
+    given = {"at": [0.3], "linf": [], "samples": 1000, "others": {"flat": Flat().eval()}}
+    defence = PostAverage(network, sigma=SIGMA)
+    with pytest.raises(ConfigurationError, match="expected a gradient of flat"):
+        robust_accuracy(network, defence, (x, labels), adaptive=QUICK, **given)
+    square = Adaptive(stages=("square",), queries=30, draws=8)
+    run = robust_accuracy(network, defence, (x, labels), adaptive=square, **given)
+    assert {row.stage for row in run.rows if row.broken} <= {"square"}
+    assert sum(row.gradients for row in run.rows) == 0
+
+
+def test_radii_out_of_reach_are_attacked_alone(caplog: pytest.LogCaptureFixture) -> None:
+    x, labels, _ = images(4)
+    network = Plane().eval()
+    run = robust_accuracy(
+        *(network, PostAverage(network, sigma=0.02), (x, labels)),
+        at=[0.2],
+        linf=[],
+        adaptive=QUICK,
+        samples=200,
+    )
+    assert {row.certified for row in run.rows if row.budget == 0.2} == {None}
+    assert any(row.certified for row in run.rows if row.budget == 0)
+    assert "attacked, not certified: 0.2, as 200 samples certify" in caplog.text
+    assert "None of these radii can be certified with 200 samples" in run.tables["verdict"]
+    assert "at most" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dies", [0, 2])
+def test_an_image_that_fails_in_one_classifier_changes_no_other_row(dies: int) -> None:
+    """Also not those of the same classifier on other images of its shard."""
+    x, labels, _ = images(4)
+
+    class Fragile(Plane):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if any(each.equal(images(4)[0][dies]) for each in x) and len(x) > 0 and armed:
+                raise RuntimeError("no")
+            return super().forward(x)
+
+    network, armed = Plane().eval(), []
+    rows = {}
+    for size in (1, 4):
+        armed.clear()
+        armed.append(size) if dies else None
+        run = robust_accuracy(
+            *(network, PostAverage(network, sigma=SIGMA), (x, labels)),
+            at=[0.1, 0.2],
+            linf=[],
+            adaptive=QUICK,
+            samples=1000,
+            shard_images=size,
+            others={"fragile": Fragile().eval()},
+        )
+        rows[size] = {(r.image, r.defence, r.norm, r.budget): r for r in run.rows}
+    assert rows[1] == rows[4]
+    failed = [row for row in rows[4].values() if row.error]
+    assert [(row.image, row.defence) for row in failed] == [(dies, "fragile")] * bool(dies)
+
+
+@pytest.mark.slow
+def test_an_image_that_kills_its_process_as_the_first_one_does_so_once(tmp_path: Path) -> None:
+    """The next command tries models on the image after it, and the poison becomes a row."""
+    code = (
+        "import os, sys, torch\n"
+        "from bandlimiter import PostAverage, robust_accuracy\n"
+        "from tests.evaluation.deadly import Deadly\n"
+        "from tests.evaluation.test_robust_accuracy import QUICK, SIGMA, images\n"
+        "x, labels, _ = images(3)\n"
+        "network = Deadly().eval()\n"
+        "run = robust_accuracy(network, PostAverage(network, sigma=SIGMA), (x, labels),\n"
+        "    at=[0.1], linf=[], adaptive=QUICK, samples=500, shard_images=1, out=sys.argv[1])\n"
+        "print(sorted({row.image for row in run.rows if row.error}))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    ended = [
+        subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        for _ in range(4)
+    ]
+    assert ended[0].returncode == 9
+    assert ended[-1].returncode == 0, ended[-1].stderr
+    assert ended[-1].stdout.strip() == "[0]"
 
 
 def test_an_average_without_certificates_is_refused() -> None:

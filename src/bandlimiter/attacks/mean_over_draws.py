@@ -65,7 +65,8 @@ class MeanOverDraws:
 
     def __init__(self, model: nn.Module, draws: int) -> None:
         self._model, self.draws = model, draws
-        self._dtype = place_of(model)[1]
+        # What is judged on a lattice of its own must not be rounded to the model's first.
+        self._dtype = getattr(model, "input_dtype", None) or place_of(model)[1]
 
     def once(self, x: torch.Tensor, names: Sequence[Key] | None) -> torch.Tensor:
         """Ask once: the logits [N, classes] of one draw, named where the model allows it."""

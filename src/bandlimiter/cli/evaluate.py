@@ -14,6 +14,7 @@ from bandlimiter.errors import ConfigurationError
 
 @one_line_errors
 def evaluate(
+    context: typer.Context,
     model: options.Model = "sample",
     weights: options.Weights = None,
     weights_key: options.WeightsKey = None,
@@ -126,8 +127,6 @@ def evaluate(
         budget = options.parse_epsilon(epsilon)
         both_sides = not (threat or attack or adversarial or targets)
         knows = threat or attack_options.default_threat(attack, adversarial)
-        if draw and not (both_sides and out):
-            attack_options.require_drawing(out, tuple(stage or ()), curve, knows)
         if adversarial and knows == "adaptive":
             raise ConfigurationError(
                 "expected --adversarial with --threat transfer or both: given images are shown to "
@@ -149,6 +148,9 @@ def evaluate(
             device=device,
             trained_sigma=True,
         )
+        sure = both_sides and defended.defence.sigma is not None
+        if draw and not (sure and out):
+            attack_options.require_drawing(out, tuple(stage or ()), curve, knows)
         # After the model, whose module may register attacks of its own.
         names = attack or (
             [] if saved else default_attacks(targeted=targets is not None, protocol=protocol)
@@ -170,7 +172,7 @@ def evaluate(
         shown = ModelImages(defended.classifier, size)
         images = shown.load(data, limit, subset, seed, split)
         note_seen(defended.classifier, images)
-        level = resolve_alpha(stop, alpha)
+        level = resolve_alpha("anytime" if sure else stop, alpha)
         resolve_stop(defended.defence, stop, level)
         if accelerate:
             defended = sped_up(defended, images.images(0, min(len(images), PROBE)))
@@ -178,7 +180,8 @@ def evaluate(
         settings = {**defended.settings, "data": data, "limit": limit, "subset": subset}
         settings["split"], settings["size"], settings["threads"] = split, shown.size, work.threads
         settings["adversarial"] = [str(path) for path in adversarial or []]
-        if both_sides and robustness.applies(defended, images.images(0, 1)):
+        if sure and robustness.applies(defended, images.images(0, 1), certain=bool(at or linf)):
+            robustness.require_used(context)
             document, show = (
                 robustness.run(
                     defended,
@@ -190,6 +193,7 @@ def evaluate(
                     at=at,
                     linf=linf,
                     samples=samples,
+                    alpha=level,
                     votes=votes,
                     smallest=curve,
                     out=out,

@@ -8,6 +8,7 @@ from bandlimiter.cli import options
 from bandlimiter.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import typer
     from torch import nn
 
     from bandlimiter.cli.setup import Defended
@@ -15,6 +16,24 @@ if TYPE_CHECKING:
     from bandlimiter.evaluation import Adaptive
 
 QUICK_DRAWS = 8
+
+
+_UNUSED = (
+    *("epsilon", "norm", "protocol", "redraws", "broken_share", "gradient_points"),
+    *("stop", "save_adversarial", "directions"),
+)
+"""Options of the other evaluation, which play no part here."""
+
+
+def require_used(context: "typer.Context") -> None:
+    """Refuse options that stand on the command line and would change nothing."""
+    for name in _UNUSED:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise ConfigurationError(
+                f"expected no --{name.replace('_', '-')} where an average is certified and "
+                "attacked: budgets are --at and --linf; or name a --threat"
+            )
 
 
 def budgets(name: str, text: str | None, usual: Sequence[float]) -> tuple[float, ...]:
@@ -31,11 +50,14 @@ def budgets(name: str, text: str | None, usual: Sequence[float]) -> tuple[float,
         ) from None
 
 
-def applies(defended: "Defended", image: Any) -> bool:
-    """Whether certificates of this defence exist, so that both sides of the truth can be had."""
+def applies(defended: "Defended", image: Any, *, certain: bool) -> bool:
+    """Whether certificates of this defence exist; with ``certain``, say why where they do not."""
+    from bandlimiter.defence.certificates import reach
     from bandlimiter.evaluation import can_certify
 
-    return defended.defence.sigma is not None and can_certify(defended.defence, image)
+    if certain:
+        reach(defended.defence, image[0].numel(), 100, 0.5)
+    return can_certify(defended.defence, image)
 
 
 def others(
@@ -50,9 +72,8 @@ def others(
     from bandlimiter.models import load_model
     from bandlimiter.tensors import freeze
 
-    found: dict[str, nn.Module] = {
-        name: build_baseline(name, defended.defence) for name in baselines
-    }
+    around = defended.defence.variant(model=defended.classifier.module)
+    found: dict[str, nn.Module] = {name: build_baseline(name, around).eval() for name in baselines}
     for text in beside:
         model, _, weights = text.partition("=")
         classifier = load_model(model, Path(weights) if weights else None)
@@ -61,7 +82,8 @@ def others(
         module = classifier.module
         found[text] = module if card is None else PostAverage(module, sigma=card.sigma)
     if len(found) < len(baselines) + len(beside):
-        raise ConfigurationError("expected each --baseline and --beside once")
+        given = ", ".join([*baselines, *beside])
+        raise ConfigurationError(f"expected each --baseline and --beside once, got {given}")
     return found
 
 

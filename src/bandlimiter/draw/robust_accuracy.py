@@ -55,8 +55,10 @@ def _draw(panel: "Axes", name: str, points: list[dict[str, Any]], norm: str, col
     x = [unit * point["budget"] for point in points]
     attacked = [point["attacked_accuracy"] for point in points]
     panel.plot(x, attacked, "o-", color=colour, label=f"{name}: attacked")
-    if "certified_accuracy" not in points[0]:
-        return
-    certified = [point["certified_accuracy"] for point in points]
-    panel.plot(x, certified, "s--", color=colour, label=f"{name}: certified")
-    panel.fill_between(x, certified, attacked, color=colour, alpha=0.15, linewidth=0)
+    proven = [point for point in points if "certified_accuracy" in point]
+    if proven:
+        x = [unit * point["budget"] for point in proven]
+        certified = [point["certified_accuracy"] for point in proven]
+        attacked = [point["attacked_accuracy"] for point in proven]
+        panel.plot(x, certified, "s--", color=colour, label=f"{name}: certified")
+        panel.fill_between(x, certified, attacked, color=colour, alpha=0.15, linewidth=0)

@@ -7,7 +7,7 @@ from bandlimiter.evaluation.adversarial_sets import (
     write_adversarial,
 )
 from bandlimiter.evaluation.robust_accuracy import RobustAccuracy, robust_accuracy
-from bandlimiter.evaluation.robustness import can_certify
+from bandlimiter.evaluation.robust_subject import can_certify
 from bandlimiter.evaluation.run import Evaluation, evaluate
 from bandlimiter.evaluation.sanity_checks import Checked, Finding, register_check
 from bandlimiter.evaluation.validation import default_attacks, resolve_stop

@@ -2,9 +2,8 @@
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,29 @@ from bandlimiter.attacks import AttackedModel
 from bandlimiter.data import ImageSet, ImagesLike, as_images
 from bandlimiter.defence import PostAverage
 from bandlimiter.defence.certificates import reach
+from bandlimiter.defence.certificates.requirements import require_plan
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.adaptive import Adaptive
 from bandlimiter.evaluation.crash_marker import crash_marker
 from bandlimiter.evaluation.executors import Executor, InProcess, run_shards
 from bandlimiter.evaluation.fingerprints import of_code, of_images, of_module, of_place
-from bandlimiter.evaluation.phases import ATTACKS, phase, timed
 from bandlimiter.evaluation.precision import resolve_precision
 from bandlimiter.evaluation.progress import Progress
-from bandlimiter.evaluation.robustness import RobustnessSettings, RobustnessWorker
-from bandlimiter.evaluation.validation import require_budget, require_number, require_ready
+from bandlimiter.evaluation.robust_cost import announce
+from bandlimiter.evaluation.robust_subject import RobustnessSettings
+from bandlimiter.evaluation.robustness import RobustnessWorker
+from bandlimiter.evaluation.validation import (
+    require_budget,
+    require_number,
+    require_ready,
+    resolve_threat,
+)
 from bandlimiter.results import NONE, OURS
 from bandlimiter.results.phases import seconds_by_phase
 from bandlimiter.results.robust_rows import RobustRow
 from bandlimiter.results.robustness import summarise_robust
 from bandlimiter.results.runs import RunStore, Shard, ShardResult
-from bandlimiter.tensors import place_of, require_labels
+from bandlimiter.tensors import place_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +50,10 @@ DOCUMENT = "robustness.json"
 _PER_SHARD = {"cpu": 10, "cuda": 100}
 """Images that are worked on together; with 32 draws each they fill a pass."""
 
-_TIMED = 4
-"""Images' gradients are timed together to say what a run may take."""
+_OF_ANSWERS = ("directions", "evaluations")
+"""Settings of `PostAverage.predict` that play no part."""
+
+_OF_ATTACKS = ("stages", "steps", "queries", "restarts", "draws", "redraws", "broken_share")
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,8 @@ def robust_accuracy(
     require_ready(model, {name: each for name, each in modules.items() if name != NONE})
     images = as_images(data)
     first = images.images(0, 1)
-    reach(defence, first[0].numel(), samples, alpha)  # refuses what cannot be certified
+    require_plan(getattr(defence, "vote", "majority"), None, samples, 1, alpha, 0.0, None, False)
+    most = reach(defence, first[0].numel(), samples, alpha)  # refuses what cannot be certified
     given = RobustnessSettings(
         at=_increasing("at", at, "l2", first),
         linf=_increasing("linf", linf, "linf", first),
@@ -151,14 +160,19 @@ def robust_accuracy(
         seed=seed,
         precision=resolve_precision(precision),
     )
-    if not given.at:
-        raise ConfigurationError("expected at least one L2 radius, got none")
+    _require_stages(given, first)
+    if not isinstance(votes, int) or votes < 1:
+        raise ConfigurationError(f"expected at least one vote, got {votes!r}")
+    if shard_images is not None and shard_images < 1:
+        raise ConfigurationError(f"expected at least one image per shard, got {shard_images}")
+    _tell(given.at, most, samples)
     worker = RobustnessWorker(model, modules, images, given)
     folder = None if out is None else Path(out).absolute()
     executor = executor or InProcess()
-    facts = {**(settings or {}), **defence.settings, **_stated(given, images, modules)}
-    for points in ("directions", "evaluations"):  # of `predict`, which play no part
-        facts.pop(points, None)
+    law = {key: value for key, value in defence.settings.items() if key not in _OF_ANSWERS}
+    facts = {**(settings or {}), **law, **_stated(given, images, modules)}
+    for name in _OF_ANSWERS:
+        facts.pop(name, None)
     return _run(worker, folder, executor, shard_images, facts, progress)
 
 
@@ -171,72 +185,73 @@ def _run(
     progress: Progress | None,
 ) -> RobustAccuracy:
     images, reporter = worker.images, _Reporter(progress, len(worker.images))
-    worker.heartbeat = reporter.heartbeat
-    with crash_marker(folder, len(images)) as place:
-        first = images.images(place, place + 1).to(place_of(worker.network)[0])
-        classes = AttackedModel(worker.network).count_classes(first)
-        require_labels(images.labels, len(images), classes)
+    with crash_marker(folder, len(images)) as worker.first:
         worker.start()
-    kind = place_of(worker.network)[0].type
-    size = shard_images or _PER_SHARD.get(kind, _PER_SHARD["cpu"])
+    worker.heartbeat = reporter.heartbeat
+    size = shard_images or _PER_SHARD.get(place_of(worker.network)[0].type, _PER_SHARD["cpu"])
     plan = [
         Shard(f"{start:06d}", "robustness", tuple(range(start, min(start + size, len(images)))))
         for start in range(0, len(images), size)
     ]
     identity = {} if folder is None else _identity(worker, size, executor.threads)
     with RunStore(folder, identity, plan, settings=facts, rows=RobustRow) as store:
+        _require_same_precision(store, worker)
         if missing := store.missing():
-            _announce(worker, first, sum(len(shard.images) for shard in missing))
+            announce(worker, sum(len(shard.images) for shard in missing))
         reporter.done = len(images) - sum(len(shard.images) for shard in missing)
         run_shards(store, worker, executor, reporter)
         rows: list[RobustRow] = store.rows()
-        if all(row.error is not None for row in rows):
+        own = [row.error for row in rows if row.defence == OURS]
+        if None not in own:
             raise InputError(
-                f"expected at least one image that can be judged, all failed: {rows[0].error}"
+                f"expected at least one image that can be judged, all failed: {own[0]}"
             )
         document = summarise_robust(rows, facts)
         store.write_document(DOCUMENT, document)
         return RobustAccuracy(rows, document, seconds_by_phase(store.timings()))
 
 
-def _announce(worker: RobustnessWorker, first: torch.Tensor, images: int) -> None:
-    """Say before the start what it may cost, by the clock of a few gradients."""
-    given, target = worker.settings, worker.subjects[OURS].target
-    x = first.repeat(_TIMED, *[1] * (first.ndim - 1))
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
-    ask = partial(target.ascend, x, torch.zeros(len(x), dtype=torch.int64, device=x.device))
-    with timed() as seconds:
-        ask()
-        with phase(ATTACKS):
-            ask()
-    rate = len(x) * given.adaptive.draws / seconds[ATTACKS]
-    most = images * given.gradients
-    logger.warning(
-        "at most %s gradients of the network (%d images, %d budgets, %d steps, %d draws), about %s "
-        "on this machine; images leave with their first break. Certificates and verdicts come "
-        "beside",
-        f"{most:,}",
-        images,
-        len(given.at) + len(given.linf),
-        given.adaptive.steps,
-        given.adaptive.draws,
-        _in_words(most / rate),
-    )
+def _require_same_precision(store: RunStore, worker: RobustnessWorker) -> None:
+    """Refuse (ConfigurationError) a machine on which copies compute in another format."""
+    now = {name: subject.precision for name, subject in worker.subjects.items()}
+    for row in store.rows():
+        if row.error is None and store.missing() and row.precision != now[row.defence]:
+            raise ConfigurationError(
+                f"expected gradients in {row.precision}, as this run was started with, got "
+                f"{now[row.defence]} on this machine; go on where it was started, or begin another"
+            )
 
 
-def _in_words(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+def _tell(at: Sequence[float], most: float, samples: int) -> None:
+    """Name the radii that these samples cannot certify."""
+    if beyond := [f"{radius:g}" for radius in at if radius > most]:
+        logger.warning(
+            "attacked, not certified: %s, as %s samples certify %.4g at the most",
+            ", ".join(beyond),
+            f"{samples:,}",
+            most,
+        )
+
+
+def _require_stages(given: RobustnessSettings, first: torch.Tensor) -> None:
+    """Refuse (ConfigurationError) stages that a norm or these inputs have no form of."""
+    for norm, budgets in given.budgets.items():
+        resolve_threat("adaptive", given.of_norm(norm), budgets[-1], first.shape[1:])
+    if not given.at:
+        raise ConfigurationError("expected at least one L2 radius, got none")
 
 
 def _increasing(
     name: str, values: Sequence[float], norm: str, first: torch.Tensor
 ) -> tuple[float, ...]:
     """Check budgets."""
+    if not isinstance(values, Iterable):
+        raise ConfigurationError(f"expected a sequence of budgets as {name}, got {values!r}")
     found = tuple(require_number(value) for value in values)
     if any(high <= low for low, high in itertools.pairwise(found)):
         raise ConfigurationError(f"expected increasing {name}, got {', '.join(map(str, values))}")
     for value in found:
-        require_budget(value, norm, first[0].numel())
+        require_budget(value, norm, first[0].numel(), name)
     return found
 
 
@@ -246,7 +261,7 @@ def _stated(
     return {
         "at": list(given.at),
         "linf": list(given.linf),
-        "adaptive": given.adaptive.settings(quick=False),
+        "adaptive": {name: getattr(given.adaptive, name) for name in _OF_ATTACKS},
         "votes": given.votes,
         "samples": given.samples,
         "alpha": given.alpha,

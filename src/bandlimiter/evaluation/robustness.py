@@ -6,201 +6,42 @@ an average over fresh Gaussian noise (or a ball's) both can be had, about the sa
 average of votes over all noise.
 
 Attacks follow the gradient of the mean probability over ``draws`` new noise vectors at every step
-(Salman et al. 2019). An image leaves with its first break, which many new votes confirm.
+(Salman et al. 2019). An image leaves with its first break, which many new votes confirm: another
+class must lead by three standard errors, at the point as the certificate's lattice has it.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from bandlimiter.attacks import Attack, AttackedModel, MinimalPGD, Randomness, run_cascade
+from bandlimiter.attacks import AttackedModel, AttackResult, run_cascade
 from bandlimiter.data import ImageSet
-from bandlimiter.defence import Certificate, PostAverage, certify
-from bandlimiter.defence.certificates import ManyVotes, reach
-from bandlimiter.defence.part_of_average import PartOfAverage
+from bandlimiter.defence import Certificate, PostAverage
 from bandlimiter.errors import ConfigurationError, NoGradientError
-from bandlimiter.evaluation.adaptive import Adaptive
-from bandlimiter.evaluation.defence_under_test import DefenceUnderTest, has_gradient
-from bandlimiter.evaluation.phases import ATTACKS, CERTIFICATES, phase, timed
-from bandlimiter.evaluation.precision import FLOAT32, FastCopies, Precision, make_copies
-from bandlimiter.results import SMALLEST
+from bandlimiter.evaluation.executors.outcomes import said
+from bandlimiter.evaluation.phases import ATTACKS, phase, timed
+from bandlimiter.evaluation.robust_subject import RobustnessSettings, Subject
+from bandlimiter.results import OURS
 from bandlimiter.results.robust_rows import RobustRow
 from bandlimiter.results.runs import Shard, ShardResult
-from bandlimiter.tensors import place_of, require_images
-
-_SEARCHES = 7
-"""By how often smallest budgets are doubled at most, and halved."""
-
-_FARTHEST = 2.5
-"""How far all steps of a search lead together, in budgets (Madry et al. 2017)."""
+from bandlimiter.tensors import place_of, require_images, require_labels
 
 Cells = dict[str, Any]
 """Some of a `RobustRow`'s fields."""
 
+_AGAIN = 1
+"""How often an image is attacked again whose break was not confirmed."""
 
-@dataclass(frozen=True)
-class RobustnessSettings:
-    """What is proven and attacked, and how.
+_LONGER = (1.0, 1.05, 1.1, 1.2, 1.4)
+"""By how much a smallest perturbation that was found grows at most until votes confirm it."""
 
-    Attributes
-    ----------
-    at
-        L2 radii in pixels, increasing.
-    linf
-        L-inf budgets in pixels, increasing; may be empty.
-    adaptive
-        The attacks: stages, steps, queries, restarts and ``draws``, the noise vectors per gradient.
-    votes
-        New ones that judge an attack's point.
-    samples, alpha
-        Of the certificates; see `certify`.
-    smallest
-        Whether each image's smallest L-inf budget is searched for.
-    seed
-        Of the attacks' draws.
-    precision
-        ``auto``: gradients come from fast copies; verdicts never do.
-    """
-
-    at: tuple[float, ...]
-    linf: tuple[float, ...]
-    adaptive: Adaptive
-    votes: int
-    samples: int
-    alpha: float
-    smallest: bool
-    seed: int
-    precision: Precision
-
-    @property
-    def budgets(self) -> dict[str, tuple[float, ...]]:
-        """Budgets by norm."""
-        return {"l2": self.at, "linf": self.linf}
-
-    def attacks(self, norm: str, plain: AttackedModel) -> list[Attack]:
-        """Return the attacks of a norm, in the order that they take turns."""
-        return replace(self.adaptive, norm=norm).cascade(plain, quick=False)
-
-    @property
-    def search(self) -> Attack:
-        """The search for smallest budgets: PGD with as many steps, from 4/255 on."""
-        steps, rate = self.adaptive.steps, _FARTHEST / self.adaptive.steps
-        return MinimalPGD(steps, rate, 4 / 255, 2.0, _SEARCHES, quick=False, name=SMALLEST)
-
-    @property
-    def gradients(self) -> int:
-        """The most gradients of the network that an image of an average can take."""
-        stages = sum(self.adaptive.follows_gradients())
-        runs = stages * self.adaptive.restarts * (len(self.at) + len(self.linf))
-        searches = 2 * _SEARCHES * self.smallest
-        return (runs * (1 + self.adaptive.steps) + searches * self.adaptive.steps) * (
-            self.adaptive.draws
-        )
-
-
-class Subject:
-    """A classifier under attack: how it answers, what attacks follow, what can be proven of it.
-
-    Parameters
-    ----------
-    name
-        What rows call it.
-    module
-        [N, ...] pixels -> logits [N, classes]. A `PostAverage` that `certify` takes is attacked and
-        judged as the average over all noise.
-    network
-        Whose gradient attacks follow where the module (a compiled copy) has none.
-    example
-        [1, ...], an input.
-    settings
-        Of the run.
-    heartbeat
-        See `AttackedModel`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        module: nn.Module,
-        network: nn.Module,
-        example: torch.Tensor,
-        settings: RobustnessSettings,
-        heartbeat: Callable[[AttackedModel], None] | None,
-    ) -> None:
-        self.name, self.module = name, module
-        self._settings = settings
-        inside = module.model if isinstance(module, PostAverage) else module
-        if not has_gradient(inside, example):
-            inside = network
-        copies = None if settings.precision == FLOAT32 else make_copies(inside, example)
-        self.precision = FLOAT32 if copies is None else copies.name
-        self.average: PostAverage | None = module if can_certify(module, example) else None
-        self.target = self._attacked(inside, copies, example, heartbeat)
-
-    def _attacked(
-        self,
-        network: nn.Module,
-        copies: FastCopies | None,
-        example: torch.Tensor,
-        heartbeat: Callable[[AttackedModel], None] | None,
-    ) -> AttackedModel:
-        if self.average is None:
-            randomness = Randomness(self._settings.adaptive.draws, 3)
-            random = isinstance(self.module, PostAverage) and self.module.randomness == "fresh"
-            return DefenceUnderTest(
-                *(self.name, self.module, network, example),
-                random=random,
-                randomness=randomness,
-                copies=copies,
-            ).attacked(heartbeat)
-        draws = self._settings.adaptive.draws
-        noisy = self.average.variant(
-            model=network if copies is None else copies.gradients,
-            vote="softmax",
-            directions=-(-(draws - 1) // 6) or 1,
-        )
-        some = PartOfAverage(noisy, noisy.scores_at, torch.arange(draws), noisy.keeps_graphs)
-        searched = None if copies is None else self.average.variant(model=copies.answers)
-        judge = ManyVotes(self.average, self._settings.votes, searched=searched)
-        return AttackedModel(judge, heartbeat, differentiable=some)
-
-    def answers(self, x: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
-        """Return labels [N] of images as they are."""
-        return self.target.predict(x, [f"{each}/clean" for each in ids])
-
-    def certificate(self, x: torch.Tensor, ids: Sequence[int]) -> Certificate | None:
-        """Certify images at those radii that the samples reach; None where there is no proof."""
-        if self.average is None:
-            return None
-        given, dim = self._settings, x[0].numel()
-        most = reach(self.average, dim, given.samples, given.alpha)
-        within = [radius for radius in given.at if radius <= most]
-        with phase(CERTIFICATES):
-            return certify(
-                self.average,
-                x,
-                at=within or [most / 2],
-                samples=given.samples,
-                alpha=given.alpha,
-                keys=list(ids),
-            )
-
-
-def can_certify(module: nn.Module, example: torch.Tensor) -> TypeGuard[PostAverage]:
-    """Whether `certify` takes a module."""
-    if not isinstance(module, PostAverage):
-        return False
-    try:
-        reach(module, example[0].numel(), 100, 0.5)
-    except ConfigurationError:
-        return False
-    return True
+Heartbeat = Callable[[AttackedModel], None]
 
 
 @dataclass
@@ -217,13 +58,16 @@ class RobustnessWorker:
         On what.
     settings
         How.
+    first
+        The image that modules are tried on.
     """
 
     network: nn.Module
     modules: Mapping[str, nn.Module]
     images: ImageSet
     settings: RobustnessSettings
-    heartbeat: Callable[[AttackedModel], None] | None = None
+    first: int = 0
+    heartbeat: Heartbeat | None = None
     subjects: dict[str, Subject] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -233,11 +77,19 @@ class RobustnessWorker:
         """Make what attacks follow, once."""
         if self.subjects:
             return
-        example = self._placed([0])
+        example = self.example
+        own = self.modules[OURS]
+        averaged = own.model if isinstance(own, PostAverage) else None
         self.subjects = {
-            name: Subject(name, module, self.network, example, self.settings, self.heartbeat)
+            name: Subject(
+                *(name, module),
+                self.network if getattr(module, "model", None) is averaged else None,
+                *(example, self.settings),
+            )
             for name, module in self.modules.items()
         }
+        for subject in self.subjects.values():
+            require_labels(self.images.labels, len(self.images), subject.classes)
 
     def do(self, shard: Shard) -> ShardResult:
         """Do all that is asked of some images, for one classifier after another."""
@@ -247,7 +99,8 @@ class RobustnessWorker:
         rows: list[RobustRow] = []
         with timed() as seconds:
             for subject in self.subjects.values():
-                rows += _Slice(subject, self.settings, x, labels.to(x.device), ids).rows()
+                given = (x, labels.to(x.device), ids)
+                rows += self._of(subject, shard, *given)
         taken = {"seconds": time.perf_counter() - began, "phases": seconds}
         return ShardResult(rows, timings=[{"images": len(ids), **taken}])
 
@@ -258,15 +111,46 @@ class RobustnessWorker:
 
     def failed(self, shard: Shard, error: str) -> ShardResult:
         """Return a row per classifier that says why there is no answer."""
+        return ShardResult([self._error(shard, name, error) for name in self.modules])
+
+    def _of(
+        self,
+        subject: Subject,
+        shard: Shard,
+        x: torch.Tensor,
+        labels: torch.Tensor,
+        ids: Sequence[int],
+    ) -> list[RobustRow]:
+        """Return a classifier's rows; where it fails on one image alone, others' still count."""
+        try:
+            return _Slice(
+                subject, self.subjects[OURS], self.settings, x, labels, ids, self.heartbeat
+            ).rows()
+        except (ConfigurationError, NoGradientError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # models raise whatever they like
+            if len(ids) > 1 or "DefaultCPUAllocator" in str(error):
+                raise
+            return [self._error(shard, subject.name, said(error))]
+
+    def _error(self, shard: Shard, name: str, error: str) -> RobustRow:
         (place,) = shard.images
         image, label = int(self.images.ids[place]), int(self.images.labels[place])
-        fixed: Cells = {"image": image, "label": label, "norm": "l2", "budget": 0.0}
-        return ShardResult(
-            [
-                RobustRow(**fixed, defence=name, answer=-1, broken=False, error=error)
-                for name in self.modules
-            ]
+        return RobustRow(
+            image=image,
+            label=label,
+            defence=name,
+            norm="l2",
+            budget=0.0,
+            answer=-1,
+            broken=False,
+            error=error,
         )
+
+    @property
+    def example(self) -> torch.Tensor:
+        """The image [1, ...] that modules are tried on."""
+        return self._placed([self.first])
 
     def _placed(self, places: Sequence[int]) -> torch.Tensor:
         x = require_images(torch.cat([self.images.images(i, i + 1) for i in places]))
@@ -280,82 +164,149 @@ class _Slice:
     def __init__(
         self,
         subject: Subject,
+        ours: Subject,
         settings: RobustnessSettings,
         x: torch.Tensor,
         labels: torch.Tensor,
         ids: Sequence[int],
+        heartbeat: Heartbeat | None,
     ) -> None:
         self._subject, self._settings = subject, settings
         self._x, self._labels, self._ids = x, labels, ids
+        self._target, self._plain = subject.attacked(heartbeat), ours.plain(heartbeat)
 
     def rows(self) -> list[RobustRow]:
-        subject, settings = self._subject, self._settings
-        answers = subject.answers(self._x, self._ids)
+        """Return a row per image and budget."""
+        proof = self._subject.certificate(self._x, self._ids)
+        answers = self._answers(proof)
         right = answers == self._labels
-        proof = subject.certificate(self._x, self._ids)
         rows: list[RobustRow] = []
-        for norm, budgets in settings.budgets.items():
-            if budgets:
-                rows += self._of_budget(answers, norm, 0.0, {}, proof if norm == "l2" else None)
-            broken: dict[int, Cells] = {}
+        for norm, budgets in self._settings.budgets.items():
+            proven = proof if norm == "l2" else None
+            rows += self._of_budget(answers, norm, 0.0, {}, proven)
+            known: dict[int, Cells] = {}
             for budget in budgets:
-                self._attack(norm, budget, right, broken)
-                proven = proof if norm == "l2" else None
-                rows += self._of_budget(answers, norm, budget, broken, proven)
-        if settings.smallest:
+                self._attack(norm, budget, right, known)
+                rows += self._of_budget(answers, norm, budget, known, proven)
+        if self._settings.smallest:
             rows += self._of_budget(answers, "linf", None, self._smallest(right), None)
         return rows
+
+    def _answers(self, proof: Certificate | None) -> torch.Tensor:
+        """Return labels [N] of images as they are: the certified ones where these are known."""
+        voted = self._target.predict(self._x, [f"{each}/clean" for each in self._ids])
+        if proof is None:
+            return voted
+        return torch.where(proof.labels.to(voted.device) >= 0, proof.labels.to(voted.device), voted)
 
     def _attack(
         self, norm: str, budget: float, right: torch.Tensor, known: dict[int, Cells]
     ) -> None:
-        """Attack the images that no smaller budget broke; add what was found to ``known``."""
+        """Attack the images that no smaller budget broke; add what was found to ``known``.
+
+        Where a break was not confirmed, once more: the search had left too early.
+        """
         left = [i for i in right.nonzero().flatten().tolist() if not known.get(i, {}).get("broken")]
-        if not left:
-            return
-        target = self._subject.target
-        with phase(ATTACKS):
-            found = run_cascade(
-                self._settings.attacks(norm, target),
-                target,
-                self._x[left],
-                self._labels[left],
-                epsilon=budget,
-                ids=[f"{self._ids[i]}/{norm}/{budget:.6g}" for i in left],
-                seed=self._settings.seed,
-            )
-        result = found.result
-        for place, i in enumerate(left):
-            before = known.get(i, {})
-            known[i] = {
-                "gradients": before.get("gradients", 0) + int(result.gradients[place]),
-                "evaluations": before.get("evaluations", 0) + int(result.evaluations[place]),
-            }
-            if result.within[place]:
-                known[i] |= {**_found(result, place), "stage": found.stages[place]}
+        for attempt in range(1 + _AGAIN):
+            if not left:
+                return
+            names = [f"{self._ids[i]}/{norm}/{budget:.6g}/{attempt}" for i in left]
+            with phase(ATTACKS):
+                found = run_cascade(
+                    self._settings.attacks(norm, self._plain),
+                    self._target,
+                    self._x[left],
+                    self._labels[left],
+                    epsilon=budget,
+                    ids=names,
+                    seed=self._settings.seed,
+                )
+                result = found.result
+                cells = self._judged(left, names, result.images, result, result.within)
+            for place, i in enumerate(left):
+                before = known.get(i, {})
+                spent = {
+                    name: before.get(name, 0) + int(getattr(result, name)[place])
+                    for name in ("gradients", "evaluations")
+                }
+                stage = {"stage": found.stages[place]} if place in cells else {}
+                known[i] = {**spent, **cells.get(place, {}), **stage}
+            doubtful = result.within.tolist()
+            left = [i for place, i in enumerate(left) if doubtful[place] and place not in cells]
 
     def _smallest(self, right: torch.Tensor) -> dict[int, Cells]:
-        attacked = right.nonzero().flatten()
-        if not len(attacked):
+        """Search for smallest budgets; points that are not confirmed go on a little."""
+        attacked = right.nonzero().flatten().tolist()
+        names = [f"{self._ids[i]}/smallest" for i in attacked]
+        if not attacked:
             return {}
         with phase(ATTACKS), suppress(NoGradientError):
+            start = self._x[attacked]
             result = self._settings.search(
-                self._subject.target,
-                self._x[attacked],
+                self._target,
+                start,
                 self._labels[attacked],
                 epsilon=1.0,
-                ids=[f"{self._ids[i]}/smallest" for i in attacked.tolist()],
+                ids=names,
                 seed=self._settings.seed,
             )
+            cells: dict[int, Cells] = {}
+            for factor in _LONGER:
+                points = (start + factor * (result.images - start)).clamp(0, 1)
+                open_ones = result.found.clone()
+                open_ones[list(cells)] = False
+                keys = [f"{name}/{factor}" for name in names]
+                cells |= self._judged(attacked, keys, points, result, open_ones)
             return {
                 i: {
                     "gradients": int(result.gradients[place]),
                     "evaluations": int(result.evaluations[place]),
-                    **(_found(result, place) if result.found[place] else {}),
+                    **cells.get(place, {}),
                 }
-                for place, i in enumerate(attacked.tolist())
+                for place, i in enumerate(attacked)
             }
         return {}
+
+    def _judged(
+        self,
+        images: Sequence[int],
+        names: Sequence[str],
+        points: torch.Tensor,
+        result: AttackResult,
+        found: torch.Tensor,
+    ) -> dict[int, Cells]:
+        """Return what is broken, by its place: of an average, what new votes confirm."""
+        places = found.nonzero().flatten().tolist()
+        if not places:
+            return {}
+        judge = self._subject.judge
+        if judge is None:
+            return {
+                place: {
+                    "broken": True,
+                    "adversarial": int(result.labels[place]),
+                    "linf": float(result.linf[place]),
+                    "l2": float(result.l2[place]),
+                    "wrong": float(result.wrong[place]),
+                }
+                for place in places
+            }
+        rows = [images[place] for place in places]
+        start, labels = self._x[rows], self._labels[rows]
+        placed = judge.on_lattice(points[places], start)
+        verdict = judge.refute(placed, labels, [f"{names[place]}/verdict" for place in places])
+        lengths = (placed.double() - start.double()).flatten(1)
+        return {
+            place: {
+                "broken": True,
+                "adversarial": int(verdict.labels[n]),
+                "linf": float(lengths[n].abs().max()),
+                "l2": float(lengths[n].norm()),
+                "wrong": float(verdict.wrong[n]),
+            }
+            for n, place in enumerate(places)
+            if verdict.refuted[n]
+        }
 
     def _of_budget(
         self,
@@ -365,6 +316,7 @@ class _Slice:
         known: Mapping[int, Cells],
         proof: Certificate | None,
     ) -> list[RobustRow]:
+        reached = proof is not None and (budget or 0) <= self._subject.reach
         return [
             RobustRow(
                 image=image,
@@ -374,7 +326,7 @@ class _Slice:
                 budget=budget,
                 answer=int(answers[i]),
                 precision=self._subject.precision,
-                certified=None if proof is None else _proven(proof, i, self._labels[i], budget),
+                certified=_proven(proof, i, self._labels[i], budget) if proof and reached else None,
                 samples=None if proof is None else int(proof.samples[i]),
                 **{"broken": False, **known.get(i, {})},
             )
@@ -382,18 +334,8 @@ class _Slice:
         ]
 
 
-def _found(result: Any, place: int) -> Cells:
-    return {
-        "broken": True,
-        "adversarial": int(result.labels[place]),
-        "linf": float(result.linf[place]),
-        "l2": float(result.l2[place]),
-        "wrong": float(result.wrong[place]),
-    }
-
-
 def _proven(proof: Certificate, i: int, label: torch.Tensor, budget: float | None) -> bool:
-    """Whether an image is certified right at a radius; not where the samples cannot reach it."""
+    """Whether an image is certified right at a radius."""
     if int(proof.labels[i]) != int(label):
         return False
     if not budget:

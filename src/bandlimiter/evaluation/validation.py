@@ -105,12 +105,12 @@ def resolve_threat(
     return adaptive
 
 
-def require_budget(epsilon: float, norm: str, numbers: int) -> None:
+def require_budget(epsilon: float, norm: str, numbers: int, name: str = "epsilon") -> None:
     """Refuse a budget that the norm does not allow for images of so many numbers."""
     most = 1.0 if norm == "linf" else math.sqrt(numbers)
     if not 0 < epsilon <= most:
         raise ConfigurationError(
-            f"expected epsilon in (0, {most:.4g}], in pixels and {norm}; got {epsilon}"
+            f"expected {name} in (0, {most:.4g}], in pixels and {norm}; got {epsilon}"
         )
 
 

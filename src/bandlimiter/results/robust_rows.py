@@ -30,7 +30,8 @@ class RobustRow(BaseModel):
     wrong: float | None = None
     """Of the votes at the point: the share for other classes than the label."""
     certified: bool | None = None
-    """Right at all points within this L2 budget, proven; None where no proof was looked for."""
+    """Right at all points within this L2 budget, proven; None where there is no certificate, or the
+    samples cannot reach it."""
     samples: int | None = None
     """Evaluations that the certificate took, of all radii together."""
     gradients: int = 0
@@ -50,8 +51,3 @@ class RobustRow(BaseModel):
     def right(self) -> bool:
         """Whether the image was right, and no attack has changed that."""
         return self.clean_right and not self.broken
-
-    @property
-    def contradicts(self) -> bool:
-        """Whether it was broken where it is proven that nothing can; by chance, or by mistake."""
-        return bool(self.certified) and self.broken

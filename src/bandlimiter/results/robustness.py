@@ -12,6 +12,9 @@ from bandlimiter.results.statistics import rate, rate_entries
 
 Entry = dict[str, Any]
 
+_ALARM = 5.0
+"""Standard errors beyond a tie at which chance no longer explains a break that cannot be."""
+
 
 def summarise_robust(rows: Sequence[RobustRow], settings: dict[str, Any]) -> Entry:
     """Return the JSON document of a run.
@@ -37,7 +40,11 @@ def summarise_robust(rows: Sequence[RobustRow], settings: dict[str, Any]) -> Ent
     """
     answered = [row for row in rows if row.error is None]
     names = list(dict.fromkeys(row.defence for row in answered))
-    samples = [row.samples for row in answered if row.samples is not None and row.budget == 0]
+    samples = [
+        row.samples
+        for row in _of(answered, OURS)
+        if row.samples is not None and row.norm == "l2" and row.budget == 0
+    ]
     document: Entry = {
         "settings": settings,
         "images": len({row.image for row in answered}),
@@ -45,11 +52,7 @@ def summarise_robust(rows: Sequence[RobustRow], settings: dict[str, Any]) -> Ent
         "smallest": _smallest(answered, names),
         "samples": mean(samples) if samples else None,
         "evaluations": {name: _evaluations(_of(answered, name)) for name in names},
-        "contradictions": [
-            {"image": row.image, "defence": row.defence, "budget": row.budget}
-            for row in answered
-            if row.contradicts
-        ],
+        "contradictions": _contradictions(answered),
         "failed": [
             {"image": image, "error": error}
             for image, error in {row.image: row.error for row in rows if row.error}.items()
@@ -62,17 +65,19 @@ def summarise_robust(rows: Sequence[RobustRow], settings: dict[str, Any]) -> Ent
 def robust_verdict(document: Entry) -> str:
     """Say in a few sentences what is proven, what is broken, and what L-inf budgets ask for."""
     settings = document["settings"]
-    points = document["curves"].get(OURS, {}).get("l2", ())
-    shown = next((point for point in points if point["budget"]), None)
-    if shown is None:
+    points = [point for point in document["curves"].get(OURS, {}).get("l2", ()) if point["budget"]]
+    if not points:
         return "No image was answered."
-    proven, left = shown["certified_accuracy"], shown["attacked_accuracy"]
+    proven = next((p for p in points if p.get("certified_accuracy") is not None), None)
     said = [
-        f"Within L2 {shown['budget']:g} (pixels), {_percent(proven)} of {document['images']} "
-        f"images are certified right (alpha = {settings['alpha']:g} per image), and attacks "
-        f"that know the defence leave {_percent(left)} right; the accuracy under the worst "
-        "perturbation is between."
+        _both_sides(proven, document)
+        if proven
+        else f"None of these radii can be certified with {settings['samples']:,} samples; take "
+        f"smaller ones or a larger sigma. Within L2 {points[0]['budget']:g} (pixels), attacks that "
+        f"know the defence leave {_percent(points[0]['attacked_accuracy'])} of "
+        f"{document['images']} images right."
     ]
+    shown = proven or points[0]
     undefended = document["curves"].get(NONE, {}).get("l2", ())
     beside = next((p for p in undefended if p["budget"] == shown["budget"]), None)
     if beside is not None:
@@ -80,19 +85,60 @@ def robust_verdict(document: Entry) -> str:
             f"The same network without noise keeps {_percent(beside['attacked_accuracy'])}."
         )
     root = math.sqrt(settings["coordinates"])
-    said.append(
-        f"An L-inf budget contains L2 lengths up to {root:.3g} times its size, so that these "
-        f"certificates cover L-inf {255 * shown['budget'] / root:.2g}/255 at L2 "
-        f"{shown['budget']:g}; for larger ones there is only what attacks left, which proves nothing."
-    )
-    if wrong := document["contradictions"]:
+    if proven:
         said.append(
-            f"Do not trust the certificates: {len(wrong)} broken where that is proven impossible "
-            f"(image {wrong[0]['image']} at {wrong[0]['budget']:g})."
+            f"An L-inf budget contains L2 lengths up to {root:.3g} times its size: a certificate "
+            f"at L2 {shown['budget']:g} covers L-inf {255 * shown['budget'] / root:.2g}/255. For "
+            "larger L-inf budgets there is only what attacks left, which proves nothing."
         )
+    if wrong := document["contradictions"]:
+        said.append(_of_contradictions(wrong, settings["votes"]))
     if failed := document["failed"]:
         said.append(f"{len(failed)} image{'s' * (len(failed) > 1)} gave no answer.")
     return " ".join(said)
+
+
+def _both_sides(point: Entry, document: Entry) -> str:
+    return (
+        f"Within L2 {point['budget']:g} (pixels), {_percent(point['certified_accuracy'])} of "
+        f"{document['images']} images are certified right (alpha = "
+        f"{document['settings']['alpha']:g} per image), and attacks that know the defence leave "
+        f"{_percent(point['attacked_accuracy'])} right; the accuracy under the worst perturbation "
+        "is between."
+    )
+
+
+def _of_contradictions(found: Sequence[Entry], votes: int) -> str:
+    """Say whether chance explains that an image was broken within its certified radius."""
+    images = len({(each["image"], each["defence"]) for each in found})
+    worst = max(found, key=lambda each: each["wrong"] or 0)
+    told = f"(image {worst['image']} at L2 {worst['l2']:.3g}, radius {worst['certified']:g})"
+    words = "1 image seems" if images == 1 else f"{images} images seem"
+    if (worst["wrong"] or 0) - 0.5 > _ALARM / (2 * math.sqrt(votes)):
+        return (
+            f"Do not trust the certificates: {words} broken where that is proven impossible {told}."
+        )
+    return f"{words} broken within the certified radius {told}, by votes close enough to be chance."
+
+
+def _contradictions(rows: Sequence[RobustRow]) -> list[Entry]:
+    """Return the images that an attack of any norm broke within a radius that is certified."""
+    radii: dict[tuple[int, str], float] = {}
+    for row in rows:
+        if row.certified:
+            key = row.image, row.defence
+            radii[key] = max(radii.get(key, 0.0), row.budget or 0.0)
+    found: dict[tuple[int, str], Entry] = {}
+    for row in rows:
+        key = row.image, row.defence
+        if row.broken and row.l2 <= radii.get(key, -1.0):
+            entry = {
+                **{"image": row.image, "defence": row.defence, "l2": row.l2, "wrong": row.wrong},
+                "certified": radii[key],
+            }
+            if key not in found or row.l2 < found[key]["l2"]:
+                found[key] = entry
+    return list(found.values())
 
 
 def _percent(share: float | None) -> str:
@@ -168,8 +214,12 @@ def _median(lengths: Sequence[float]) -> Entry:
 
 
 def _ratio(own: dict[int, float], other: dict[int, float]) -> Entry:
-    """Pair by image: medians over different images would mix who is attacked with how easily."""
-    both = [image for image in own if math.isfinite(other.get(image, math.inf))]
+    """Pair by image: medians over different images would mix who is attacked with how easily.
+
+    A search that found nothing says that a budget is larger than all that were tried: its ratio
+    counts as 0 or infinite; where neither found one, nothing is said.
+    """
+    both = [i for i in own if i in other and math.isfinite(min(own[i], other[i]))]
     ratios = sorted(own[image] / other[image] for image in both)
     middle = median(ratios) if ratios else math.inf
     return {

@@ -1,7 +1,7 @@
 """Labels of the certified classifier by many votes: what decides whether an attack broke it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
@@ -14,22 +14,39 @@ from bandlimiter.tensors import Key, place_of
 if TYPE_CHECKING:
     from bandlimiter.defence.post_average import PostAverage
 
-_STOP, _CLEAR = 4.0, 3.0
-"""Standard errors that the leader must be ahead: to stop early, and to count as clear at the end.
+REFUTED = 3.0
+"""Standard errors by which another class must lead a label: at a tie once in 700 verdicts."""
 
-Neither decides anything for good: `ManyVotes.named_scores` does, with votes of its own.
-"""
+_CLEAR = 4.5
+"""As many when a search may leave, so that a verdict with new votes will nearly always agree."""
 
 _LEAST = 0.5
 """Of a class without votes, whose share has no logarithm."""
+
+
+class Verdict(NamedTuple):
+    """What new votes say of N points.
+
+    Attributes
+    ----------
+    refuted
+        [N] bool: another class than the label leads by `REFUTED` standard errors.
+    labels
+        [N] int64, the class with most votes.
+    wrong
+        [N] float64, the share of votes that are not the label's.
+    """
+
+    refuted: torch.Tensor
+    labels: torch.Tensor
+    wrong: torch.Tensor
 
 
 class ManyVotes(nn.Module):
     """The certified classifier of `certify`, estimated from so many new votes per answer.
 
     The network and the law of its noise are those of the certificate, rounded to the same lattice,
-    and answers are shares of the same vote. So an input that is certified at R keeps its label
-    within R but for the scatter of the votes, which is below 0.016 for 1,000.
+    and answers are shares of the same vote. Inputs keep their precision where the network has less.
 
     Parameters
     ----------
@@ -65,6 +82,9 @@ class ManyVotes(nn.Module):
         self.average, self.votes, self.training = average, votes, False
         self._searched = average if searched is None else searched
 
+    input_dtype = torch.float32
+    """What it is to be given, also around a network of half precision."""
+
     @property
     def evaluations(self) -> int:
         """Evaluations of the network per answer."""
@@ -77,19 +97,48 @@ class ManyVotes(nn.Module):
     @torch.no_grad()
     def named_scores(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
         """Return `forward`'s scores from the draws that ``keys`` name."""
+        return (self._counts(x, keys).clamp_min(_LEAST) / self.votes).log().float()
+
+    @torch.no_grad()
+    def refute(self, x: torch.Tensor, labels: torch.Tensor, keys: Sequence[Key]) -> Verdict:
+        """Judge whether the average has another label than ``labels`` [N] at x [N, ...].
+
+        A one-sided test of the label against the leader among the others: where the label's share
+        is no smaller than theirs, it is refuted once in 700 times.
+        """
+        counts = self._counts(x, keys)
+        own = counts.gather(1, labels[:, None].to(counts.device)).squeeze(1)
+        others = counts.scatter(1, labels[:, None].to(counts.device), -1.0)
+        best = others.amax(dim=1)
+        refuted = best - own > REFUTED * (best + own).sqrt()
+        return Verdict(refuted, counts.argmax(dim=1), 1 - own / self.votes)
+
+    def on_lattice(self, x: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+        """Move x [N, ...] to points of the lattice, none farther from ``start`` than before.
+
+        Each coordinate towards ``start``, as noise is added to such points only. Of starts on the
+        lattice (8-bit images); others are moved with it.
+        """
+        lattice = noise_of(self.average, x[0].numel()).lattice
+        base = lattice.round(start)[0]
+        steps = (x.double() - start.double()) * lattice.steps
+        return lattice.points(base + steps.trunc().to(torch.int32)).to(x.dtype)
+
+    def _counts(self, x: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
+        """Return the sums of the votes [N, classes], in float64."""
         source = self._source(self.average, x, keys)
         counts = [
             source.shares([row], "votes", 0, self.votes).sum(dim=1, dtype=torch.float64)
             for row in range(len(x))
         ]
-        return (torch.cat(counts).clamp_min(_LEAST) / self.votes).log().float()
+        return torch.cat(counts)
 
     @torch.no_grad()
     def clear_labels(self, x: torch.Tensor, keys: Sequence[Key] | None) -> torch.Tensor:
         """Return labels [N], -1 where the votes are too close; as few votes as that takes.
 
-        What an attack searches with. An input leaves when a class leads by 4 standard errors of the
-        difference; after all votes, 3 suffice. One that will hardly come so far is left open early.
+        What an attack searches with. An input leaves when a class leads by 4.5 standard errors of
+        the difference; one that will hardly come so far is left open early.
         """
         source = self._source(self._searched, x, self.average.name_draws(x, keys))
         labels = torch.full((len(x),), -1, device=x.device)
@@ -102,8 +151,7 @@ class ManyVotes(nn.Module):
             counts, done = new if counts is None else counts + new, upto
             leaders = counts.argmax(dim=1)
             first, second = counts.topk(2, dim=1).values.unbind(dim=1)
-            needed = _CLEAR if done == self.votes else _STOP
-            clear = first - second > needed * (first + second).sqrt()
+            clear = first - second > _CLEAR * (first + second).sqrt()
             labels[rows[clear]] = leaders[clear].to(x.device)
             # What the lead will be, and twice the scatter of what is still to come.
             left = self.votes - done

@@ -40,7 +40,7 @@ def _has(curves: Mapping[str, Any], norm: str) -> bool:
 def _by_budget(curves: Mapping[str, Any], norm: str) -> Table:
     """A row per budget: certified and attacked accuracy of each classifier."""
     unit, heading = _UNITS[norm]
-    columns = [Column("budget", heading, digits=2 if norm == "l2" else 0)]
+    columns = [Column("budget", heading, digits=_digits(curves, norm))]
     keys: list[tuple[str, str]] = []
     for name, by_norm in curves.items():
         for key, word in (("certified_accuracy", "certified"), ("attacked_accuracy", "attacked")):
@@ -71,6 +71,13 @@ def _by_budget(curves: Mapping[str, Any], norm: str) -> Table:
         title = "Attacked accuracy, L-inf"
         note = "What attacks left; a better attack may leave less. Nothing is proven here."
     return Table(f"robust-{norm}", title, columns, rows, note)
+
+
+def _digits(curves: Mapping[str, Any], norm: str) -> int:
+    """Return how many places tell the budgets from each other and from 0, six at most."""
+    budgets = {p["budget"] for of_norm in curves.values() for p in of_norm.get(norm, ())}
+    written = [f"{_UNITS[norm][0] * budget:.6f}".rstrip("0") for budget in budgets]
+    return max((len(text.partition(".")[2]) for text in written), default=0)
 
 
 def _smallest(smallest: Mapping[str, Any]) -> Table:
