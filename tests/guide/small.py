@@ -25,7 +25,7 @@ TINY = "torchvision:squeezenet1_1"
 """The smallest network of torchvision; with the random weights of `files.write_imagenet`."""
 
 FREE = {
-    *("accelerate", "address", "adversarial", "alpha", "around", "as_json", "at", "beside"),
+    *("accelerate", "address", "adversarial", "alpha", "around", "as_json", "at"),
     *("curve", "data", "device", "draw", "epsilon"),
     *("csv", "parquet", "run"),
     *(
@@ -171,8 +171,21 @@ def _fits(name: str, option: str, given: Mapping[str, list[str]]) -> bool:
         return "plane" in given
     if name == "trace" and option in ("random", "length"):
         return "plane" not in given
+    if name == "evaluate" and option in ("directions", "redraws", "samples", "votes"):
+        return _both_sides(given) == (option in ("samples", "votes"))
     # Figure 1 draws a network of its own, in seconds.
     return name != "reproduce" or given["what"] != ["figure1"]
+
+
+def _both_sides(given: Mapping[str, list[str]]) -> bool:
+    """Whether an evaluation is one that certifies and attacks."""
+    noisy = "sigma" in given or given.get("model", [""])[0] in ("sample-hardened", "hardened")
+    return noisy and not {"threat", "attack", "adversarial", "targets"} & given.keys()
+
+
+def _beside(name: str, given: dict[str, list[str]]) -> None:
+    """Every model beside is the packaged one, once."""
+    given["beside"] = ["sample"]
 
 
 def _model(name: str, given: dict[str, list[str]]) -> None:
@@ -200,13 +213,15 @@ def _weights(name: str, given: dict[str, list[str]]) -> None:
 
 def _attack(name: str, given: dict[str, list[str]]) -> None:
     """Where all four attacks run unless told otherwise, the cheapest does."""
+    if name == "evaluate" and _both_sides(given):
+        return
     if name in ("evaluate", "reproduce") and given.get("what") != ["figure1"]:
         given["attack"] = given.get("attack", ["fgsm"])[:1]
 
 
 def _baseline(name: str, given: dict[str, list[str]]) -> None:
     """Each baseline's smallest budgets are searched for: the cheapest will do."""
-    if "curve" in given:
+    if "curve" in given and not _both_sides(given):
         given["baseline"] = ["one-neighbour"]
 
 
@@ -240,6 +255,7 @@ _REPLACED: dict[str, Callable[[str, dict[str, list[str]]], None]] = {
     "weights": _weights,
     "attack": _attack,
     "baseline": _baseline,
+    "beside": _beside,
     "values": _values,
     "workers": _workers,
     "executor": _executor,

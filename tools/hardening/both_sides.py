@@ -1,6 +1,6 @@
 """The picture and the table of "Which defence when", from runs of ``bandlimiter evaluate``.
 
-Keeps what it shows in ``docs/results/hardening/both_sides.json``, with names that readers understand::
+Keeps what it shows in ``docs/results/hardening/both_sides.json``, with names for readers::
 
     python tools/hardening/both_sides.py keep RUN --rename OLD=NEW ...
     python tools/hardening/both_sides.py show
