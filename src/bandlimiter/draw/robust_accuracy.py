@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_PER_LINE = 3
+"""Curves per line of the legend."""
+
 _NAMES = {OURS: "the average", NONE: "without noise"}
 
 
@@ -44,8 +47,12 @@ def draw_robust_accuracy(document: Mapping[str, Any], *, title: str = "") -> "Fi
         panel.set_ylim(0, 1.03)
         panel.set_xlabel("L2 radius in pixels" if norm == "l2" else "L-inf budget, in 1/255")
         panel.grid(alpha=0.3)
-        panel.legend()
     panels[0].set_ylabel("share of images that are right")
+    rows = -(-len(panels[0].get_lines()) // _PER_LINE)
+    figure.set_size_inches(5.2 * len(norms), 4 + 0.25 * rows)
+    figure.legend(
+        handles=panels[0].get_lines(), loc="outside lower center", ncols=_PER_LINE, frameon=False
+    )
     figure.suptitle(title)
     return figure
 
