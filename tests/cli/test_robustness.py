@@ -82,7 +82,7 @@ def test_reports_and_lists_know_such_runs(kept: tuple[Path, dict], tmp_path: Pat
 
 
 def test_other_models_and_baselines_stand_beside() -> None:
-    beside = ("--beside", "sample", "--beside", "sample-hardened", "--baseline", "ball")
+    beside = ("--beside", "sample", "--beside", "trained:=sample-hardened", "--baseline", "ball")
     beside = (*beside, "--baseline", "bit-depth")
     result = run(*SMALL, "--at", "0.1", "--linf", "none", *beside, "--json")
     assert result.exit_code == 0, result.output
@@ -94,7 +94,7 @@ def test_other_models_and_baselines_stand_beside() -> None:
         "ball": True,
         "bit-depth": False,
         "sample": False,
-        "sample-hardened": True,
+        "trained": True,
     }
 
 

@@ -176,8 +176,8 @@ Linf = Annotated[
 Beside = Annotated[
     list[str] | None,
     typer.Option(
-        help="Another model to attack the same way: what --model takes, with =FILE for its "
-        "weights; a hardened one is averaged under the noise on its card. Repeatable.",
+        help="Another model to attack the same way: [NAME:=]MODEL[=WEIGHTS], with what --model and "
+        "--weights take; a hardened one is averaged under the noise on its card. Repeatable.",
         rich_help_panel=_PROVEN,
     ),
 ]

@@ -65,7 +65,8 @@ def others(
 ) -> "dict[str, nn.Module]":
     """Return what stands beside, by name: baselines of the average, and other models.
 
-    ``MODEL`` or ``MODEL=WEIGHTS``; a hardened model is averaged under the noise on its card.
+    ``MODEL`` or ``MODEL=WEIGHTS``, with ``NAME:=`` before it for another name than that; a hardened
+    model is averaged under the noise on its card.
     """
     from bandlimiter.defence import PostAverage
     from bandlimiter.defence.baselines import build_baseline
@@ -75,12 +76,13 @@ def others(
     around = defended.defence.variant(model=defended.classifier.module)
     found: dict[str, nn.Module] = {name: build_baseline(name, around).eval() for name in baselines}
     for text in beside:
-        model, _, weights = text.partition("=")
+        name, named, rest = text.partition(":=")
+        model, _, weights = (rest if named else text).partition("=")
         classifier = load_model(model, Path(weights) if weights else None)
         freeze(classifier.module.to(defended.device))
         card = classifier.card
         module = classifier.module
-        found[text] = module if card is None else PostAverage(module, sigma=card.sigma)
+        found[name] = module if card is None else PostAverage(module, sigma=card.sigma)
     if len(found) < len(baselines) + len(beside):
         given = ", ".join([*baselines, *beside])
         raise ConfigurationError(f"expected each --baseline and --beside once, got {given}")
