@@ -83,6 +83,11 @@ def hardening(found: Found) -> None:
     assert found["certificate"].samples.max() <= 300  # 200, and 100 that choose the label
 
 
+def evaluate(found: Found) -> None:
+    assert "are certified right" in found["both"].tables["verdict"]
+    assert {row.budget for row in found["both"].rows} == {0, 0.25}
+
+
 def attacks(found: Found) -> None:
     assert found["reached"].within.all()
     assert torch.equal(found["reached"].labels, (found["labels"] + 1) % 10)
@@ -102,6 +107,7 @@ CHECKS: dict[str, Callable[[Found], None]] = {
     "docs/certificates.md": certificates,
     "docs/attacks.md": attacks,
     "docs/hardening.md": hardening,
+    "docs/evaluate.md": evaluate,
 }
 
 

@@ -116,7 +116,7 @@ def run(
     from bandlimiter.cli.certify_report import require_pictures
     from bandlimiter.cli.progress import rows_progress
     from bandlimiter.evaluation import robust_accuracy
-    from bandlimiter.evaluation.robust_accuracy import LINF, RADII
+    from bandlimiter.evaluation.robust_run import LINF, RADII
 
     if out is not None:
         require_pictures()

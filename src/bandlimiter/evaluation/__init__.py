@@ -6,7 +6,7 @@ from bandlimiter.evaluation.adversarial_sets import (
     read_adversarial,
     write_adversarial,
 )
-from bandlimiter.evaluation.robust_accuracy import RobustAccuracy, robust_accuracy
+from bandlimiter.evaluation.robust_run import RobustAccuracy, robust_accuracy
 from bandlimiter.evaluation.robust_subject import can_certify
 from bandlimiter.evaluation.run import Evaluation, evaluate
 from bandlimiter.evaluation.sanity_checks import Checked, Finding, register_check
