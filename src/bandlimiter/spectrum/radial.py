@@ -97,8 +97,11 @@ def radial_spectrum(
     after = {name: np.empty_like(plain) for name in named}
     bent_after = {name: np.empty_like(plain) for name in named}
     diagonal = float(np.linalg.norm(regions.upper - regions.lower))
-    for i, radius in enumerate(radii):
-        enough = resolving_count(regions.dim, radius * diagonal, band) if count is None else count
+    counts = [  # of all first: what is too much is refused before the work
+        resolving_count(regions.dim, radius * diagonal, band) if count is None else count
+        for radius in radii
+    ]
+    for i, (radius, enough) in enumerate(zip(radii, counts, strict=True)):
         waves = band_frequencies(regions.dim, radius, band, enough, seed)
         transform = regions_transform(regions, waves)
         kinks = kink_transform(regions, waves)
