@@ -94,9 +94,10 @@ def evaluate(
     the worst case over [bold]adaptive[/bold] attacks, which know the defence. They say very
     different things.
 
-    Averages under Gaussian noise ([bold]--sigma[/bold], or a hardened model) have certificates.
-    Where no threat and no attack is named, the answer for them is at each L2 radius the accuracy
-    that is [bold]certified[/bold], below the accuracy that adaptive attacks leave.
+    Averages under Gaussian noise ([bold]--sigma[/bold], or a hardened model) can be
+    certified. Unless a threat or an attack is named, they are evaluated from both
+    sides: at each L2 radius, the [bold]certified[/bold] accuracy and, above it, the
+    accuracy that adaptive attacks leave.
 
     For instance, from quick to thorough:
 
