@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from bandlimiter import PostAverage, robust_accuracy
+from bandlimiter import PostAverage, certify, robust_accuracy
+from bandlimiter.attacks import AttackedModel
 from bandlimiter.defence.certificates import ManyVotes
 from bandlimiter.errors import ConfigurationError, InputError
 from bandlimiter.evaluation.adaptive import Adaptive
@@ -253,21 +254,25 @@ def test_wrong_settings_are_refused(given: dict[str, object], words: str) -> Non
         robust_accuracy(network, PostAverage(network, sigma=SIGMA), (x, labels), **given)
 
 
-def test_labels_that_are_close_are_certified_and_never_called_broken() -> None:
-    """Near the certificate's edge the votes at the worst point are nearly even."""
+def test_labels_that_hold_by_a_little_are_not_called_broken() -> None:
+    """The worst point of the ball has a share of 0.49 to 0.5: a bare majority calls a third wrong.
+
+    By three standard errors it is once in 1,000 verdicts.
+    """
     plane = Plane()
-    x = ((0.5 + 0.106 * plane.direction) * 255).round() / 255
-    x = x.view(1, 3, 2, 2).repeat(12, 1, 1, 1)
+    x = ((0.5 + 0.102 * plane.direction) * 4080).round() / 4080
+    assert 0.1005 < float((x.double() - 0.5) @ plane.direction.double()) < 0.104
+    x = x.view(1, 3, 2, 2).repeat(24, 1, 1, 1)
     network = plane.eval()
     run = robust_accuracy(
-        *(network, PostAverage(network, sigma=SIGMA), (x, torch.zeros(12, dtype=torch.int64))),
+        *(network, PostAverage(network, sigma=SIGMA), (x, torch.zeros(24, dtype=torch.int64))),
         at=[0.1],
         linf=[],
         adaptive=QUICK,
+        samples=1000,
+        precision="float32",
     )
     ours = [row for row in run.rows if row.defence == OURS and row.budget]
-    assert all(row.certified for row in ours)
-    # The worst share is Phi(-0.006 / sigma) = 0.48: refuted once in 10,000 verdicts.
     assert not any(row.broken for row in ours)
 
 
@@ -288,33 +293,22 @@ def test_certified_labels_are_the_answers() -> None:
     assert all(row.answer == row.label for row in known)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_half_precision_is_judged_where_it_is_certified(dtype: torch.dtype) -> None:
-    """191/255 is no number of bfloat16: rounded first, all images would be on the other side."""
+def test_half_precision_is_judged_where_it_is_certified() -> None:
+    """191/255 is 0.7490, and 0.75 in bfloat16; with noise before the rounding its mean is kept."""
 
     class Coarse(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.weight = nn.Parameter(torch.ones(1, dtype=dtype))
+            self.weight = nn.Parameter(torch.ones(1, dtype=torch.bfloat16))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            way = 100 * self.weight * (x.flatten(1).mean(dim=1, keepdim=True).to(dtype) - 0.748)
+            way = self.weight * (1000 * (x.float().flatten(1).mean(dim=1, keepdim=True) - 0.7495))
             return torch.cat([way, -way], dim=1)
 
-    x = torch.full((2, 3, 16, 16), 191 / 255, dtype=torch.float32)
-    network = Coarse().eval()
-    average = PostAverage(network, sigma=0.02)
-    run = robust_accuracy(
-        *(network, average, (x, torch.zeros(2, dtype=torch.int64))),
-        at=[0.01],
-        linf=[],
-        adaptive=QUICK,
-        samples=2000,
-    )
-    for row in run.rows:
-        if row.defence == OURS and row.budget == 0:
-            voted = ManyVotes(average).named_scores(x[:1], ["other votes"]).argmax(dim=1)
-            assert row.answer == int(voted)
+    x = torch.full((2, 3, 16, 16), 191 / 255)
+    average = PostAverage(Coarse().eval(), sigma=0.01)
+    assert certify(average, x, at=[0.001], samples=500, keys=[0, 1]).labels.tolist() == [1, 1]
+    assert AttackedModel(ManyVotes(average, 200)).predict(x, ["a", "b"]).tolist() == [1, 1]
 
 
 def test_a_model_that_does_not_take_the_images_is_named() -> None:
@@ -335,12 +329,12 @@ def test_transfer_attacks_are_made_on_the_plain_network() -> None:
     broken = [row for row in run.rows if row.defence == OURS and row.broken]
     assert broken
     assert {row.stage for row in broken} == {"transfer"}
-    # A gradient per step of the network alone, not one per noise vector.
-    assert max(row.gradients for row in broken) <= 2 * (QUICK.steps + 1)
+    # A gradient per step of the network alone and a verdict of 1,000 votes, not 16 per step.
+    assert max(row.evaluations for row in broken) <= 2 * (QUICK.steps + 1 + 1000)
 
 
 def test_others_without_gradient_need_a_stage_that_needs_none() -> None:
-    x, labels, _ = images(2)
+    x, labels, _ = images(8)
     network = Plane().eval()
 
     class Flat(Plane):
@@ -348,13 +342,14 @@ def test_others_without_gradient_need_a_stage_that_needs_none() -> None:
             with torch.no_grad():
                 return super().forward(x)
 
-    given = {"at": [0.3], "linf": [], "samples": 1000, "others": {"flat": Flat().eval()}}
+    given = {"at": [0.5], "linf": [], "samples": 1000, "others": {"flat": Flat().eval()}}
     defence = PostAverage(network, sigma=SIGMA)
     with pytest.raises(ConfigurationError, match="expected a gradient of flat"):
         robust_accuracy(network, defence, (x, labels), adaptive=QUICK, **given)
-    square = Adaptive(stages=("square",), queries=30, draws=8)
+    square = Adaptive(stages=("square",), queries=60, draws=8)
     run = robust_accuracy(network, defence, (x, labels), adaptive=square, **given)
-    assert {row.stage for row in run.rows if row.broken} <= {"square"}
+    for name in (OURS, "flat"):
+        assert {row.stage for row in run.rows if row.broken and row.defence == name} == {"square"}
     assert sum(row.gradients for row in run.rows) == 0
 
 
@@ -383,15 +378,13 @@ def test_an_image_that_fails_in_one_classifier_changes_no_other_row(dies: int) -
 
     class Fragile(Plane):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if any(each.equal(images(4)[0][dies]) for each in x) and len(x) > 0 and armed:
+            if armed and any(each.equal(images(4)[0][dies]) for each in x):
                 raise RuntimeError("no")
             return super().forward(x)
 
-    network, armed = Plane().eval(), []
+    network, armed = Plane().eval(), bool(dies)  # not of the first image, which is tried before
     rows = {}
     for size in (1, 4):
-        armed.clear()
-        armed.append(size) if dies else None
         run = robust_accuracy(
             *(network, PostAverage(network, sigma=SIGMA), (x, labels)),
             at=[0.1, 0.2],
