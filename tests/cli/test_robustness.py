@@ -116,6 +116,7 @@ def test_named_threats_and_attacks_are_the_other_evaluation() -> None:
         (("--sigma", "0.1", "--votes", "0"), "at least one vote"),
         (("--sigma", "0.1", "--beside", "sample", "--beside", "sample"), "once"),
         (("--sigma", "0.1", "--beside", "sampel"), "sampel"),
+        (("--sigma", "0.1", "--beside", ":=sample"), "expected --beside [NAME:=]MODEL"),
         (("--sigma", "0.1", "--at", "0.1", "--vote", "logits"), "to certify"),
         (("--sigma", "0.1", "--at", "0.1", "--epsilon", "4/255"), "expected no --epsilon"),
         (("--sigma", "0.1", "--save-adversarial", "--out", "x"), "expected no --save-adversarial"),

@@ -77,6 +77,8 @@ def others(
     found: dict[str, nn.Module] = {name: build_baseline(name, around).eval() for name in baselines}
     for text in beside:
         name, named, rest = text.partition(":=")
+        if not name:
+            raise ConfigurationError(f"expected --beside [NAME:=]MODEL[=WEIGHTS], got {text!r}")
         model, _, weights = (rest if named else text).partition("=")
         classifier = load_model(model, Path(weights) if weights else None)
         freeze(classifier.module.to(defended.device))
@@ -147,10 +149,11 @@ def show(document: dict[str, Any]) -> None:
 
     console, settings = Console(), document["settings"]
     console.print(document["verdict"], highlight=False, markup=False)
+    attacks = settings["adaptive"]
     console.print(
-        f"{document['images']} images; {settings['sampler']}, sigma = {settings['sigma']:g} in "
-        f"pixels, vote {settings['vote']}; {settings['adaptive']['steps']} steps of "
-        f"{settings['adaptive']['draws']} draws, breaks confirmed by {settings['votes']:,} votes",
+        f"{settings['sampler']}, sigma = {settings['sigma']:g} in pixels, vote {settings['vote']}; "
+        f"{attacks['steps']} steps of {attacks['draws']} draws, breaks confirmed by "
+        f"{settings['votes']:,} votes",
         highlight=False,
         markup=False,
     )

@@ -99,12 +99,13 @@ def robust_verdict(document: Entry) -> str:
 
 
 def _both_sides(point: Entry, document: Entry) -> str:
+    images = document["images"]
+    shown = f"{images} image{'s' * (images != 1)}"
     return (
         f"Within L2 {point['budget']:g} (pixels), {_percent(point['certified_accuracy'])} of "
-        f"{document['images']} images are certified right (alpha = "
-        f"{document['settings']['alpha']:g} per image), and attacks that know the defence leave "
-        f"{_percent(point['attacked_accuracy'])} right; the accuracy under the worst perturbation "
-        "is between."
+        f"{shown} are certified right (alpha = {document['settings']['alpha']:g} per image), and "
+        f"attacks that know the defence leave {_percent(point['attacked_accuracy'])} right; the "
+        "accuracy under the worst perturbation is between."
     )
 
 
